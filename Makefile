@@ -1,0 +1,42 @@
+# Pace: targets for people and for continuous integration.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+GO ?= go
+SUITE ?= main
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+
+.PHONY: build
+build: ## the binaries, into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+
+.PHONY: check
+check: ## vet, lint and unit tests; under a minute when warm
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test ./...
+
+.PHONY: test
+test: ## everything, the real cluster included
+	$(MAKE) check
+	PACE_CLUSTER=1 $(GO) test -count=1 -timeout 25m ./test/cluster/...
+	$(MAKE) e2e SUITE=main
+
+.PHONY: demo
+demo: ## the main job on a real local cluster
+	$(GO) run ./test/demo
+
+.PHONY: e2e
+e2e: ## one suite on the real cluster: make e2e SUITE=main
+	$(GO) run ./test/e2e/cmd/e2e -suite $(SUITE)
+
+.PHONY: bench
+bench: ## benchmarks of the decision code
+	$(GO) test -run '^$$' -bench . -benchmem ./pacer/...
+
+.PHONY: generate
+generate: ## CRDs, deep copies and reference pages
+	$(GO) generate ./...

@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/quota"
+)
+
+// Event is one thing that became known. Exactly one field is set. Events are
+// upserts: the same event twice changes nothing the second time, and the last
+// one about a key wins, so an informer may replay them freely. An event that
+// names something not seen yet (a pod's group) is kept and takes effect when
+// the other arrives.
+type Event struct {
+	Account     *Account       `json:"account,omitempty"`
+	AccountGone core.AccountID `json:"accountGone,omitempty"`
+	Node        *Node          `json:"node,omitempty"`
+	NodeGone    core.NodeID    `json:"nodeGone,omitempty"`
+	Pool        *Pool          `json:"pool,omitempty"`
+	PoolGone    core.PoolID    `json:"poolGone,omitempty"`
+	Group       *Group         `json:"group,omitempty"`
+	GroupGone   core.GroupID   `json:"groupGone,omitempty"`
+	Pod         *Pod           `json:"pod,omitempty"`
+	PodGone     core.PodID     `json:"podGone,omitempty"`
+	Shape       *ImageShape    `json:"shape,omitempty"`
+	Reading     *Reading       `json:"reading,omitempty"`
+	Throttled   *Throttled     `json:"throttled,omitempty"`
+	Override    *Override      `json:"override,omitempty"`
+	// Released books a release that the caller is about to carry out. It must be
+	// observed before the write, so that a crash in between errs towards holding.
+	Released *Booking `json:"released,omitempty"`
+	// Refused says that the write of a release was refused; the pod is gated still.
+	Refused core.PodID `json:"refused,omitempty"`
+}
+
+// Account is what a registry meters, with the settings of the PullBudget that
+// declares it.
+type Account struct {
+	ID core.AccountID `json:"id"`
+	// Host is the registry host as in image references.
+	Host string `json:"host"`
+	// Egress limits the account to nodes of that egress group; empty: every node.
+	Egress string `json:"egress,omitempty"`
+	// Credentials says that pulls of this account are authenticated.
+	Credentials bool `json:"credentials,omitempty"`
+	// Settings are the rules for its budget.
+	Settings quota.Settings `json:"settings"`
+	// RollbackNeed is what a rollback of every live rollout would have to pull
+	// right now; kept free for it when Settings.RollbackReserve is set.
+	RollbackNeed core.Units `json:"rollbackNeed,omitempty"`
+	// Paused holds everything that draws on the account until it is cleared.
+	Paused bool `json:"paused,omitempty"`
+}
+
+// Node is one node and what is known of its image cache.
+type Node struct {
+	ID     core.NodeID `json:"id"`
+	Egress string      `json:"egress,omitempty"`
+	Zone   string      `json:"zone,omitempty"`
+	// BootID changes when the node boots; what was known of its cache from its
+	// containers is then forgotten.
+	BootID string `json:"bootID,omitempty"`
+	// Images are the names that the node itself lists, in any order.
+	Images []core.Image `json:"images,omitempty"`
+	// Truncated says that the list was cut, so that absence proves nothing.
+	Truncated bool `json:"truncated,omitempty"`
+	// DiskPressure empties what is believed about the cache beyond Images.
+	DiskPressure bool `json:"diskPressure,omitempty"`
+	// AlwaysCosts says that its runtime asks for the manifest by GET even when
+	// the image is present (CRI-O).
+	AlwaysCosts bool `json:"alwaysCosts,omitempty"`
+}
+
+// Pool is the set of nodes that pods with the same constraints may use.
+type Pool struct {
+	ID    core.PoolID   `json:"id"`
+	Nodes []core.NodeID `json:"nodes"`
+}
+
+// Lane says what a group's pods are for, which decides whether they may be held.
+type Lane string
+
+// The lanes. Repair and rollback go first, are counted, and are never refused.
+const (
+	LaneNormal   Lane = ""
+	LaneRepair   Lane = "Repair"
+	LaneRollback Lane = "Rollback"
+)
+
+// ImageUse is one image of a group's pods and the accounts that pulling it may
+// draw on: for a node the first account whose Egress is empty or the node's.
+type ImageUse struct {
+	Image core.Image `json:"image"`
+	// Accounts are candidates in order of preference; empty: no budget paces it.
+	Accounts []core.AccountID `json:"accounts,omitempty"`
+	// Always says that every start asks the registry (imagePullPolicy Always).
+	Always bool `json:"always,omitempty"`
+}
+
+// Waves limits how many nodes, zones or egress groups pull for one group at once.
+type Waves struct {
+	// By is "Node", "Zone" or "Egress".
+	By string `json:"by,omitempty"`
+	// Size is how many of them may pull at once; 0: the budget decides.
+	Size int `json:"size,omitempty"`
+	// Canary is how many pods of a revision must be past their pulls before the
+	// others follow; 0: none.
+	Canary int `json:"canary,omitempty"`
+}
+
+// Group is what pods alike share. Pods that we did not hold belong to groups
+// too: their pulls are counted.
+type Group struct {
+	ID        core.GroupID `json:"id"`
+	Namespace string       `json:"namespace"`
+	// Workload is "Kind/namespace/name" of the owner a person knows.
+	Workload string     `json:"workload"`
+	Revision string     `json:"revision,omitempty"`
+	Class    core.Class `json:"class"`
+	// Weight is the share of its namespace among namespaces of the class; 0 is 1.
+	Weight int  `json:"weight,omitempty"`
+	Lane   Lane `json:"lane,omitempty"`
+	// Images are the distinct images of a pod, init containers first.
+	Images []ImageUse  `json:"images"`
+	Pool   core.PoolID `json:"pool"`
+	Waves  Waves       `json:"waves,omitzero"`
+	// Paused holds the group until it is cleared; Failing likewise, because an
+	// image cannot be pulled for a reason that waiting does not cure.
+	Paused  bool `json:"paused,omitempty"`
+	Failing bool `json:"failing,omitempty"`
+}
+
+// PodPhase is how far a pod is from needing no more pulls.
+type PodPhase string
+
+// The phases. A pod may skip any of them.
+const (
+	// Gated: our gate is on.
+	PodGated PodPhase = "Gated"
+	// Unbound: no gate of ours (or never one), no node yet.
+	PodUnbound PodPhase = "Unbound"
+	// Unschedulable: as Unbound, and the scheduler found no node.
+	PodUnschedulable PodPhase = "Unschedulable"
+	// Bound: on a node, and may still need pulls.
+	PodBound PodPhase = "Bound"
+	// Pulled: on a node and needs no more pulls.
+	PodPulled PodPhase = "Pulled"
+)
+
+// Pod is one pod.
+type Pod struct {
+	ID      core.PodID   `json:"id"`
+	Group   core.GroupID `json:"group"`
+	Phase   PodPhase     `json:"phase"`
+	Created time.Time    `json:"created"`
+	// Node is where it is bound, or the one node it can only go to.
+	Node core.NodeID `json:"node,omitempty"`
+	// HoldUntil bounds the hold of a gated pod; zero: no bound known.
+	HoldUntil time.Time `json:"holdUntil,omitzero"`
+	// ReleasedAt is the time of its release mark; zero: it was never held by us.
+	ReleasedAt time.Time `json:"releasedAt,omitzero"`
+	// Started are the images of its containers that have started on Node.
+	Started []core.Image `json:"started,omitempty"`
+	// ForeignGate says that another owner's gate is on it.
+	ForeignGate bool `json:"foreignGate,omitempty"`
+	// FailedFree says that its last pull failed in a way that cannot charge
+	// (DNS, TLS, disk, kubelet QPS), so that its retries cost nothing.
+	FailedFree bool `json:"failedFree,omitempty"`
+}
+
+// ImageShape is what one free HEAD tells of an image.
+type ImageShape struct {
+	Image core.Image `json:"image"`
+	// Manifests is how many manifest GETs a cold pull sends: 1 single-arch, 2 index.
+	Manifests int `json:"manifests"`
+}
+
+// Reading is what one probe of an account brought.
+type Reading struct {
+	Account core.AccountID `json:"account"`
+	quota.Observation
+}
+
+// Throttled says that a pull that draws on an account was answered by 429.
+type Throttled struct {
+	Account core.AccountID `json:"account"`
+	// At is when it was seen, RetryAfter what the answer asked for if anything.
+	At         time.Time     `json:"at"`
+	RetryAfter time.Duration `json:"retryAfter,omitempty"`
+}
+
+// Override is a person's order to let go: of one pod or of a whole group.
+type Override struct {
+	Pod   core.PodID   `json:"pod,omitempty"`
+	Group core.GroupID `json:"group,omitempty"`
+}
+
+// Booking books the release of one pod under a decision.
+type Booking struct {
+	Pod      core.PodID `json:"pod"`
+	Decision string     `json:"decision"`
+}

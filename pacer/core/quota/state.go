@@ -1,0 +1,33 @@
+package quota
+
+import (
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// State is what an account's ledger needs to go on after a restart, besides the
+// reservations, which live on the pods.
+type State struct {
+	// Last is the last observation that carried a limit; nil: none yet.
+	Last *Observation `json:"last,omitempty"`
+	// Spent are units granted, for limits that are counted here; at most 64.
+	Spent []Spent `json:"spent,omitempty"`
+	// ForeignPerHour is the pace of others on the account.
+	ForeignPerHour float64 `json:"foreignPerHour,omitempty"`
+	// Charges is what pulls were found to cost.
+	Charges []Charge `json:"charges,omitempty"`
+}
+
+// Spent is units granted in the bucket of time that ends at End.
+type Spent struct {
+	End   time.Time  `json:"end"`
+	Units core.Units `json:"units"`
+}
+
+// Charge is the learned price of pulls with so many manifests.
+type Charge struct {
+	Manifests int     `json:"manifests"`
+	Mean      float64 `json:"mean"`
+	Samples   int     `json:"samples"`
+}
