@@ -1,27 +1,83 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
-// Engine decides. Make one with New.
-type Engine struct{}
-
 // Config are the constants of an engine. The zero value is the default.
 type Config struct {
 	// Seed feeds the jitter of probes.
 	Seed uint64
 	// ParkAfter is how long a released pod may stay Unschedulable before its cost
-	// stops blocking others. Default 3 min: longer than the boot of a node in the
-	// measurements of docs/concepts.md.
+	// stops blocking others; it is taken again when the pod is bound. Default
+	// 3 min, longer than the boot of a node: 45 s median with Karpenter, 120 s
+	// with cluster-autoscaler.
 	ParkAfter time.Duration
+	// RefusedPause is how long a group rests after a refused release. Default 10 s.
+	RefusedPause time.Duration
+	// Aged is how long a group waits at most behind groups that unlock more pods
+	// per unit; then the oldest goes first. Default 10 min.
+	Aged time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.ParkAfter <= 0 {
+		c.ParkAfter = 3 * time.Minute
+	}
+	if c.RefusedPause <= 0 {
+		c.RefusedPause = 10 * time.Second
+	}
+	if c.Aged <= 0 {
+		c.Aged = 10 * time.Minute
+	}
+	return c
+}
+
+// Engine decides. Make one with New.
+type Engine struct {
+	cfg Config
+	// now is the latest time seen; it never runs backwards.
+	now    time.Time
+	events uint64
+
+	fleet    fleet
+	accounts map[core.AccountID]*account
+	pools    map[core.PoolID]*pool
+	groups   map[core.GroupID]*group
+	pods     map[core.PodID]*pod
+	pulls    map[pullKey]*pull
+	// claimed are the nodes on which an open pull of an image and account is.
+	claimed map[imageAccount]*bitset
+	nextID  uint64
+	shapes  map[core.Image]int
+
+	// strays are pods whose group or node has not been seen yet.
+	strays map[core.PodID]bool
+	// fair is how much each namespace was served, per class.
+	fair fairness
+	last Decision
+}
+
+// account is an Account with its books.
+type account struct {
+	Account
+	ledger *quota.Ledger
+	// nextDrip is when the next expired hold may go.
+	nextDrip time.Time
+}
+
+// pool is a Pool as a set of node indices, built when needed.
+type pool struct {
+	Pool
+	bits bitset
 }
 
 // World is everything that is known, for a start or a resync. What it does not
-// name is gone; readings, foreign use and what was learned stay.
+// name is gone; the books keep their readings and what they learned.
 type World struct {
 	Events []Event `json:"events"`
 }
@@ -39,21 +95,182 @@ type AccountState struct {
 }
 
 // New returns an engine that knows nothing.
-func New(cfg Config) *Engine { return &Engine{} }
+func New(cfg Config) *Engine {
+	e := &Engine{cfg: cfg.withDefaults(), accounts: map[core.AccountID]*account{}, fair: fairness{}}
+	e.clear()
+	return e
+}
+
+// clear forgets the cluster and keeps the accounts' books.
+func (e *Engine) clear() {
+	e.fleet = newFleet()
+	e.pools = map[core.PoolID]*pool{}
+	e.groups = map[core.GroupID]*group{}
+	e.pods = map[core.PodID]*pod{}
+	e.pulls = map[pullKey]*pull{}
+	e.claimed = map[imageAccount]*bitset{}
+	e.strays = map[core.PodID]bool{}
+	if e.shapes == nil {
+		e.shapes = map[core.Image]int{}
+	}
+}
+
+// clock clamps now so that time never runs backwards.
+func (e *Engine) clock(now time.Time) time.Time {
+	if now.After(e.now) {
+		e.now = now
+	}
+	return e.now
+}
 
 // Observe takes in one event.
-func (e *Engine) Observe(now time.Time, ev Event) {}
+func (e *Engine) Observe(now time.Time, ev Event) {
+	now = e.clock(now)
+	e.events++
+	e.observeCluster(now, ev)
+	switch {
+	case ev.Account != nil:
+		e.observeAccount(now, *ev.Account)
+	case ev.AccountGone != "":
+		e.dropAccount(ev.AccountGone)
+	case ev.Reading != nil:
+		if a := e.accounts[ev.Reading.Account]; a != nil {
+			e.setPools(now)
+			a.ledger.Read(now, ev.Reading.Observation)
+		}
+	case ev.Throttled != nil:
+		if a := e.accounts[ev.Throttled.Account]; a != nil {
+			a.ledger.Throttled(ev.Throttled.At, ev.Throttled.RetryAfter)
+		}
+	case ev.Shape != nil:
+		e.shape(now, *ev.Shape)
+	}
+}
+
+// observeCluster takes in events about nodes, pods and groups.
+func (e *Engine) observeCluster(now time.Time, ev Event) {
+	switch {
+	case ev.Node != nil:
+		e.observeNode(now, *ev.Node)
+	case ev.NodeGone != "":
+		e.dropNode(now, ev.NodeGone)
+	case ev.Pool != nil:
+		e.pools[ev.Pool.ID] = &pool{Pool: *ev.Pool}
+	case ev.PoolGone != "":
+		delete(e.pools, ev.PoolGone)
+	case ev.Group != nil:
+		e.observeGroup(now, *ev.Group)
+	case ev.GroupGone != "":
+		e.dropGroup(ev.GroupGone)
+	case ev.Pod != nil:
+		e.observePod(now, *ev.Pod)
+	case ev.PodGone != "":
+		e.dropPod(now, ev.PodGone)
+	case ev.Override != nil:
+		e.override(*ev.Override)
+	case ev.Released != nil:
+		e.book(now, *ev.Released)
+	case ev.Refused != "":
+		e.refuse(now, ev.Refused)
+	}
+}
+
+func (e *Engine) observeAccount(now time.Time, a Account) {
+	if known := e.accounts[a.ID]; known != nil {
+		known.Account = a
+		known.ledger.Configure(a.Settings, a.Credentials)
+		return
+	}
+	e.accounts[a.ID] = &account{Account: a, ledger: quota.New(now, a.Settings, a.Credentials)}
+}
+
+// dropAccount forgets an account; pulls that drew on it cost nothing any more.
+func (e *Engine) dropAccount(id core.AccountID) {
+	delete(e.accounts, id)
+	for key, running := range e.pulls {
+		if key.account != id {
+			continue
+		}
+		delete(e.pulls, key)
+		for _, p := range running.pods {
+			p.forgetPull(key)
+		}
+	}
+	for key := range e.claimed {
+		if key.account == id {
+			delete(e.claimed, key)
+		}
+	}
+}
+
+// shape learns how many manifests an image is made of.
+func (e *Engine) shape(now time.Time, s ImageShape) {
+	e.shapes[s.Image] = min(max(s.Manifests, 1), maxManifests)
+	for key, running := range e.pulls {
+		if key.image == s.Image {
+			e.setClaim(now, key, running)
+		}
+	}
+}
 
 // Replace makes w everything that is known. Nothing is granted until a reading
 // was sent after it, plus lag.
-func (e *Engine) Replace(now time.Time, w World) {}
-
-// Decide answers for everything that is held. Without new events and at the same
-// now it answers the same again.
-func (e *Engine) Decide(now time.Time) Decision { return Decision{} }
+func (e *Engine) Replace(now time.Time, w World) {
+	now = e.clock(now)
+	e.clear()
+	for _, id := range e.accountIDs() {
+		e.accounts[id].ledger.Reset()
+	}
+	named := map[core.AccountID]bool{}
+	for _, ev := range w.Events {
+		if ev.Account != nil {
+			named[ev.Account.ID] = true
+		}
+		e.Observe(now, ev)
+	}
+	for _, id := range e.accountIDs() {
+		if !named[id] {
+			e.dropAccount(id)
+		}
+	}
+	e.setPools(now)
+	for _, id := range e.accountIDs() {
+		l := e.accounts[id].ledger
+		l.Reopened(now)
+		l.Distrust(now)
+	}
+}
 
 // Export returns what must survive a restart.
-func (e *Engine) Export() State { return State{} }
+func (e *Engine) Export() State {
+	var s State
+	for _, id := range e.accountIDs() {
+		s.Accounts = append(s.Accounts, AccountState{Account: id, State: e.accounts[id].ledger.Export(e.now)})
+	}
+	return s
+}
 
 // Restore takes an exported state back, before Replace.
-func (e *Engine) Restore(now time.Time, s State) {}
+func (e *Engine) Restore(now time.Time, s State) {
+	now = e.clock(now)
+	for _, a := range s.Accounts {
+		known := e.accounts[a.Account]
+		if known == nil {
+			known = &account{Account: Account{ID: a.Account}, ledger: quota.New(now, quota.Settings{}, false)}
+			e.accounts[a.Account] = known
+		}
+		known.ledger.Restore(now, a.State)
+	}
+}
+
+// accountIDs lists the accounts in order.
+func (e *Engine) accountIDs() []core.AccountID { return sortedKeys(e.accounts) }
+
+func sortedKeys[K ~string, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -124,7 +124,9 @@ type Group struct {
 	// Images are the distinct images of a pod, init containers first.
 	Images []ImageUse  `json:"images"`
 	Pool   core.PoolID `json:"pool"`
-	Waves  Waves       `json:"waves,omitzero"`
+	// More is how many pods of this revision are still to be created.
+	More  int   `json:"more,omitempty"`
+	Waves Waves `json:"waves,omitzero"`
 	// Paused holds the group until it is cleared; Failing likewise, because an
 	// image cannot be pulled for a reason that waiting does not cure.
 	Paused  bool `json:"paused,omitempty"`

@@ -1,0 +1,139 @@
+package engine
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/quota"
+)
+
+// ask is what one image of a group may be charged on one account.
+type ask struct {
+	account core.AccountID
+	image   core.Image
+	// price of one cold pull, cold how many eligible nodes would still cause one:
+	// they lack the image and no pull of it is under way to them.
+	price core.Units
+	cold  int
+}
+
+// upTo is what n pods may be charged at most: one pull for each cold node.
+func (a ask) upTo(n int) core.Units { return core.Units(min(n, a.cold)) * a.price }
+
+// asks lists what pods of g that are on no node yet may be charged, wherever
+// they land among the nodes they can use.
+func (e *Engine) asks(g *group) []ask {
+	nodes := e.nodesOf(g.Pool)
+	var out []ask
+	for _, use := range g.Images {
+		price, has := e.price(use.Image), e.fleet.has(use)
+		var earlier []bitset
+		for _, id := range use.Accounts {
+			a := e.accounts[id]
+			if a == nil {
+				continue
+			}
+			drawing := *e.fleet.egressSet(a.Egress)
+			var claimed bitset
+			if set := e.claimed[imageAccount{use.Image, id}]; set != nil {
+				claimed = *set
+			}
+			cold := nodes.count(drawing, append([]bitset{has, claimed}, earlier...)...)
+			out = append(out, ask{account: id, image: use.Image, price: price, cold: cold})
+			earlier = append(earlier, drawing)
+		}
+	}
+	return out
+}
+
+// marginal is what more pods beyond n may add on each account.
+func marginal(asks []ask, n, more int) map[core.AccountID]core.Units {
+	sum := map[core.AccountID]core.Units{}
+	for _, a := range asks {
+		if d := a.upTo(n+more) - a.upTo(n); d > 0 {
+			sum[a.account] += d
+		}
+	}
+	return sum
+}
+
+// inLine counts the pods of a group that may go to any node: those that we let
+// go and those that nobody held, without the parked ones.
+func (e *Engine) inLine(g *group, now time.Time) (ours, ungated int) {
+	for _, p := range g.waiting {
+		if e.parked(p, now) {
+			continue
+		}
+		if p.ours() {
+			ours++
+		} else {
+			ungated++
+		}
+	}
+	return ours, ungated
+}
+
+// parked reports whether a pod has found no node for so long that its cost no
+// longer blocks others.
+func (e *Engine) parked(p *pod, now time.Time) bool {
+	return !p.unschedulable.IsZero() && now.Sub(p.unschedulable) >= e.cfg.ParkAfter
+}
+
+// setPools books what the pods that are on no node yet may be charged: derived
+// anew each time, so that a bind narrows it at once.
+func (e *Engine) setPools(now time.Time) {
+	for _, id := range sortedKeys(e.groups) {
+		g := e.groups[id]
+		ours, ungated := e.inLine(g, now)
+		if ours+ungated == 0 && !g.pooled {
+			continue
+		}
+		for _, a := range e.asks(g) {
+			l := e.accounts[a.account].ledger
+			name := "unbound/" + string(id) + "/" + string(a.image)
+			mine := a.upTo(ours)
+			l.Set(now, name+"/ours", quota.Claim{Units: mine})
+			l.Set(now, name+"/ungated", quota.Claim{Units: a.upTo(ours+ungated) - mine, Ungated: true})
+		}
+		g.pooled = ours+ungated > 0
+	}
+}
+
+// warmNodes lists up to most nodes of the pool that have every image of the
+// group and no pod of it: using them saves units without crowding.
+func (e *Engine) warmNodes(g *group, most int) []core.NodeID {
+	nodes := e.nodesOf(g.Pool)
+	warm := make(bitset, len(nodes))
+	copy(warm, nodes)
+	for _, use := range g.Images {
+		if len(use.Accounts) == 0 {
+			continue
+		}
+		has := e.fleet.has(use)
+		for w := range warm {
+			warm[w] &= has.word(w)
+		}
+	}
+	for _, p := range g.bound {
+		e.leaveOut(warm, p.Node)
+	}
+	for id := range g.pulled {
+		e.leaveOut(warm, e.pods[id].Node)
+	}
+	var out []core.NodeID
+	for w, word := range warm {
+		for ; word != 0 && len(out) < most; word &= word - 1 {
+			if n := e.fleet.byIndex[w*64+bits.TrailingZeros64(word)]; n != nil {
+				out = append(out, n.ID)
+			}
+		}
+	}
+	return out
+}
+
+func (e *Engine) leaveOut(set bitset, id core.NodeID) {
+	if n := e.fleet.byID[id]; n != nil {
+		set.remove(n.index)
+	}
+}

@@ -1,0 +1,302 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/quota"
+)
+
+// turn is the scratch paper of one decision.
+type turn struct {
+	e    *Engine
+	now  time.Time
+	line []*candidate // every group with something to release, in order of id
+	// used is what this turn has given away of each account.
+	used   map[core.AccountID]core.Units
+	demand map[core.AccountID]quota.Demand
+	ahead  map[core.AccountID]int
+	// blocked are the accounts on which a group that did not fit waits: those
+	// behind it must not take what it lacks.
+	blocked   map[core.AccountID]bool
+	available map[accountClass]core.Units
+	out       Decision
+}
+
+// accountClass is a class on an account.
+type accountClass struct {
+	account core.AccountID
+	class   core.Class
+}
+
+// candidate is a group whose pods are held.
+type candidate struct {
+	*group
+	asks []ask
+	// waiting is how many of its pods are free to go and on no node yet.
+	waiting int
+	wave    wave
+	// left is how many are still held after what this turn released.
+	left, granted int
+	cost          map[core.AccountID]core.Units
+	reason        core.Reason
+	account       core.AccountID
+}
+
+// Decide answers for everything that is held. Without new events and at the same
+// now it answers the same again.
+func (e *Engine) Decide(now time.Time) Decision {
+	now = e.clock(now)
+	e.setPools(now)
+	t := e.newTurn(now)
+	t.queue()
+	t.countDemand()
+	for _, c := range t.line {
+		t.letPass(c)
+	}
+	for _, class := range core.Classes() {
+		t.allocate(class)
+	}
+	t.mergeReleases()
+	t.finish()
+	e.last = t.out
+	return t.out
+}
+
+func (e *Engine) newTurn(now time.Time) *turn {
+	return &turn{
+		e: e, now: now,
+		used: map[core.AccountID]core.Units{}, ahead: map[core.AccountID]int{},
+		blocked: map[core.AccountID]bool{}, available: map[accountClass]core.Units{},
+		out: Decision{ID: e.decisionID(now), At: now},
+	}
+}
+
+// decisionID names a decision by when it was made and on what; it is short
+// because people read it out.
+func (e *Engine) decisionID(now time.Time) string {
+	h := fnv(fnv(fnvStart, uint64(now.UnixNano())), e.events^e.cfg.Seed)
+	return fmt.Sprintf("%08x", uint32(h^h>>32))
+}
+
+// queue collects the groups with held pods.
+func (t *turn) queue() {
+	for _, id := range sortedKeys(t.e.groups) {
+		g := t.e.groups[id]
+		if len(g.held) == 0 {
+			continue
+		}
+		ours, ungated := t.e.inLine(g, t.now)
+		t.line = append(t.line, &candidate{
+			group: g, asks: t.e.asks(g), waiting: ours + ungated, left: len(g.held),
+			wave: t.e.wave(g, ours+ungated), cost: map[core.AccountID]core.Units{},
+		})
+	}
+}
+
+// countDemand sums what everything held may cost, so that the last window of a
+// finite demand can be recognised.
+func (t *turn) countDemand() {
+	t.demand = map[core.AccountID]quota.Demand{}
+	for id, a := range t.e.accounts {
+		t.demand[id] = quota.Demand{Rollback: a.RollbackNeed}
+	}
+	for _, c := range t.line {
+		for id, units := range marginal(c.asks, c.waiting, c.left+max(c.More, 0)) {
+			d := t.demand[id]
+			d.Held += units
+			t.demand[id] = d
+		}
+	}
+}
+
+// letPass releases what does not wait for budget: orders of a person, repairs and
+// rollbacks, expired holds, and pods that cost nothing.
+func (t *turn) letPass(c *candidate) {
+	t.releasePods(c, core.Override, func(p *pod) bool { return p.overridden })
+	if c.Lane != LaneNormal {
+		reason := core.Repair
+		if c.Lane == LaneRollback {
+			reason = core.Rollback
+		}
+		t.release(c, t.releasable(c), reason)
+	}
+	t.expire(c)
+	if c.Paused || c.Failing {
+		return
+	}
+	if n := t.releasable(c); n > 0 && len(marginal(c.asks, c.waiting+c.granted, n)) == 0 {
+		reason := core.Warm
+		if !slices.ContainsFunc(c.Images, func(u ImageUse) bool { return len(u.Accounts) > 0 }) {
+			reason = core.NoBudget
+		}
+		t.release(c, n, reason)
+	}
+}
+
+// releasable is how many pods of a candidate may go at all: not those that
+// another owner's gate holds, and none right after a refused release.
+func (t *turn) releasable(c *candidate) int {
+	if t.now.Before(c.refusedUntil) {
+		return 0
+	}
+	return c.left - c.foreignGates()
+}
+
+func (g *group) foreignGates() int {
+	n := 0
+	for _, p := range g.held {
+		if p.ForeignGate {
+			n++
+		}
+	}
+	return n
+}
+
+// releasePods releases the very pods that match, whatever they cost.
+func (t *turn) releasePods(c *candidate, reason core.Reason, match func(*pod) bool) {
+	var ids []core.PodID
+	for _, id := range sortedKeys(c.held) {
+		if p := c.held[id]; match(p) && !p.ForeignGate {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) > 0 && t.releasable(c) >= len(ids) {
+		t.release(c, len(ids), reason)
+		t.out.Releases[len(t.out.Releases)-1].Pods = ids
+	}
+}
+
+// expire releases pods whose hold-until has passed: one by one at the refill
+// rate, so that the end of a bound is a drip and not a storm.
+func (t *turn) expire(c *candidate) {
+	if c.firstExpiry.IsZero() || c.firstExpiry.After(t.now) || t.releasable(c) <= 0 {
+		return
+	}
+	var due []core.PodID
+	for _, id := range sortedKeys(c.held) {
+		p := c.held[id]
+		if !p.HoldUntil.IsZero() && !p.HoldUntil.After(t.now) && !p.ForeignGate && !p.overridden {
+			due = append(due, id)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b core.PodID) int { return c.held[a].HoldUntil.Compare(c.held[b].HoldUntil) })
+	n := 0
+	for n < min(len(due), t.releasable(c)) && t.drip(c, n) {
+		n++
+	}
+	if n > 0 {
+		t.release(c, n, core.HoldExpired)
+		t.out.Releases[len(t.out.Releases)-1].Pods = due[:n]
+	}
+}
+
+// drip reports whether one more expired hold may go now, after n of this turn.
+func (t *turn) drip(c *candidate, n int) bool {
+	for _, a := range c.asks {
+		acct := t.e.accounts[a.account]
+		if acct.ledger.Unlimited(t.now) || a.cold == 0 {
+			continue
+		}
+		if n > 0 || t.now.Before(acct.nextDrip) {
+			return false
+		}
+	}
+	return true
+}
+
+// release notes that n pods of a candidate go, and what they may cost.
+func (t *turn) release(c *candidate, n int, reason core.Reason) {
+	if n <= 0 {
+		return
+	}
+	r := Release{Group: c.ID, Count: n, Reason: reason, Nodes: c.wave.nodes}
+	for id, units := range marginal(c.asks, c.waiting+c.granted, n) {
+		t.used[id] += units
+		r.Cost = append(r.Cost, Cost{Account: id, Units: units})
+	}
+	slices.SortFunc(r.Cost, func(a, b Cost) int { return cmp.Compare(a.Account, b.Account) })
+	c.granted += n
+	c.left -= n
+	t.out.Releases = append(t.out.Releases, r)
+}
+
+// finish fills in holds, probes, views and the wake.
+func (t *turn) finish() {
+	t.holds()
+	for _, id := range t.e.accountIDs() {
+		a := t.e.accounts[id]
+		d := t.demand[id]
+		books := a.ledger.Books(t.now, d)
+		if short := d.Held - max(0, a.ledger.Available(t.now, core.ClassRollout, d)); short > 0 {
+			books.Forecast = a.ledger.Expected(t.now, short)
+		}
+		t.out.Accounts = append(t.out.Accounts, View{
+			Account: id, Books: books, Held: t.ahead[id], Demand: d.Held,
+			Paused: a.Paused, Throttled: a.ledger.Refused(),
+		})
+		waiting := t.ahead[id] > 0
+		if at := a.ledger.NextProbe(waiting, t.jitter(id, a)); !at.IsZero() {
+			t.out.Probes = append(t.out.Probes, Probe{Account: id, At: at})
+			if waiting {
+				t.wakeAt(at)
+			}
+		}
+	}
+	slices.SortStableFunc(t.out.Probes, func(a, b Probe) int { return a.At.Compare(b.At) })
+	if len(t.out.Holds) > 0 {
+		t.wakeAt(t.now.Add(maxSleep))
+	}
+}
+
+// maxSleep bounds the wake while something is held, so that a lost event costs
+// little; minSleep keeps a wake that is due from spinning.
+const (
+	maxSleep = 20 * time.Second
+	minSleep = time.Second
+)
+
+// wakeAt makes the wake no later than at, and not sooner than minSleep.
+func (t *turn) wakeAt(at time.Time) {
+	if soonest := t.now.Add(minSleep); at.Before(soonest) {
+		at = soonest
+	}
+	if t.out.Wake.IsZero() || at.Before(t.out.Wake) {
+		t.out.Wake = at
+	}
+}
+
+// jitter spreads the probes of accounts and clusters: within a tenth, the same
+// for the same reading.
+func (t *turn) jitter(id core.AccountID, a *account) float64 {
+	h := fnv(fnvStart, t.e.cfg.Seed)
+	for _, b := range []byte(id) {
+		h = fnv(h, uint64(b))
+	}
+	h = fnv(h, uint64(a.ledger.LastAttempt().UnixNano()))
+	return (float64(h>>11)/(1<<53) - 0.5) / 5
+}
+
+// fnvStart and fnv are the 64-bit FNV-1a hash over words.
+const fnvStart uint64 = 14695981039346656037
+
+func fnv(h, word uint64) uint64 {
+	for range 8 {
+		h = (h ^ word&0xff) * 1099511628211
+		word >>= 8
+	}
+	return h
+}
+
+// namespaces lists the namespaces of candidates, sorted.
+func namespaces(line []*candidate) []string {
+	set := map[string]bool{}
+	for _, c := range line {
+		set[c.Namespace] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}

@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// statusLag is how late a node's own list of images may be: the kubelet renews
+// it every 30 s and reports every 10 s.
+const statusLag = 40 * time.Second
+
+// node is a Node and what is believed of its cache.
+type node struct {
+	Node
+	index int
+	// listed is what the node says it has; believed is what was seen to start
+	// or arrive there since its last boot, with the time of the sight.
+	listed   map[core.Image]bool
+	believed map[core.Image]time.Time
+}
+
+// fleet is all nodes and, as sets of node indices, where each image is.
+type fleet struct {
+	byID    map[core.NodeID]*node
+	byIndex []*node
+	free    []int
+	present map[core.Image]*bitset
+	alive   bitset
+	// getting are the nodes whose runtime asks by GET for images that it has.
+	getting bitset
+	egress  map[string]*bitset
+}
+
+func newFleet() fleet {
+	return fleet{byID: map[core.NodeID]*node{}, present: map[core.Image]*bitset{}, egress: map[string]*bitset{}}
+}
+
+// upsert takes in what a node says now.
+func (f *fleet) upsert(now time.Time, n Node) {
+	known := f.byID[n.ID]
+	if known == nil {
+		known = f.add(n)
+	}
+	if known.BootID != n.BootID || n.DiskPressure {
+		f.forget(known, now, 0)
+	} else if !n.Truncated && f.shorter(known, n.Images) {
+		f.forget(known, now, statusLag)
+	}
+	f.setEgress(known, n.Egress)
+	known.Node = n
+	known.Images = nil // kept as a set
+	f.setListed(known, n.Images)
+	if n.AlwaysCosts {
+		f.getting.add(known.index)
+	} else {
+		f.getting.remove(known.index)
+	}
+}
+
+func (f *fleet) add(n Node) *node {
+	index := len(f.byIndex)
+	if last := len(f.free) - 1; last >= 0 {
+		index = f.free[last]
+		f.free = f.free[:last]
+	} else {
+		f.byIndex = append(f.byIndex, nil)
+	}
+	known := &node{Node: Node{ID: n.ID, BootID: n.BootID}, index: index,
+		listed: map[core.Image]bool{}, believed: map[core.Image]time.Time{}}
+	f.byIndex[index], f.byID[n.ID] = known, known
+	f.alive.add(index)
+	f.egressSet("").add(index)
+	return known
+}
+
+// drop forgets a node.
+func (f *fleet) drop(id core.NodeID) {
+	n := f.byID[id]
+	if n == nil {
+		return
+	}
+	f.forget(n, time.Time{}, 0)
+	f.setListed(n, nil)
+	f.alive.remove(n.index)
+	f.getting.remove(n.index)
+	for _, set := range f.egress {
+		set.remove(n.index)
+	}
+	delete(f.byID, id)
+	f.byIndex[n.index] = nil
+	f.free = append(f.free, n.index)
+}
+
+// shorter reports whether images left the node's list: it cleaned up, and may
+// have dropped what it never listed.
+func (f *fleet) shorter(n *node, images []core.Image) bool {
+	if len(images) >= len(n.listed) {
+		return false
+	}
+	kept := 0
+	for _, image := range images {
+		if n.listed[image] {
+			kept++
+		}
+	}
+	return kept < len(n.listed)
+}
+
+// forget drops beliefs older than age.
+func (f *fleet) forget(n *node, now time.Time, age time.Duration) {
+	for image, seen := range n.believed {
+		if age > 0 && now.Sub(seen) < age {
+			continue
+		}
+		delete(n.believed, image)
+		f.mark(n, image)
+	}
+}
+
+func (f *fleet) setListed(n *node, images []core.Image) {
+	next := make(map[core.Image]bool, len(images))
+	for _, image := range images {
+		next[image] = true
+	}
+	previous := n.listed
+	n.listed = next
+	for image := range previous {
+		f.mark(n, image)
+	}
+	for image := range next {
+		f.mark(n, image)
+	}
+}
+
+// believe notes that an image was seen on a node.
+func (f *fleet) believe(now time.Time, n *node, image core.Image) {
+	n.believed[image] = now
+	f.mark(n, image)
+}
+
+// mark brings the set of an image up to date with what is known of one node.
+func (f *fleet) mark(n *node, image core.Image) {
+	set := f.present[image]
+	_, believed := n.believed[image]
+	if n.listed[image] || believed {
+		if set == nil {
+			set = &bitset{}
+			f.present[image] = set
+		}
+		set.add(n.index)
+		return
+	}
+	if set != nil {
+		set.remove(n.index)
+		if !slices.ContainsFunc(*set, func(w uint64) bool { return w != 0 }) {
+			delete(f.present, image)
+		}
+	}
+}
+
+func (f *fleet) setEgress(n *node, egress string) {
+	if n.Egress != "" {
+		f.egressSet(n.Egress).remove(n.index)
+	}
+	if egress != "" {
+		f.egressSet(egress).add(n.index)
+	}
+}
+
+// egressSet is the nodes of an egress group; of "", every node.
+func (f *fleet) egressSet(egress string) *bitset {
+	set := f.egress[egress]
+	if set == nil {
+		set = &bitset{}
+		f.egress[egress] = set
+	}
+	return set
+}
+
+// has is the set of nodes that need not ask for an image; nil when there is none.
+func (f *fleet) has(use ImageUse) bitset {
+	set := f.present[use.Image]
+	if set == nil {
+		return nil
+	}
+	if !use.Always || len(f.getting) == 0 {
+		return *set
+	}
+	asked := make(bitset, len(*set))
+	for w := range asked {
+		asked[w] = (*set)[w] &^ f.getting.word(w)
+	}
+	return asked
+}
+
+// hasOn reports whether a node need not ask for an image.
+func (f *fleet) hasOn(use ImageUse, n *node) bool {
+	set := f.present[use.Image]
+	return set != nil && set.has(n.index) && (!use.Always || !n.AlwaysCosts)
+}

@@ -1,0 +1,150 @@
+package quota
+
+import (
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// Claim is units set aside for one thing that may be charged.
+type Claim struct {
+	Units core.Units
+	// Ungated says that nobody asked us: the demand was not held.
+	Ungated bool
+	// Parent is a claim that this one draws on first, empty for none; what a
+	// child takes of its parent is not reserved twice.
+	Parent string
+}
+
+// Outcome says how a claim ended.
+type Outcome string
+
+// The outcomes of a claim.
+const (
+	Pulled  Outcome = "pulled"  // the image arrived, and was charged for all we know
+	Present Outcome = "present" // it was there already: nothing was sent that costs
+	Failed  Outcome = "failed"  // given up after attempts that may have been charged
+	Gone    Outcome = "gone"    // its pod or node is gone, perhaps in the middle of a pull
+)
+
+// claim is a Claim in the books.
+type claim struct {
+	Claim
+	opened time.Time
+	// closed is when it was seen to need no more pulls; zero while open.
+	closed time.Time
+	// unexplained is how much of a falling `remaining` it can still account for.
+	unexplained core.Units
+}
+
+// Set opens a claim or changes an open one; zero units remove it as if it had
+// never been. A closed claim of the same id is left to its reading and the new
+// one is kept beside it by the caller's choice of id.
+func (l *Ledger) Set(now time.Time, id string, c Claim) {
+	old, ok := l.claims[id]
+	if c.Units <= 0 {
+		if ok && old.closed.IsZero() {
+			delete(l.claims, id)
+		}
+		return
+	}
+	if !ok {
+		l.claims[id] = &claim{Claim: c, opened: now, unexplained: c.Units}
+		return
+	}
+	old.unexplained = max(0, old.unexplained+c.Units-old.Units)
+	old.Claim = c
+	old.closed = time.Time{}
+}
+
+// Close ends a claim. What may have been charged stays subtracted until a
+// reading covers it, whatever the outcome; only Present frees it at once.
+func (l *Ledger) Close(now time.Time, id string, outcome Outcome) {
+	c, ok := l.claims[id]
+	if !ok || !c.closed.IsZero() {
+		return
+	}
+	if outcome == Present {
+		delete(l.claims, id)
+		return
+	}
+	c.closed = now
+	l.spend(now, c.Units)
+	if outcome == Pulled {
+		l.pulledSinceFull += c.Units
+	}
+}
+
+// Covered reports whether no claim of that id is in the books any more.
+func (l *Ledger) Covered(id string) bool { return l.claims[id] == nil }
+
+// outstanding sums what no reading covers yet: reserved by us, ungated, and how
+// much of both is still open. A parent counts for itself or for its children,
+// whichever is more, so that nothing is reserved twice.
+func (l *Ledger) outstanding() (reserved, ungated, open core.Units) {
+	children := l.children()
+	for id, c := range l.claims {
+		if l.claims[c.Parent] != nil {
+			continue // counted in its parent
+		}
+		units := l.weight(id, children, maxDepth)
+		if c.Ungated {
+			ungated += units
+		} else {
+			reserved += units
+		}
+		if c.closed.IsZero() {
+			open += units
+		}
+	}
+	return reserved, ungated, open
+}
+
+// maxDepth bounds a claim tree: step, node bundle, pods, and one to spare. It
+// also ends a loop that a hostile status could describe.
+const maxDepth = 4
+
+// children lists the claims below each claim.
+func (l *Ledger) children() map[string][]string {
+	below := map[string][]string{}
+	for id, c := range l.claims {
+		if c.Parent != "" && c.Parent != id {
+			below[c.Parent] = append(below[c.Parent], id)
+		}
+	}
+	return below
+}
+
+// weight is what a claim and everything below it hold.
+func (l *Ledger) weight(id string, below map[string][]string, depth int) core.Units {
+	var sum core.Units
+	if depth > 0 {
+		for _, child := range below[id] {
+			sum += l.weight(child, below, depth-1)
+		}
+	}
+	return max(l.claims[id].Units, sum)
+}
+
+// cover drops every closed claim that a reading sent at sentAt has seen.
+func (l *Ledger) cover(sentAt time.Time) {
+	for id, c := range l.claims {
+		if !c.closed.IsZero() && !sentAt.Before(c.closed.Add(l.Lag())) {
+			delete(l.claims, id)
+		}
+	}
+}
+
+// explain takes a fall of `remaining` out of what claims can account for, oldest
+// first, and returns the part that no claim explains.
+func (l *Ledger) explain(fall core.Units) core.Units {
+	for _, c := range l.claimsByAge() {
+		if fall == 0 {
+			return 0
+		}
+		took := min(fall, c.unexplained)
+		c.unexplained -= took
+		fall -= took
+	}
+	return fall
+}

@@ -1,0 +1,68 @@
+package quota
+
+import (
+	"math"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// foreignTail is the chance that others take more than the margin between a
+// reading and the arrival of what was granted on it. Source: the default table
+// of the product.
+const foreignTail = 1e-4
+
+// fastMemory is how soon a change of pace of others is noticed.
+const fastMemory = 10 * time.Minute
+
+// foreign estimates how fast others spend from falls of `remaining` that our
+// own claims do not explain. Two memories, one as long as the window and one
+// short, are kept; the faster pace counts, so that a newcomer is met at once and
+// a rare visitor is not forgotten at once.
+type foreign struct {
+	slow, fast float64 // units, decayed
+	at         time.Time
+}
+
+// memories returns the time constants for a window.
+func memories(window time.Duration) (slow, fast time.Duration) {
+	slow = max(window, time.Second)
+	return slow, min(slow, fastMemory)
+}
+
+// note adds units seen at a reading sent at t.
+func (f *foreign) note(t time.Time, window time.Duration, units core.Units) {
+	f.decay(t, window)
+	f.slow += float64(units)
+	f.fast += float64(units)
+}
+
+func (f *foreign) decay(t time.Time, window time.Duration) {
+	if !f.at.IsZero() && t.After(f.at) {
+		slow, fast := memories(window)
+		dt := t.Sub(f.at).Seconds()
+		f.slow *= math.Exp(-dt / slow.Seconds())
+		f.fast *= math.Exp(-dt / fast.Seconds())
+	}
+	if t.After(f.at) {
+		f.at = t
+	}
+}
+
+// perSecond is the pace of others.
+func (f *foreign) perSecond(window time.Duration) float64 {
+	slow, fast := memories(window)
+	return max(f.slow/slow.Seconds(), f.fast/fast.Seconds())
+}
+
+// margin is what others may take while the last reading is age old and a grant
+// needs lag to arrive.
+func (f *foreign) margin(age, lag, window time.Duration) core.Units {
+	rate := f.perSecond(window)
+	// Below one unit in ten windows the estimate is the tail of what has been
+	// forgotten, not a pace.
+	if window > 0 && rate*window.Seconds() < 0.1 {
+		return 0
+	}
+	return poissonQuantile(rate*(max(age, 0)+lag).Seconds(), foreignTail)
+}

@@ -1,0 +1,303 @@
+package quota
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// maxLag is how long after a pull a reading is trusted to contain it; a twelfth
+// of the window where that is less.
+const maxLag = 5 * time.Second
+
+// Ledger is the books of one account. It is not safe for concurrent use.
+type Ledger struct {
+	settings    Settings
+	credentials bool
+
+	claims map[string]*claim
+	spent  []Spent
+	others foreign
+	bucket bucket
+
+	// last is the newest observation with a limit; usable says that it may be
+	// granted on, as nothing has happened since that makes it worthless.
+	last   *Observation
+	usable bool
+	// notBefore is the earliest SentAt of a reading to grant on.
+	notBefore time.Time
+
+	since       time.Time // when this ledger began to ask
+	lastAnswer  time.Time // SentAt of the last answer of any kind
+	lastAttempt time.Time // SentAt of the last probe
+	bare        int       // answers in a row without a limit
+	missed      int       // probes in a row without an answer
+	lostAt      time.Time // when a known limit went missing
+	retryAt     time.Time // when a throttled probe may be sent again
+
+	throttledAt time.Time // of the last 429 to a pull
+	// restored is what was open when the state was exported, until Reopened.
+	restored core.Units
+
+	// pulledSinceFull counts units closed as pulled while readings keep saying
+	// that the account is full: the sign of somebody else's readings.
+	pulledSinceFull core.Units
+	mismatch        bool
+}
+
+// New returns empty books that ask for a reading sent at now or later.
+func New(now time.Time, s Settings, credentials bool) *Ledger {
+	return &Ledger{
+		settings: s, credentials: credentials, claims: map[string]*claim{},
+		since: now, notBefore: now,
+	}
+}
+
+// Configure changes the rules; what is in the books stays.
+func (l *Ledger) Configure(s Settings, credentials bool) {
+	l.settings, l.credentials = s, credentials
+}
+
+// Distrust makes every reading worthless that was sent before now plus lag, for
+// a start after which charges may be under way that nobody told us of.
+func (l *Ledger) Distrust(now time.Time) {
+	l.notBefore = now.Add(l.Lag())
+	l.usable = false
+}
+
+// Throttled notes that the registry refused a pull for lack of budget: nothing
+// is granted until a reading was sent after it, and after what it asked for.
+func (l *Ledger) Throttled(at time.Time, retryAfter time.Duration) {
+	until := at.Add(min(max(retryAfter, 0), maxRetryAfter))
+	l.throttledAt = later(l.throttledAt, at)
+	if until.After(l.notBefore) {
+		l.notBefore = until
+	}
+	if l.last != nil && l.last.SentAt.Before(until) {
+		l.usable = false
+	}
+}
+
+// maxRetryAfter bounds what a header can make us wait: the longest back-off of
+// the breaker.
+const maxRetryAfter = 30 * time.Minute
+
+// Lag is how long after a pull a reading is trusted to contain it.
+func (l *Ledger) Lag() time.Duration {
+	if w := l.window(); w > 0 {
+		return min(maxLag, w/12)
+	}
+	return maxLag
+}
+
+// window is the account's window, zero when unknown.
+func (l *Ledger) window() time.Duration {
+	if f := l.settings.Fixed; f != nil {
+		if f.Rate > 0 {
+			return time.Duration(float64(f.Burst) / f.Rate * float64(time.Second))
+		}
+		return f.Window
+	}
+	if l.last != nil {
+		return l.last.Header.Window
+	}
+	return 0
+}
+
+// limit is the account's limit, zero when unknown.
+func (l *Ledger) limit() core.Units {
+	if f := l.settings.Fixed; f != nil {
+		return max(f.Pulls, f.Burst)
+	}
+	if l.last != nil {
+		return l.last.Header.Limit
+	}
+	return 0
+}
+
+// Demand is what else the budget depends on besides the books.
+type Demand struct {
+	// Rollback is what a rollback of every live rollout would have to pull now.
+	Rollback core.Units
+	// Held is what everything held now, and still to come of it, may cost; where
+	// that is little enough the percentage reserve is dropped. Negative: no end known.
+	Held core.Units
+}
+
+// Available is what class may spend at now. Unlimited accounts answer
+// [math.MaxInt64]/2; where nothing may be granted it is zero or less.
+func (l *Ledger) Available(now time.Time, class core.Class, d Demand) core.Units {
+	if l.Unlimited(now) {
+		return math.MaxInt64 / 2
+	}
+	free := l.free(now)
+	rollback := core.Units(0)
+	if l.settings.RollbackReserve && class > core.ClassRollback {
+		rollback = max(d.Rollback, 0)
+	}
+	free -= min(rollback, l.limit()/2) // a rollout must be able to go on
+	if d.Held >= 0 && d.Held <= free {
+		return free // the last window of a finite demand
+	}
+	return free - l.percentReserve(class)
+}
+
+// percentReserve is what class leaves besides the rollback's own.
+func (l *Ledger) percentReserve(class core.Class) core.Units {
+	percent := core.Units(l.settings.ReservePercent)
+	switch {
+	case class <= core.ClassServing:
+		return 0
+	case class > core.ClassRollout:
+		percent *= 3
+	}
+	return l.limit() * percent / 100
+}
+
+// free is what is left before any reserve.
+func (l *Ledger) free(now time.Time) core.Units {
+	reserved, ungated, open := l.outstanding()
+	var free core.Units
+	switch f := l.settings.Fixed; {
+	case f != nil && f.Rate > 0:
+		b := l.bucket
+		if b.at.IsZero() {
+			b.at = l.since
+		}
+		b.refill(now, *f)
+		free = core.Units(math.Floor(b.level)) - open
+	case f != nil:
+		free = f.Pulls - l.spentWithin(now) - open
+	case l.Grade(now) == GradeLost || l.Grade(now) == GradeStale:
+		free = l.limit() - l.spentWithin(now) - open
+	case !l.usable || l.last == nil:
+		return 0
+	default:
+		free = l.last.Header.Remaining - reserved - ungated - l.margin(now)
+		free = l.share(free)
+	}
+	if top := l.settings.MaxPerWindow; top > 0 {
+		free = min(free, top-l.spentWithin(now)-open)
+	}
+	return free
+}
+
+// share is the part of what is free that this cluster may take of an account
+// that others use too.
+func (l *Ledger) share(free core.Units) core.Units {
+	free -= l.settings.Guard
+	if f := l.settings.Fraction; f > 0 && f < 1 && free > 0 {
+		return core.Units(math.Floor(f * float64(free)))
+	}
+	return free
+}
+
+// margin is what others may take before a grant of now arrives.
+func (l *Ledger) margin(now time.Time) core.Units {
+	if l.last == nil {
+		return 0
+	}
+	return l.others.margin(now.Sub(l.last.SentAt), l.Lag(), l.window())
+}
+
+// claimsByAge lists the claims, oldest first, ties by id.
+func (l *Ledger) claimsByAge() []*claim {
+	ids := slices.Sorted(maps.Keys(l.claims))
+	slices.SortStableFunc(ids, func(a, b string) int {
+		return l.claims[a].opened.Compare(l.claims[b].opened)
+	})
+	out := make([]*claim, len(ids))
+	for i, id := range ids {
+		out[i] = l.claims[id]
+	}
+	return out
+}
+
+// Books returns the whole of it for people and status.
+func (l *Ledger) Books(now time.Time, d Demand) Books {
+	reserved, ungated, _ := l.outstanding()
+	b := Books{
+		Grade: l.Grade(now), Limit: l.limit(), Window: l.window(),
+		Reserved: reserved, Ungated: ungated, Foreign: l.margin(now),
+		ForeignPerHour: math.Round(l.others.perSecond(l.window())*3600*100) / 100,
+		Unlimited:      l.Unlimited(now),
+	}
+	if l.last != nil {
+		b.Remaining, b.Source, b.SentAt = l.last.Header.Remaining, l.last.Header.Source, l.last.SentAt
+	}
+	for _, class := range core.Classes() {
+		b.Available = append(b.Available, max(0, l.Available(now, class, d)))
+	}
+	return b
+}
+
+// Export returns what must survive a restart. What is open counts as spent at
+// now until it is seen again on its pod.
+func (l *Ledger) Export(now time.Time) State {
+	_, _, open := l.outstanding()
+	s := State{
+		Spent:          slices.Clone(l.spent),
+		Open:           open,
+		ForeignPerHour: math.Round(l.others.perSecond(l.window())*3600*100) / 100,
+	}
+	if l.last != nil {
+		last := *l.last
+		s.Last = &last
+	}
+	return s
+}
+
+// Restore takes an exported state back into new books. Nothing is granted on
+// the old reading.
+func (l *Ledger) Restore(now time.Time, s State) {
+	l.last, l.usable = s.Last, false
+	l.spent = slices.Clone(s.Spent)
+	slices.SortFunc(l.spent, func(a, b Spent) int { return cmp.Or(a.End.Compare(b.End), cmp.Compare(a.Units, b.Units)) })
+	l.forget(now)
+	l.restored = max(s.Open, 0)
+	if w := l.window(); w > 0 && s.ForeignPerHour > 0 && !math.IsInf(s.ForeignPerHour, 0) {
+		slow, _ := memories(w)
+		l.others = foreign{slow: s.ForeignPerHour / 3600 * slow.Seconds(), at: now}
+	}
+	l.Distrust(now)
+}
+
+// Reset drops every claim, before they are set again from what the cluster shows.
+func (l *Ledger) Reset() { clear(l.claims) }
+
+// Reopened ends a restart: what was open when the state was exported and is not
+// open now has ended in between, and was charged for all we know.
+func (l *Ledger) Reopened(now time.Time) {
+	_, _, open := l.outstanding()
+	if ended := l.restored - open; ended > 0 {
+		l.spend(now, ended)
+	}
+	l.restored = 0
+}
+
+// Usable reports whether the last reading may be granted on; a declared limit
+// needs none.
+func (l *Ledger) Usable() bool { return l.settings.Fixed != nil || (l.usable && l.last != nil) }
+
+// Refused reports whether a 429 is what made the last reading worthless.
+func (l *Ledger) Refused() bool { return l.throttledAt.After(l.lastSent()) }
+
+// Limit is what the account allows in a window, zero when unknown.
+func (l *Ledger) Limit() core.Units { return l.limit() }
+
+// Window is the account's window, zero when unknown.
+func (l *Ledger) Window() time.Duration { return l.window() }
+
+func (l *Ledger) lastSent() time.Time {
+	if l.last == nil {
+		return time.Time{}
+	}
+	return l.last.SentAt
+}
+
+// LastAttempt is when the last probe was sent, zero before the first.
+func (l *Ledger) LastAttempt() time.Time { return l.lastAttempt }

@@ -1,0 +1,208 @@
+package quota
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// The thresholds of the grades. Source: the table "No header" of the design.
+const (
+	neverAfter    = 3               // answers without a limit until it counts as none
+	staleInterval = 3               // missed intervals until a reading is stale
+	staleAfter    = 5 * time.Minute // and at least this long
+	mismatchAfter = 5               // units closed while the account stays full
+)
+
+// statusTooManyRequests is HTTP 429; the core does not import net/http.
+const statusTooManyRequests = 429
+
+// Read takes in the outcome of one probe.
+func (l *Ledger) Read(now time.Time, obs Observation) {
+	if obs.SentAt.After(now) {
+		obs.SentAt = now // a reading from the future covers nothing that is not
+	}
+	if obs.SentAt.After(l.lastAttempt) {
+		l.lastAttempt = obs.SentAt
+	}
+	if obs.Status == statusTooManyRequests {
+		l.refused(now, obs)
+	}
+	if obs.Status == 0 || obs.Status >= 500 {
+		l.missed++
+		return
+	}
+	l.missed = 0
+	if !obs.Header.HasRemaining || !obs.Header.HasLimit {
+		if obs.Status != statusTooManyRequests {
+			l.readBare(obs)
+		}
+		return
+	}
+	l.readLimit(obs)
+}
+
+// refused handles a probe that was itself throttled: without a number it says
+// that nothing may be granted until a later reading.
+func (l *Ledger) refused(now time.Time, obs Observation) {
+	wait := min(max(obs.Header.RetryAfter, 0), maxRetryAfter)
+	l.retryAt = now.Add(wait)
+	l.Throttled(obs.SentAt, wait)
+}
+
+// readBare handles an answer without a limit.
+func (l *Ledger) readBare(obs Observation) {
+	l.lastAnswer = later(l.lastAnswer, obs.SentAt)
+	l.bare++
+	if l.last != nil && l.lostAt.IsZero() {
+		l.lostAt = obs.SentAt
+		l.usable = false
+	}
+	l.cover(obs.SentAt)
+}
+
+// readLimit handles an answer that states limit and remaining.
+func (l *Ledger) readLimit(obs Observation) {
+	if l.last != nil && obs.SentAt.Before(l.last.SentAt) {
+		return // overtaken by a younger answer
+	}
+	l.lastAnswer = later(l.lastAnswer, obs.SentAt)
+	l.bare, l.lostAt = 0, time.Time{}
+	obs.Header.Remaining = min(obs.Header.Remaining, obs.Header.Limit)
+	if l.last != nil && obs.Header.Window == 0 {
+		obs.Header.Window = l.last.Header.Window
+	}
+	if obs.Header.Source == "" && l.last != nil {
+		obs.Header.Source = l.last.Header.Source
+	}
+	l.learn(obs)
+	l.checkIdentity(obs)
+	l.last = &obs
+	l.usable = !obs.SentAt.Before(l.notBefore)
+	l.cover(obs.SentAt)
+}
+
+// learn compares with the last reading and books what nobody here can have
+// spent to others.
+func (l *Ledger) learn(obs Observation) {
+	window := obs.Header.Window
+	if l.last == nil || l.last.Header.Limit != obs.Header.Limit {
+		l.others.decay(obs.SentAt, window)
+		return
+	}
+	fall := l.last.Header.Remaining - obs.Header.Remaining
+	var unexplained core.Units
+	if fall > 0 {
+		unexplained = l.explain(fall)
+	}
+	l.others.note(obs.SentAt, window, unexplained)
+}
+
+// checkIdentity finds readings that belong to somebody else: an address where
+// an account's name is due, or an account that stays full while we pull.
+func (l *Ledger) checkIdentity(obs Observation) {
+	full := obs.Header.Remaining >= obs.Header.Limit
+	switch {
+	case l.credentials && isAddress(obs.Header.Source):
+		l.mismatch = true
+	case !full:
+		l.mismatch, l.pulledSinceFull = false, 0
+	case l.last == nil || l.last.Header.Remaining < l.last.Header.Limit:
+		l.mismatch, l.pulledSinceFull = false, 0 // refilled: what was pulled before proves nothing
+	case l.pulledSinceFull >= mismatchAfter && l.allCovered(obs.SentAt) && !l.refillHides(obs):
+		l.mismatch = true
+	}
+}
+
+// allCovered reports whether a reading sent at t has seen all closed claims.
+func (l *Ledger) allCovered(t time.Time) bool {
+	for _, c := range l.claims {
+		if !c.closed.IsZero() && t.Before(c.closed.Add(l.Lag())) {
+			return false
+		}
+	}
+	return true
+}
+
+// refillHides reports whether a steady refill could have made up for the units
+// pulled since the account was full.
+func (l *Ledger) refillHides(obs Observation) bool {
+	if len(l.spent) == 0 || obs.Header.Window <= 0 {
+		return true
+	}
+	oldest := l.spent[0].End.Add(-obs.Header.Window / maxSpent)
+	refill := obs.SentAt.Sub(oldest).Seconds() / obs.Header.Window.Seconds() * float64(obs.Header.Limit)
+	return refill >= mismatchAfter
+}
+
+// isAddress reports whether a source is an address or a prefix, not a name.
+// Docker Hub writes a prefix of IPv6 as "2001:db8:1:2::".
+func isAddress(source string) bool {
+	if _, err := netip.ParseAddr(source); err == nil {
+		return true
+	}
+	_, err := netip.ParsePrefix(source)
+	return err == nil || strings.HasSuffix(source, "::")
+}
+
+// Grade says how far the last reading can be trusted at now.
+func (l *Ledger) Grade(now time.Time) Grade {
+	switch {
+	case l.settings.Fixed != nil:
+		return GradeOK
+	case l.mismatch:
+		return GradeMismatch
+	case !l.lostAt.IsZero():
+		return GradeLost
+	case l.stale(now):
+		return GradeStale
+	case l.last == nil && l.bare >= neverAfter:
+		return GradeNever
+	case l.last == nil:
+		return GradeNone
+	}
+	return GradeOK
+}
+
+// stale reports whether no answer came for too long: several probes in a row
+// brought none, or nobody has asked for several idle intervals.
+func (l *Ledger) stale(now time.Time) bool {
+	return !now.Before(l.staleAt())
+}
+
+// staleAt is when the reading goes stale unless an answer comes.
+func (l *Ledger) staleAt() time.Time {
+	answered := later(l.lastAnswer, l.since)
+	if l.missed >= staleInterval {
+		return answered.Add(staleAfter)
+	}
+	return answered.Add(max(staleAfter, staleInterval*l.interval(false)))
+}
+
+// Unlimited reports whether nothing is to be held for the account at now: the
+// registry says nothing of a limit, what it says is not ours, or a limit that
+// was known has been missing for a whole window.
+func (l *Ledger) Unlimited(now time.Time) bool {
+	switch l.Grade(now) {
+	case GradeNever, GradeMismatch:
+		return true
+	case GradeLost:
+		return now.Sub(l.lostAt) >= max(l.window(), fallbackWindow)
+	case GradeStale:
+		if l.last == nil {
+			return true
+		}
+		return now.Sub(l.staleAt()) >= max(l.window(), fallbackWindow)
+	}
+	return false
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,82 @@
+package quota
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// maxSpent bounds the log of what was spent: buckets of a 64th of the window, so
+// that an expiry is late by 1.6 % of the window at most and never early.
+const maxSpent = 64
+
+// fallbackWindow is the least time that a lost limit is kept as a local log.
+const fallbackWindow = 10 * time.Minute
+
+// logWindow is how long a charge matters to the local log.
+func (l *Ledger) logWindow() time.Duration {
+	if w := l.window(); w > 0 {
+		return w
+	}
+	return fallbackWindow
+}
+
+// spend notes units in the bucket that ends at or after now.
+func (l *Ledger) spend(now time.Time, units core.Units) {
+	width := max(l.logWindow()/maxSpent, time.Nanosecond)
+	end := now.Truncate(width).Add(width)
+	l.forget(now)
+	if n := len(l.spent); n > 0 && !l.spent[n-1].End.Before(end) {
+		l.spent[n-1].Units += units
+		return
+	}
+	l.spent = append(l.spent, Spent{End: end, Units: units})
+	if over := len(l.spent) - maxSpent - 1; over > 0 {
+		// Merging forwards keeps the sum and can only delay an expiry.
+		l.spent[over].Units += sumSpent(l.spent[:over])
+		l.spent = slices.Delete(l.spent, 0, over)
+	}
+}
+
+// forget drops the buckets that are out of the window.
+func (l *Ledger) forget(now time.Time) {
+	edge := now.Add(-l.logWindow())
+	l.spent = slices.DeleteFunc(l.spent, func(s Spent) bool { return !s.End.After(edge) })
+}
+
+// spentWithin is what the local log holds for the window that ends now.
+func (l *Ledger) spentWithin(now time.Time) core.Units {
+	edge := now.Add(-l.logWindow())
+	var units core.Units
+	for _, s := range l.spent {
+		if s.End.After(edge) {
+			units += s.Units
+		}
+	}
+	return units
+}
+
+func sumSpent(spent []Spent) core.Units {
+	var units core.Units
+	for _, s := range spent {
+		units += s.Units
+	}
+	return units
+}
+
+// bucket is the local token bucket of a fixed rate.
+type bucket struct {
+	level float64
+	at    time.Time
+}
+
+// refill brings the bucket to now.
+func (b *bucket) refill(now time.Time, f Fixed) {
+	if !b.at.IsZero() && now.After(b.at) {
+		b.level = min(float64(f.Burst), b.level+f.Rate*now.Sub(b.at).Seconds())
+	}
+	if b.at.IsZero() || now.After(b.at) {
+		b.at = now
+	}
+}
