@@ -7,13 +7,13 @@ import (
 	"github.com/pullpace/pace/pacer/core"
 )
 
-// The pace of probes. Source: the default table of the product; a thirtieth of
+// The pace of probes. Source: the default table of the product; a sixtieth of
 // the window keeps a limit of seconds or minutes from idling between readings.
 const (
 	probeWaiting = 20 * time.Second
 	probeIdle    = 5 * time.Minute
 	probeFloor   = time.Second
-	probesPerWin = 30
+	probesPerWin = 60
 )
 
 // interval is the time between two probes.

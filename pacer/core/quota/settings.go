@@ -15,7 +15,7 @@ type Settings struct {
 	// ci leave three times as much. ReserveNone switches both off.
 	ReservePercent  int  `json:"reservePercent,omitempty"`
 	RollbackReserve bool `json:"rollbackReserve,omitempty"`
-	// ProbeInterval while work waits (default 20 s, or a thirtieth of the window
+	// ProbeInterval while work waits (default 20 s, or a sixtieth of the window
 	// where that is less), ProbeIdle otherwise (default 5 min).
 	ProbeInterval time.Duration `json:"probeInterval,omitempty"`
 	ProbeIdle     time.Duration `json:"probeIdle,omitempty"`
