@@ -1,0 +1,200 @@
+//go:build linux
+
+package ground
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/pullpace/pace/test/cluster"
+	"github.com/pullpace/pace/test/cluster/binaries"
+	"github.com/pullpace/pace/test/cluster/images"
+	"github.com/pullpace/pace/test/registry"
+)
+
+// Infra is the registry host that nothing meters: for the product's own image
+// and for what runs before a test begins.
+const Infra = "infra.test"
+
+// Options say how large the ground is.
+type Options struct {
+	Nodes []cluster.NodeOptions
+	// LogsDir keeps the logs of all processes; empty: only when something fails.
+	LogsDir string
+	// Log receives progress for a person; nil discards it.
+	Log io.Writer
+}
+
+// Ground is a cluster, a registry and the product. Its methods may be called
+// from several goroutines.
+type Ground struct {
+	Cluster  *cluster.Cluster
+	Registry *registry.Server
+	// Maker makes images that idle.
+	Maker *images.Maker
+	// bin holds kubectl and kubectl-pace.
+	bin   string
+	log   io.Writer
+	close []func() error
+}
+
+// Start brings the ground up without the product. Stop must be called also when
+// it fails halfway, which Start does itself.
+func Start(ctx context.Context, o Options) (*Ground, error) {
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	g := &Ground{log: o.Log}
+	if err := g.start(ctx, o); err != nil {
+		return nil, errors.Join(err, g.Stop())
+	}
+	return g, nil
+}
+
+func (g *Ground) start(ctx context.Context, o Options) (err error) {
+	if g.Registry, err = registry.New(registry.Options{DefaultHost: Infra}); err != nil {
+		return fmt.Errorf("making the registry: %w", err)
+	}
+	if g.Cluster, err = cluster.Prepare(ctx, cluster.Config{LogsDir: o.LogsDir, Log: o.Log}); err != nil {
+		return err
+	}
+	if err := g.serve(); err != nil {
+		return err
+	}
+	if _, err := g.AddHost(registry.HostConfig{Name: Infra}); err != nil {
+		return err
+	}
+	err = g.Cluster.Start(ctx, cluster.Options{Nodes: o.Nodes, RegistryCA: g.Registry.CA().PEM()})
+	if err != nil {
+		return err
+	}
+	if g.Maker, err = g.Cluster.Images(ctx); err != nil {
+		return err
+	}
+	return g.programs(ctx)
+}
+
+// serve lets the registry answer where the nodes look for it.
+func (g *Ground) serve() error {
+	listener, err := net.Listen("tcp", netip.AddrPortFrom(g.Cluster.HostAddress(), 443).String())
+	if err != nil {
+		return fmt.Errorf("listening for the registry: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Registry.Serve(ctx, listener) }()
+	g.close = append(g.close, func() error { cancel(); return <-done })
+	return nil
+}
+
+// programs puts kubectl and the plugin where a shell would find them.
+func (g *Ground) programs(ctx context.Context) error {
+	builder, err := binaries.New(ctx, g.log)
+	if err != nil {
+		return err
+	}
+	built, err := builder.Components(ctx)
+	if err != nil {
+		return err
+	}
+	if g.bin, err = os.MkdirTemp("", "pace-bin-"); err != nil {
+		return fmt.Errorf("making a folder for programs: %w", err)
+	}
+	g.close = append(g.close, func() error { return os.RemoveAll(g.bin) })
+	if err := os.Symlink(filepath.Join(built, "kubectl"), filepath.Join(g.bin, "kubectl")); err != nil {
+		return fmt.Errorf("linking kubectl: %w", err)
+	}
+	return builder.Program(ctx, "cmd/kubectl-pace", filepath.Join(g.bin, "kubectl-pace"))
+}
+
+// Stop ends everything and leaves nothing behind. It may be called again.
+func (g *Ground) Stop() error {
+	var errs []error
+	if g.Cluster != nil {
+		errs = append(errs, g.Cluster.Stop())
+	}
+	for _, c := range g.close {
+		errs = append(errs, c())
+	}
+	g.close = nil
+	return errors.Join(errs...)
+}
+
+// AddHost adds a registry host and lets its name resolve on nodes and in pods.
+func (g *Ground) AddHost(c registry.HostConfig) (*registry.Host, error) {
+	h, err := g.Registry.AddHost(c)
+	if err != nil {
+		return nil, fmt.Errorf("adding registry host %q: %w", c.Name, err)
+	}
+	for _, name := range append([]string{c.Name}, c.Aliases...) {
+		if err := g.Cluster.SetHost(name, g.Cluster.HostAddress()); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+// AddToken adds a token service and lets its name resolve.
+func (g *Ground) AddToken(c registry.TokenConfig) (*registry.TokenService, error) {
+	s, err := g.Registry.AddTokenService(c)
+	if err != nil {
+		return nil, fmt.Errorf("adding token service %q: %w", c.Host, err)
+	}
+	return s, g.Cluster.SetHost(c.Host, g.Cluster.HostAddress())
+}
+
+// Push makes an image of that name and puts it into the registry, past every
+// limit and log. Images of different names share no layer but the program's.
+func (g *Ground) Push(ctx context.Context, ref string, platforms ...string) error {
+	spec := images.Spec{Name: ref, Layers: []images.Layer{{Name: ref, Size: 64 << 10}}}
+	var what remote.Taggable
+	var err error
+	if len(platforms) > 0 {
+		what, err = g.Maker.Index(spec, platforms...)
+	} else {
+		what, err = g.Maker.Image(spec)
+	}
+	if err != nil {
+		return fmt.Errorf("making image %q: %w", ref, err)
+	}
+	return images.Push(ctx, ref, what, g.Registry.PushTransport())
+}
+
+// Product is the reference of the product's image.
+const Product = Infra + "/pullpace/pacer:dev"
+
+// Install builds the product and installs it as a user would.
+func (g *Ground) Install(ctx context.Context, flags ...string) error {
+	program, err := g.Cluster.Build(ctx, "cmd/pacer")
+	if err != nil {
+		return err
+	}
+	maker, err := images.New("pacer", program)
+	if err != nil {
+		return fmt.Errorf("making the product's image: %w", err)
+	}
+	image, err := maker.Image(images.Spec{Name: "pacer"})
+	if err != nil {
+		return fmt.Errorf("making the product's image: %w", err)
+	}
+	if err := images.Push(ctx, Product, image, g.Registry.PushTransport()); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	out := g.Kubectl(ctx, append([]string{"pace", "install", "--image", Product}, flags...)...)
+	if out.Code != 0 {
+		return fmt.Errorf("installing the product: %s", out)
+	}
+	fmt.Fprint(g.log, out.Stdout)
+	return nil
+}
