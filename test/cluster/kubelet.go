@@ -33,12 +33,11 @@ func (n *Node) kubeletConfig() (map[string]any, error) {
 		"clusterDNS":               []string{dnsService().String()},
 		"clusterDomain":            "cluster.local",
 		"resolvConf":               n.path("resolv.conf"),
-		// The machine may have cgroups of version 1 and other users of them.
+		// The machine may have cgroups of version 1.
 		"failCgroupV1":           false,
 		"cgroupDriver":           "cgroupfs",
 		"cgroupsPerQOS":          false,
 		"enforceNodeAllocatable": []string{},
-		"cgroupRoot":             n.cluster.slot.Cgroup() + "/" + n.options.Name,
 		"failSwapOn":             false,
 		"makeIPTablesUtilChains": false,
 		// Which images a node holds is the tests' business.

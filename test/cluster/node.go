@@ -164,7 +164,7 @@ func (n *Node) startCell(ctx context.Context) error {
 		return fmt.Errorf("removing the socket of the last boot: %w", err)
 	}
 	pid, err := c.world.Start(ctx, cell.Process{
-		Args: []string{c.path("cell"), socket}, Env: c.environment(),
+		Args: []string{c.path("cell"), "-cgroup", c.slot.Cgroup() + "/" + n.options.Name, socket}, Env: c.environment(),
 		Log: filepath.Join(c.logs, n.options.Name+"-cell.log"), Cell: true,
 	})
 	if err != nil {

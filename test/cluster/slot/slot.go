@@ -96,6 +96,23 @@ func Sweep(index int) (bool, error) {
 	return found, s.Release()
 }
 
+// SweepDead clears the slot of an owner that is just ending. If another one has
+// the slot after some seconds, that one has cleared it.
+func SweepDead(index int) error {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		s, err := take(index)
+		if err == nil {
+			return s.Release()
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return nil
+		}
+	}
+}
+
 // take locks a slot; the error is EWOULDBLOCK where somebody else holds it.
 func take(index int) (*Slot, error) {
 	lock, err := os.OpenFile(lockPath(index), os.O_RDWR|os.O_CREATE, 0o600)

@@ -3,8 +3,9 @@
 // Command cell is the first process of the test cluster's world and of each of
 // its nodes. Package cluster starts it; it is of no use by hand.
 //
-//	cell SOCKET           serve requests; be PID 1 of new namespaces
-//	cell -janitor SLOT    wait for the end of standard input, then clear the slot
+//	cell SOCKET                   serve requests; be PID 1 of new namespaces
+//	cell -cgroup CGROUP SOCKET    the same, with a cgroup as the root of all
+//	cell -janitor SLOT            wait for the end of standard input, then clear the slot
 package main
 
 import (
@@ -28,6 +29,13 @@ func run(args []string) error {
 	if len(args) == 2 && args[0] == "-janitor" {
 		return janitor(args[1])
 	}
+	if len(args) == 3 && args[0] == "-cgroup" {
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("finding this program: %w", err)
+		}
+		return cell.Confine(args[1], []string{self, args[2]})
+	}
 	if len(args) != 1 {
 		return fmt.Errorf("expected a socket, got %q; this program is started by the test cluster", args)
 	}
@@ -44,8 +52,7 @@ func janitor(arg string) error {
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		return fmt.Errorf("waiting for the owner's end: %w", err)
 	}
-	_, err = slot.Sweep(index)
-	return err
+	return slot.SweepDead(index)
 }
 
 // lifeline is standard input where that is a pipe from the owner. A cell inside

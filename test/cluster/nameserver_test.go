@@ -1,0 +1,75 @@
+//go:build linux
+
+package cluster
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+func TestNameServerAnswers(t *testing.T) {
+	t.Parallel()
+	s := &nameServer{hosts: map[string]netip.Addr{}}
+	s.set("Hub.Test.", netip.MustParseAddr("198.18.0.1"))
+	for name, tc := range map[string]struct {
+		question    string
+		kind        dnsmessage.Type
+		wantRCode   dnsmessage.RCode
+		wantAnswers int
+	}{
+		"an address of a known name":          {"hub.test.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
+		"any case of letters":                 {"HUB.test.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
+		"a known name has no other addresses": {"hub.test.", dnsmessage.TypeAAAA, dnsmessage.RCodeSuccess, 0},
+		"an unknown name":                     {"hub.test.default.svc.cluster.local.", dnsmessage.TypeA, dnsmessage.RCodeNameError, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			query := dnsmessage.Message{
+				Header:    dnsmessage.Header{ID: 7, RecursionDesired: true},
+				Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName(tc.question), Type: tc.kind, Class: dnsmessage.ClassINET}},
+			}
+			packed, err := query.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := s.answer(packed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got dnsmessage.Message
+			if err := got.Unpack(raw); err != nil {
+				t.Fatal(err)
+			}
+			if got.ID != 7 || got.RCode != tc.wantRCode || len(got.Answers) != tc.wantAnswers {
+				t.Errorf("got id %d, %v, %d answers; want id 7, %v, %d answers", got.ID, got.RCode, len(got.Answers), tc.wantRCode, tc.wantAnswers)
+			}
+		})
+	}
+}
+
+func TestNameServerRefusesJunk(t *testing.T) {
+	t.Parallel()
+	s := &nameServer{}
+	for _, query := range []string{"", "x", "\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"} {
+		if _, err := s.answer([]byte(query)); err == nil {
+			t.Errorf("query %q was answered", query)
+		}
+	}
+}
+
+func TestNameServerIgnoresDeafNetworks(t *testing.T) {
+	t.Parallel()
+	s := &nameServer{deaf: map[netip.Prefix]bool{}}
+	from := &net.UDPAddr{IP: net.ParseIP("198.19.1.7"), Port: 4711}
+	s.ignore(netip.MustParsePrefix("198.19.1.0/24"), true)
+	if s.hears(from) {
+		t.Error("a query from an ignored network was heard")
+	}
+	s.ignore(netip.MustParsePrefix("198.19.1.0/24"), false)
+	if !s.hears(from) {
+		t.Error("a query from a network that is no longer ignored was not heard")
+	}
+}
