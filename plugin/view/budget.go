@@ -1,0 +1,234 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Budgets is the answer of `budget`.
+type Budgets struct {
+	Controller Controller `json:"controller"`
+	Items      []Budget   `json:"items"`
+}
+
+// Budget is one account. Pointers are nil where nothing is known.
+type Budget struct {
+	Name     string `json:"name"`
+	Registry string `json:"registry"`
+	// Identity is what was declared, SeenAs what the registry says it sees.
+	Identity string `json:"identity"`
+	SeenAs   string `json:"seenAs,omitempty"`
+	Limit    *int64 `json:"limit,omitempty"`
+	// WindowSeconds is the limit's window.
+	WindowSeconds int64  `json:"windowSeconds,omitempty"`
+	Remaining     *int64 `json:"remaining,omitempty"`
+	// Available is what each class may spend now, by class name.
+	Available     map[string]int64 `json:"available,omitempty"`
+	Reserved      int64            `json:"reserved"`
+	UngatedDemand int64            `json:"ungatedDemand"`
+	OthersPerHour string           `json:"othersPerHour,omitempty"`
+	Forecast      Window           `json:"forecast,omitzero"`
+	PerPull       []Charge         `json:"perPull,omitempty"`
+	ReadAt        time.Time        `json:"readAt,omitzero"`
+	Grade         string           `json:"grade,omitempty"`
+	Breaker       Breaker          `json:"breaker,omitzero"`
+	PausedReason  string           `json:"pausedReason,omitempty"`
+	Spent         []Spent          `json:"spent,omitempty"`
+	Problems      []Condition      `json:"problems,omitempty"`
+}
+
+// Charge is what pulls through a host were found to cost.
+type Charge struct {
+	Host    string `json:"host"`
+	Mean    string `json:"mean"`
+	Samples int64  `json:"samples"`
+}
+
+// Breaker is whether pulls of an account go wrong.
+type Breaker struct {
+	State string    `json:"state,omitempty"`
+	Cause string    `json:"cause,omitempty"`
+	Until time.Time `json:"until,omitzero"`
+}
+
+// Spent is units set aside in the bucket of time that ends at End.
+type Spent struct {
+	End   time.Time `json:"end"`
+	Units int64     `json:"units"`
+}
+
+// Condition is a condition that needs attention.
+type Condition struct {
+	Type    string `json:"type"`
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+// Names implements `-o name`.
+func (b Budgets) Names() []string {
+	names := make([]string, 0, len(b.Items))
+	for _, item := range b.Items {
+		names = append(names, "pullbudget.pullpace.dev/"+item.Name)
+	}
+	return names
+}
+
+// BudgetTable lists accounts, one a line.
+func BudgetTable(w io.Writer, b Budgets, st Style) error {
+	p := page{style: st}
+	if len(b.Items) == 0 {
+		p.line("No PullBudgets: nothing is paced. Controller: %s", b.Controller.verdict(st))
+		p.next("%s", "write a PullBudget for the registry you pull from, see manifests/samples")
+		return p.flush(w)
+	}
+	t := table{heads: []string{"NAME", "REGISTRY", "SEEN AS", ">LIMIT", ">LEFT", ">FREE", ">OTHERS/H", "MORE BY", ">PER PULL", ">READ", "STATE"}}
+	if st.Wide {
+		t.heads = append(t.heads, "IDENTITY", ">RESERVED", ">UNGATED", "FREE BY CLASS")
+	}
+	for _, item := range b.Items {
+		t.row(item.cells(b.Controller, st)...)
+	}
+	p.table(t)
+	if !b.Controller.Alive(st.Now) {
+		p.line("%s", painted{"controller " + b.Controller.verdict(st).text + "; figures are as old as their reading", warn})
+	}
+	for _, item := range b.Items {
+		for _, c := range item.Problems {
+			p.line("%s: %s: %s", item.Name, painted{c.Reason, warn}, c.Message)
+		}
+	}
+	return p.flush(w)
+}
+
+func (b Budget) cells(c Controller, st Style) []any {
+	cells := []any{
+		b.Name, b.Registry, dash(b.SeenAs), b.limit(), number(b.Remaining), b.free(), dash(b.OthersPerHour),
+		b.more(st), b.perPull(), st.age(b.ReadAt), b.state(c, st),
+	}
+	if st.Wide {
+		cells = append(cells, b.Identity, fmt.Sprint(b.Reserved), fmt.Sprint(b.UngatedDemand), b.byClass())
+	}
+	return cells
+}
+
+// limit prints "100/1h", "none" where the registry sends none, "-" where nothing
+// was read.
+func (b Budget) limit() string {
+	switch {
+	case b.Limit == nil && b.Grade == "Never":
+		return "none"
+	case b.Limit == nil:
+		return "-"
+	case b.WindowSeconds == 0:
+		return fmt.Sprint(*b.Limit)
+	}
+	return fmt.Sprintf("%d/%s", *b.Limit, span(time.Duration(b.WindowSeconds)*time.Second))
+}
+
+// free is what a rollout may spend now.
+func (b Budget) free() string {
+	free, ok := b.Available["rollout"]
+	if !ok {
+		return "-"
+	}
+	return fmt.Sprint(free)
+}
+
+func (b Budget) more(st Style) string {
+	if b.Forecast.IsZero() {
+		return "-"
+	}
+	return st.span(b.Forecast)
+}
+
+func (b Budget) perPull() string {
+	if len(b.PerPull) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%s (%d)", b.PerPull[0].Mean, b.PerPull[0].Samples)
+}
+
+func (b Budget) byClass() string {
+	var parts []string
+	for _, class := range []string{"node-critical", "rollback", "serving", "rollout", "batch", "ci"} {
+		if units, ok := b.Available[class]; ok {
+			parts = append(parts, fmt.Sprintf("%s=%d", class, units))
+		}
+	}
+	return dash(strings.Join(parts, " "))
+}
+
+func (b Budget) state(c Controller, st Style) painted {
+	switch {
+	case b.PausedReason != "":
+		return painted{"paused: " + b.PausedReason, warn}
+	case b.Breaker.State == "paused":
+		return painted{"breaker paused until " + st.clock(b.Breaker.Until) + ": " + b.Breaker.Cause, bad}
+	case b.Breaker.State == "trying one":
+		return painted{"breaker trying one: " + b.Breaker.Cause, warn}
+	case !c.Installed:
+		return painted{"no controller", warn}
+	}
+	switch b.Grade {
+	case "":
+		return painted{"waiting for a first reading", warn}
+	case "OK":
+		return painted{"ok", good}
+	case "Never":
+		return painted{"not held: the registry sends no limit", ""}
+	case "Lost":
+		return painted{"the limit is not sent any more", warn}
+	case "Stale":
+		return painted{"the registry does not answer", warn}
+	case "Mismatch":
+		return painted{"readings belong to another identity, not used", bad}
+	}
+	return painted{b.Grade, warn}
+}
+
+// BudgetSpent explains one account: the books, and what was spent when.
+func BudgetSpent(w io.Writer, b Budgets, st Style) error {
+	p := page{style: st}
+	for i, item := range b.Items {
+		if i > 0 {
+			p.gap()
+		}
+		p.spent(item, b.Controller)
+	}
+	return p.flush(w)
+}
+
+func (p *page) spent(b Budget, c Controller) {
+	total := int64(0)
+	for _, s := range b.Spent {
+		total += s.Units
+	}
+	used := ""
+	if b.Limit != nil && b.Remaining != nil {
+		used = fmt.Sprintf("; the registry counts %d of %s used (read %s ago)", max(*b.Limit-*b.Remaining, 0), b.limit(), p.style.age(b.ReadAt))
+	}
+	p.line("%s  %s  %s", b.Name, b.Registry, b.state(c, p.style))
+	p.field("spent", "%d set aside by Pace in this window%s", total, used)
+	p.field("open", "%d reserved for releases that no reading covers yet, %d for pods that Pace did not hold", b.Reserved, b.UngatedDemand)
+	p.field("others", "%s an hour, estimated", dash(b.OthersPerHour))
+	p.field("free", "%s", b.byClass())
+	for _, s := range b.Spent {
+		p.field("", "until %s  %d", p.style.clock(s.End), s.Units)
+	}
+}
+
+func number(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return fmt.Sprint(*n)
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

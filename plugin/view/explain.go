@@ -1,0 +1,171 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// Explanation is the answer of `explain`: why something is held, was released or
+// is not held at all.
+type Explanation struct {
+	Namespace string `json:"namespace,omitempty"`
+	Object    string `json:"object"`
+	// Answer is Held, Released or NotHeld; Reason one of the closed list.
+	Answer  string `json:"answer"`
+	Reason  string `json:"reason"`
+	Meaning string `json:"meaning,omitempty"`
+	Message string `json:"message,omitempty"`
+	Remedy  string `json:"remedy,omitempty"`
+	// Since is when the hold began, Until when it ends at the latest.
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
+	// Pods counts held pods of a workload, Queue what goes before it.
+	Pods     int       `json:"pods,omitempty"`
+	Accounts []Account `json:"accounts,omitempty"`
+	Decision string    `json:"decision,omitempty"`
+	Workload string    `json:"workload,omitempty"`
+	History  []Entry   `json:"history,omitempty"`
+	// Groups are the held pods of a workload by reason.
+	Groups []HeldGroup `json:"groups,omitempty"`
+	// Unknown are parts that could not be read, each with its why.
+	Unknown []string `json:"unknown,omitempty"`
+}
+
+// Entry is one Event about the object.
+type Entry struct {
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`
+	Note   string    `json:"note"`
+}
+
+// Names implements `-o name`.
+func (e Explanation) Names() []string { return []string{e.Object} }
+
+// ExplanationPage shows why.
+func ExplanationPage(w io.Writer, e Explanation, st Style) error {
+	p := page{style: st}
+	p.line("%s", e.verdict(st))
+	p.field("object", "%s", e.where())
+	if e.Meaning != "" {
+		p.field("because", "%s", e.Meaning)
+	}
+	if e.Message != "" {
+		p.field("says", "%s", e.Message)
+	}
+	for _, g := range e.Groups {
+		p.field("held", "%s  %s for %s, let go by %s: %s", noun(g.Pods, "pod"), painted{g.Reason, warn}, st.age(g.Since), st.clock(g.Until), dash(g.Message))
+	}
+	for _, a := range e.Accounts {
+		p.budget(a)
+		if e.Answer == "Held" && !a.More.IsZero() {
+			p.field("more by", "%s", st.span(a.More))
+		}
+	}
+	if e.Answer == "Held" && !e.Until.IsZero() {
+		p.field("at "+st.clock(e.Until), "%s", "hold-until passes and it is let go, also if Pace is gone (failsafe)")
+	}
+	p.sooner(e)
+	for _, entry := range e.History {
+		p.field("history", "%s  %s  %s", st.clock(entry.At), entry.Reason, entry.Note)
+	}
+	for _, u := range e.Unknown {
+		p.field("unknown", "%s", painted{u, warn})
+	}
+	return p.flush(w)
+}
+
+func (e Explanation) verdict(st Style) painted {
+	switch e.Answer {
+	case "Held":
+		text := "HELD"
+		if !e.Since.IsZero() {
+			text += " " + st.age(e.Since)
+		}
+		text += "  " + e.Reason
+		if !e.Until.IsZero() {
+			text += "  let go by " + st.clock(e.Until) + " at the latest"
+		}
+		return painted{text, warn}
+	case "Released":
+		return painted{"RELEASED  " + e.Reason, good}
+	}
+	return painted{"NOT HELD  " + e.Reason, good}
+}
+
+func (e Explanation) where() string {
+	text := e.Object
+	if e.Namespace != "" {
+		text += " in " + e.Namespace
+	}
+	if e.Workload != "" && e.Workload != e.Object {
+		text += ", of " + e.Workload
+	}
+	if e.Decision != "" {
+		text += ", decision " + e.Decision
+	}
+	return text
+}
+
+func (p *page) sooner(e Explanation) {
+	if e.Remedy != "" {
+		p.field("remedy", "%s", e.Remedy)
+	}
+	if e.Answer != "Held" {
+		return
+	}
+	if e.Workload != "" {
+		p.field("sooner", "kubectl rollout undo %s -n %s", e.Workload, e.Namespace)
+	}
+	where := ""
+	if e.Namespace != "" {
+		where = " -n " + e.Namespace
+	}
+	p.field("", "%s   (needs pace-edit; expect a 429 if nothing is free)", p.style.command("release", e.Object)+where+` --reason "..."`)
+}
+
+// Check is the answer of `check rollout`. Its fields are those of the gate
+// endpoint.
+type Check struct {
+	Decision          string `json:"decision"`
+	Reason            string `json:"reason"`
+	RetryAfterSeconds int64  `json:"retryAfterSeconds"`
+	Need              Units  `json:"need"`
+	Free              *int64 `json:"free"`
+	Expected          Window `json:"expected,omitzero"`
+	Namespace         string `json:"namespace"`
+	Workload          string `json:"workload"`
+	Message           string `json:"message,omitempty"`
+}
+
+// Names implements `-o name`.
+func (c Check) Names() []string { return []string{c.Workload} }
+
+// CheckPage shows a check in a line.
+func CheckPage(w io.Writer, c Check, st Style) error {
+	p := page{style: st}
+	p.line("%s  %s  need %s, free %s, expected %s", c.Decision, c.Reason, c.Need, number(c.Free), st.span(c.Expected))
+	if c.Message != "" {
+		p.line("%s", c.Message)
+	}
+	return p.flush(w)
+}
+
+// Version is the answer of `version`.
+type Version struct {
+	Client     string `json:"client"`
+	Controller string `json:"controller"`
+	Cluster    string `json:"cluster"`
+	// Supported tells whether the cluster's version is one that is tested.
+	Supported string `json:"supported"`
+}
+
+// Names implements `-o name`.
+func (v Version) Names() []string { return []string{v.Client} }
+
+// VersionLine shows the versions.
+func VersionLine(w io.Writer, v Version, st Style) error {
+	p := page{style: st}
+	p.line("%s", fmt.Sprintf("client %s   controller %s   cluster %s (supported %s)", v.Client, v.Controller, v.Cluster, v.Supported))
+	return p.flush(w)
+}

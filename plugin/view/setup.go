@@ -1,0 +1,224 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Install is the answer of `install`.
+type Install struct {
+	Server string `json:"server"`
+	Image  string `json:"image"`
+	// Mode is that of the default policy.
+	Mode    string    `json:"mode"`
+	DryRun  bool      `json:"dryRun,omitempty"`
+	Objects []Applied `json:"objects"`
+	// Controller and Failsafe count ready replicas; zero on a dry run.
+	Controller Replicas `json:"controller,omitzero"`
+	Failsafe   Replicas `json:"failsafe,omitzero"`
+	Namespaces int      `json:"namespaces"`
+	Notes      []string `json:"notes,omitempty"`
+}
+
+// Applied is one object of an installation.
+type Applied struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	// Change is created, configured, unchanged or deleted; on a dry run
+	// "would be ...".
+	Change string `json:"change"`
+}
+
+func (a Applied) object() string {
+	name := strings.ToLower(a.Kind) + "/" + a.Name
+	if a.Namespace != "" {
+		name += " in " + a.Namespace
+	}
+	return name
+}
+
+// Names implements `-o name`.
+func (i Install) Names() []string { return objectNames(i.Objects) }
+
+func objectNames(objects []Applied) []string {
+	names := make([]string, 0, len(objects))
+	for _, object := range objects {
+		names = append(names, strings.ToLower(object.Kind)+"/"+object.Name)
+	}
+	return names
+}
+
+// InstallPage shows what an installation wrote.
+func InstallPage(w io.Writer, i Install, st Style) error {
+	p := page{style: st}
+	verdict := painted{"Installed.", good}
+	if i.DryRun {
+		verdict = painted{"Dry run: nothing was changed.", warn}
+	}
+	p.line("%s", verdict)
+	p.field("cluster", "%s", i.Server)
+	p.field("image", "%s", i.Image)
+	for _, object := range i.Objects {
+		p.field(object.Change, "%s", object.object())
+	}
+	if !i.DryRun {
+		p.field("ready", "controller %d/%d, failsafe %d/%d", i.Controller.Ready, i.Controller.Wanted, i.Failsafe.Ready, i.Failsafe.Wanted)
+	}
+	p.field("mode", "%s, %s opted in. %s", i.Mode, noun(i.Namespaces, "namespace"), modeMeaning(i.Mode, i.Namespaces))
+	for _, note := range i.Notes {
+		p.field("note", "%s", painted{note, warn})
+	}
+	p.next("%s", "write a PullBudget for each registry to pace; kubectl label namespace NAME pullpace.dev/pace=enabled")
+	p.field("undo", "%s", st.command("uninstall"))
+	return p.flush(w)
+}
+
+func modeMeaning(mode string, namespaces int) string {
+	switch {
+	case namespaces == 0:
+		return "Nothing is held."
+	case mode == "Enforce":
+		return "Their pods are held when the budget is short."
+	}
+	return "Nothing is held; what would have been is reported."
+}
+
+// RBACPage lists what an installation is allowed to do and why.
+func RBACPage(w io.Writer, rules []Permission, st Style) error {
+	p := page{style: st}
+	t := table{heads: []string{"WHO", "WHERE", "WHAT", "MAY"}}
+	for _, r := range rules {
+		t.row(r.Who, r.Where, r.Resource, strings.Join(r.Verbs, " "))
+	}
+	p.table(t)
+	return p.flush(w)
+}
+
+// Permission is one rule of RBAC in the installation.
+type Permission struct {
+	Who      string   `json:"who"`
+	Where    string   `json:"where"`
+	Resource string   `json:"resource"`
+	Verbs    []string `json:"verbs"`
+}
+
+// Permissions is the answer of `install --explain-rbac`.
+type Permissions struct {
+	Rules []Permission `json:"rules"`
+}
+
+// Names implements `-o name`.
+func (p Permissions) Names() []string {
+	var names []string
+	for _, r := range p.Rules {
+		names = append(names, r.Who+"/"+r.Resource)
+	}
+	return names
+}
+
+// Uninstall is the answer of `uninstall`.
+type Uninstall struct {
+	DryRun bool `json:"dryRun,omitempty"`
+	// Released counts pods let go, Restored workloads whose fields were put
+	// back, Untainted nodes freed, Stripped objects cleaned of our notes.
+	Released  int       `json:"released"`
+	Restored  int       `json:"restored"`
+	Untainted int       `json:"untainted"`
+	Stripped  int       `json:"stripped"`
+	Deleted   []Applied `json:"deleted"`
+	Blocked   []string  `json:"blocked,omitempty"`
+	Left      Left      `json:"leftBehind"`
+	Searched  Searched  `json:"searched"`
+	Kept      Kept      `json:"kept"`
+	Notes     []string  `json:"notes,omitempty"`
+}
+
+// Left is what a search found after the removal.
+type Left struct {
+	Gates       int `json:"gates"`
+	Taints      int `json:"taints"`
+	Pauses      int `json:"pauses"`
+	Annotations int `json:"annotations"`
+	Webhooks    int `json:"webhooks"`
+	Roles       int `json:"roles"`
+}
+
+// Total is how much is left in all.
+func (l Left) Total() int {
+	return l.Gates + l.Taints + l.Pauses + l.Annotations + l.Webhooks + l.Roles
+}
+
+// Searched is how much was looked at.
+type Searched struct {
+	Nodes     int `json:"nodes"`
+	Pods      int `json:"pods"`
+	Workloads int `json:"workloads"`
+}
+
+// Kept is what stays on purpose.
+type Kept struct {
+	CRDs     int `json:"crds"`
+	Budgets  int `json:"budgets"`
+	Policies int `json:"policies"`
+}
+
+// Names implements `-o name`.
+func (u Uninstall) Names() []string { return objectNames(u.Deleted) }
+
+// UninstallPage shows what was taken away and what is left.
+func UninstallPage(w io.Writer, u Uninstall, st Style) error {
+	p := page{style: st}
+	for _, blocked := range u.Blocked {
+		p.field("BLOCKED", "%s", painted{blocked, bad})
+	}
+	if len(u.Blocked) > 0 {
+		p.line("Nothing was changed.")
+		return p.flush(w)
+	}
+	would := ""
+	if u.DryRun {
+		p.line("%s", painted{"Dry run: nothing was changed.", warn})
+		would = "would be "
+	}
+	p.field("released", "%s %slet go", noun(u.Released, "pod"), would)
+	p.field("restored", "%s %sput back as they were", noun(u.Restored, "workload"), would)
+	p.field("untainted", "%s %sfreed", noun(u.Untainted, "node"), would)
+	p.field("stripped", "%s %scleaned of annotations", noun(u.Stripped, "object"), would)
+	for _, object := range u.Deleted {
+		p.field(object.Change, "%s", object.object())
+	}
+	for _, note := range u.Notes {
+		p.field("note", "%s", painted{note, warn})
+	}
+	if !u.DryRun {
+		p.line("%s", u.left())
+	}
+	p.kept(u.Kept)
+	return p.flush(w)
+}
+
+func (u Uninstall) left() painted {
+	l, s := u.Left, u.Searched
+	text := fmt.Sprintf("left behind   %d gates, %d taints, %d pauses, %d annotations, %d webhooks, %d roles   (searched %d nodes, %d pods, %d workloads)",
+		l.Gates, l.Taints, l.Pauses, l.Annotations, l.Webhooks, l.Roles, s.Nodes, s.Pods, s.Workloads)
+	if l.Total() > 0 {
+		return painted{text, bad}
+	}
+	return painted{text, good}
+}
+
+func (p *page) kept(k Kept) {
+	if k.CRDs == 0 {
+		return
+	}
+	p.line("kept          %s, %s, %s (--crds removes them)", noun(k.CRDs, "CRD"), noun(k.Budgets, "PullBudget"), policies(k.Policies))
+}
+
+func policies(n int) string {
+	if n == 1 {
+		return "1 PacePolicy"
+	}
+	return fmt.Sprintf("%d PacePolicies", n)
+}

@@ -1,0 +1,200 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// Status is the answer of `status`.
+type Status struct {
+	Controller Controller `json:"controller"`
+	Failsafe   Replicas   `json:"failsafe"`
+	// Webhook says whether new pods are shown to the controller.
+	Webhook    bool        `json:"webhook"`
+	Policies   []Policy    `json:"policies"`
+	Namespaces []string    `json:"namespaces"`
+	Held       []HeldGroup `json:"held"`
+	HeldNodes  []HeldNode  `json:"heldNodes"`
+	Accounts   []Budget    `json:"accounts"`
+	Problems   []Condition `json:"problems,omitempty"`
+	// Unknown are parts that could not be read, each with its why.
+	Unknown []string `json:"unknown,omitempty"`
+}
+
+// Replicas counts the replicas of a Deployment of ours.
+type Replicas struct {
+	Ready  int32 `json:"ready"`
+	Wanted int32 `json:"wanted"`
+}
+
+// Policy is a PacePolicy in a line.
+type Policy struct {
+	Name string `json:"name"`
+	Mode string `json:"mode"`
+}
+
+// HeldGroup is held pods of one workload with one reason.
+type HeldGroup struct {
+	Namespace string    `json:"namespace"`
+	Workload  string    `json:"workload"`
+	Pods      int       `json:"pods"`
+	Reason    string    `json:"reason"`
+	Message   string    `json:"message"`
+	Since     time.Time `json:"since"`
+	Until     time.Time `json:"until,omitzero"`
+}
+
+// HeldNode is a node that Pace taints.
+type HeldNode struct {
+	Name  string    `json:"name"`
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
+}
+
+// Names implements `-o name`.
+func (s Status) Names() []string {
+	var names []string
+	for _, g := range s.Held {
+		names = append(names, g.Namespace+"/"+g.Workload)
+	}
+	return names
+}
+
+// HeldPods counts all held pods.
+func (s Status) HeldPods() int {
+	sum := 0
+	for _, g := range s.Held {
+		sum += g.Pods
+	}
+	return sum
+}
+
+// StatusPage shows what is held and whether Pace works.
+func StatusPage(w io.Writer, s Status, st Style) error {
+	p := page{style: st}
+	p.line("%s", s.verdict(st))
+	p.field("controller", "%s%s", s.Controller.verdict(st), replicas(Replicas{s.Controller.Ready, s.Controller.Wanted}, s.Controller.Installed))
+	p.field("failsafe", "%s", s.failsafe())
+	p.field("webhook", "%s", s.webhook())
+	p.field("mode", "%s", s.modes())
+	p.field("opted in", "%s", s.optedIn())
+	for _, c := range s.Problems {
+		p.field("problem", "%s: %s", painted{c.Reason, warn}, c.Message)
+	}
+	for _, u := range s.Unknown {
+		p.field("unknown", "%s", painted{u, warn})
+	}
+	p.held(s)
+	if len(s.Accounts) > 0 {
+		p.gap()
+		t := table{heads: []string{"ACCOUNT", ">LIMIT", ">LEFT", ">FREE", "MORE BY", ">READ", "STATE"}}
+		for _, b := range s.Accounts {
+			t.row(b.Name, b.limit(), number(b.Remaining), b.free(), b.more(st), st.age(b.ReadAt), b.state(s.Controller, st))
+		}
+		p.table(t)
+	}
+	p.statusNext(s)
+	return p.flush(w)
+}
+
+func (p *page) held(s Status) {
+	if len(s.Held) > 0 {
+		p.gap()
+		t := table{heads: []string{"NAMESPACE", "WORKLOAD", ">HELD", "REASON", ">FOR", "LET GO BY", "WHY"}}
+		for _, g := range s.Held {
+			t.row(g.Namespace, g.Workload, fmt.Sprint(g.Pods), painted{g.Reason, warn}, p.style.age(g.Since), p.style.clock(g.Until), dash(g.Message))
+		}
+		p.table(t)
+	}
+	if len(s.HeldNodes) > 0 {
+		p.gap()
+		t := table{heads: []string{"NODE", ">HELD FOR", "LET GO BY"}}
+		for _, n := range s.HeldNodes {
+			t.row(n.Name, p.style.age(n.Since), p.style.clock(n.Until))
+		}
+		p.table(t)
+	}
+}
+
+func (p *page) statusNext(s Status) {
+	switch {
+	case !s.Controller.Installed:
+		p.next("%s", p.style.command("install", "--shadow", "--dry-run"))
+	case len(s.Held) > 0:
+		g := s.Held[0]
+		p.next("%s", p.style.command("explain", g.Workload, "-n", g.Namespace))
+	case len(s.Namespaces) == 0:
+		p.next("kubectl label namespace NAME pullpace.dev/pace=enabled")
+	default:
+		p.next("%s", p.style.command("budget"))
+	}
+}
+
+func (s Status) verdict(st Style) painted {
+	switch {
+	case !s.Controller.Installed:
+		return painted{"Pace is not installed: nothing is held by it.", warn}
+	case !s.Controller.Alive(st.Now):
+		return painted{fmt.Sprintf("Pace is not working: %s still held, nothing new will be.", noun(s.HeldPods(), "pod")), bad}
+	case s.HeldPods() == 0 && len(s.HeldNodes) == 0:
+		return painted{"Nothing is held.", good}
+	}
+	return painted{fmt.Sprintf("%s and %s held.", noun(s.HeldPods(), "pod"), noun(len(s.HeldNodes), "node")), warn}
+}
+
+func (s Status) failsafe() painted {
+	switch {
+	case s.Failsafe.Wanted == 0:
+		return painted{"not installed", warn}
+	case s.Failsafe.Ready == 0:
+		return painted{"not ready: nothing bounds a hold when the controller is gone", bad}
+	}
+	return painted{fmt.Sprintf("%d/%d ready", s.Failsafe.Ready, s.Failsafe.Wanted), good}
+}
+
+func (s Status) webhook() painted {
+	if s.Webhook {
+		return painted{"on, fails open", good}
+	}
+	return painted{"off: nothing new is held", warn}
+}
+
+func (s Status) modes() string {
+	text := ""
+	for i, policy := range s.Policies {
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%s (policy %s)", policy.Mode, policy.Name)
+	}
+	if text == "" {
+		return "no PacePolicy: nothing is held"
+	}
+	return text
+}
+
+func (s Status) optedIn() string {
+	const most = 8
+	if len(s.Namespaces) == 0 {
+		return "0 namespaces"
+	}
+	text := noun(len(s.Namespaces), "namespace") + ": "
+	for i, name := range s.Namespaces {
+		if i == most {
+			return text + fmt.Sprintf(" and %d more", len(s.Namespaces)-most)
+		}
+		if i > 0 {
+			text += ", "
+		}
+		text += name
+	}
+	return text
+}
+
+func replicas(r Replicas, known bool) string {
+	if !known {
+		return ""
+	}
+	return fmt.Sprintf(", %d/%d ready", r.Ready, r.Wanted)
+}
