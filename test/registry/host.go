@@ -79,7 +79,7 @@ func newHost(s *Server, c HostConfig) (*Host, error) {
 	case c.Name == "":
 		return nil, errors.New("it has no name")
 	case c.Auth == BearerAuth && c.Token == nil:
-		return nil, errors.New("Bearer needs a token service")
+		return nil, errors.New("login by Bearer needs a token service")
 	}
 	for _, p := range c.Private {
 		if _, err := path.Match(p, ""); err != nil {

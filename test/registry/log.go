@@ -73,7 +73,7 @@ func (f Filter) Match(e Entry) bool {
 		(f.Where == nil || f.Where(e))
 }
 
-// A Log holds every request of a server in order of judgement. It is safe for concurrent use.
+// A Log holds every request of a server in the order in which they were answered. It is safe for concurrent use.
 type Log struct {
 	mu      sync.Mutex
 	entries []Entry

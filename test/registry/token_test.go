@@ -270,3 +270,22 @@ func TestBasicAndPrivate(t *testing.T) {
 		}
 	}
 }
+
+func TestFaultsBeforeAndAfterTheChallenge(t *testing.T) {
+	t.Parallel()
+	s, h, _ := hub(t, newClock())
+	push(t, s, "docker.io/library/app:1")
+	const manifest = "https://docker.io/v2/library/app/manifests/1"
+	lift := h.Inject(registry.HeadThrottled())
+	if got := do(t, s.Client("192.0.2.7"), "HEAD", manifest, nil).status; got != http.StatusUnauthorized {
+		t.Errorf("HEAD without a token under throttled HEADs: %d, want the challenge 401", got)
+	}
+	if _, err := remote.Head(reference(t, "docker.io/library/app:1"), once(s, "192.0.2.7", authn.Anonymous)...); err == nil {
+		t.Error("HEAD with a token was not throttled")
+	}
+	lift()
+	h.Inject(registry.Failing(http.StatusBadGateway))
+	if got := do(t, s.Client("192.0.2.7"), "HEAD", manifest, nil).status; got != http.StatusBadGateway {
+		t.Errorf("HEAD without a token in an outage: %d, want 502", got)
+	}
+}
