@@ -1,0 +1,140 @@
+package feedback
+
+import (
+	"testing"
+	"time"
+)
+
+// failures are error texts as people reported them, shortened.
+var failures = map[string]struct {
+	reason, message, host string
+	want                  Class
+	wantKind              Kind
+}{
+	"01 old containerd, get":       {"ErrImagePull", `failed to copy: httpReadSeeker: failed open: unexpected status code https://registry-1.docker.io/v2/library/busybox/manifests/sha256:50aa: 429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit.`, "docker.io", Throttled, KindPull},
+	"02 unauthenticated":           {"", `429 Too Many Requests - Server message: toomanyrequests: You have reached your unauthenticated pull rate limit. https://www.docker.com/increase-rate-limit`, "docker.io", Throttled, KindPull},
+	"03 digest-pinned":             {"", `unexpected status code https://index.docker.io/v2/jaegertracing/all-in-one/manifests/sha256:11: 429 Too Many Requests`, "docker.io", Throttled, KindPull},
+	"04 as an account":             {"", `toomanyrequests: You have reached your pull rate limit as 'thornode'`, "docker.io", Throttled, KindPull},
+	"05 head":                      {"", `unexpected status from HEAD request to https://registry-1.docker.io/v2/a/manifests/b: 429 Too Many Requests`, "docker.io", Throttled, KindPull},
+	"06 oauth token":               {"", `failed to authorize: failed to fetch oauth token: unexpected status: 429 Too Many Requests`, "docker.io", Throttled, KindToken},
+	"07 token service":             {"", `unexpected status from POST request to https://auth.docker.io/token: 429 Too Many Requests`, "docker.io", Throttled, KindToken},
+	"08 abuse limit":               {"", `error parsing HTTP 429 response body: invalid character 'T' looking for beginning of value: "Too Many Requests (HAP429).\n"`, "docker.io", Throttled, KindPull},
+	"09 cri-o":                     {"", `reading manifest v3.6.0 in docker.io/openshift/hello-openshift: toomanyrequests: You have reached your unauthenticated pull rate limit`, "docker.io", Throttled, KindPull},
+	"10 second get":                {"", `loading manifest for target platform: reading manifest sha256:1070: toomanyrequests: You have reached`, "docker.io", Throttled, KindPull},
+	"11 ecr":                       {"", `Error response from daemon: toomanyrequests: Rate exceeded`, "public.ecr.aws", Throttled, KindPull},
+	"12 two credentials":           {"", `[rpc error: code = Unknown desc = toomanyrequests: Too many requests. Please visit https://aka.ms/acr/skus, rpc error: x]`, "a.azurecr.io", Throttled, KindPull},
+	"13 cache rule":                {"", `toomanyrequests: too many requests to source registry for cache rule 'dotnet-sdk'. CorrelationId: 1`, "a.azurecr.io", Throttled, KindUpstream},
+	"14 mcr":                       {"", `error parsing HTTP 429 response body: invalid character 'R' looking for beginning of value: "Ref A: 1 Ref B: 2"`, "mcr.microsoft.com", Throttled, KindPull},
+	"15 ghcr":                      {"", `response status code 429: toomanyrequests: retry-after: 1.16676ms, allowed: 44000/minute`, "ghcr.io", Throttled, KindPull},
+	"16 ghcr blob":                 {"", `https://ghcr.io/v2/a/blobs/sha256:1: 429 Too Many Requests - Server message: toomanyrequests: retry-after: 333.939671ms`, "ghcr.io", Throttled, KindPull},
+	"17 someone else's quota":      {"", `toomanyrequests: Quota exceeded for quota metric 'Requests per project per region'`, "registry.k8s.io", Throttled, KindPull},
+	"18 harbor":                    {"", `429 Too Many Requests - Server message: unknown: too many requests to upstream registry`, "harbor.corp", Throttled, KindUpstream},
+	"19 html":                      {"", `Status 429 trying to pull repository a: "<!DOCTYPE html>Error 429 (Too Many Requests)!!1`, "gcr.io", Throttled, KindPull},
+	"20 kubelet's own limit":       {"ErrImagePull", `Failed to pull image "a.b.c/image-0.1": pull QPS exceeded`, "a.b.c", KubeletQPS, KindNone},
+	"21 harbor login":              {"", `login to dockerhub error: {"detail": "Rate limit exceeded"}`, "harbor.corp", Throttled, KindToken},
+	"22 nexus hides a throttle":    {"", `manifest for nexus.corp/alpine/git:v2.34.2 not found: manifest unknown: manifest unknown`, "nexus.corp", NotFound, KindNone},
+	"23 ecr token":                 {"", `unauthorized: authentication required`, "1.dkr.ecr.eu-west-1.amazonaws.com", Auth, KindNone},
+	"24 ibm":                       {"", `unexpected status from GET request to https://icr.io/v2/a/manifests/b: 403 Forbidden`, "icr.io", Auth, KindNone},
+	"25 gitlab":                    {"", `unexpected status from GET request to https://registry.gitlab.com/v2/a/manifests/b: 403 Forbidden`, "registry.gitlab.com", Auth, KindNone},
+	"26 denied or absent":          {"", `pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed`, "docker.io", Auth, KindNone},
+	"28 ghcr token forbidden":      {"", `failed to fetch oauth token: unexpected status from GET request to https://ghcr.io/token?scope=1: 403 Forbidden`, "ghcr.io", Auth, KindNone},
+	"29 ghcr head forbidden":       {"", `unexpected status from HEAD request to https://ghcr.io/v2/a/manifests/latest: 403 Forbidden`, "ghcr.io", Auth, KindNone},
+	"30 c/image":                   {"", `initializing source docker://ghcr.io/a: Requesting bearer token: invalid status code from registry 403 (Forbidden)`, "ghcr.io", Auth, KindNone},
+	"31 sandbox":                   {"", `failed to resolve: authorization failed: no basic auth credentials`, "1.dkr.ecr.eu-west-1.amazonaws.com", Auth, KindNone},
+	"32 not found":                 {"", `rpc error: code = NotFound desc = failed to resolve reference "docker.io/bitnami/kubectl:latest": docker.io/bitnami/kubectl:latest: not found`, "docker.io", NotFound, KindNone},
+	"33 several hosts":             {"", `(Mirrors also failed: [mirror.gcr.io/library/a: manifest unknown] [registry-1: requested access to the resource is denied])`, "docker.io", Auth, KindNone},
+	"34 platform":                  {"", `rpc error: code = NotFound desc = no match for platform in manifest: not found`, "docker.io", WrongPlatform, KindNone},
+	"35 platform, older":           {"", `no matching manifest for linux/arm64/v8 in the manifest list entries`, "docker.io", WrongPlatform, KindNone},
+	"36 dns":                       {"", `dial tcp: lookup docker.io on 172.16.0.4:53: server misbehaving`, "docker.io", DNS, KindNone},
+	"37 dns, sandbox":              {"", `dial tcp: lookup registry-1.docker.io: Try again`, "docker.io", DNS, KindNone},
+	"38 dns timeout":               {"", `lookup registry-1.docker.io on 1.1.1.1:53: read udp 10.0.0.1: i/o timeout`, "docker.io", DNS, KindNone},
+	"39 unknown authority":         {"", `tls: failed to verify certificate: x509: certificate signed by unknown authority`, "docker.io", TLS, KindNone},
+	"40 plain http":                {"", `http: server gave HTTP response to HTTPS client`, "docker.io", TLS, KindNone},
+	"41 handshake":                 {"", `net/http: TLS handshake timeout`, "docker.io", Timeout, KindNone},
+	"42 connect":                   {"", `dial tcp 34.96.108.209:443: connect: connection timed out`, "k8s.gcr.io", Timeout, KindNone},
+	"43 headers":                   {"", `request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)`, "docker.io", Timeout, KindNone},
+	"44 no progress":               {"", `rpc error: code = Canceled desc = failed to pull and unpack image "a": context canceled`, "docker.io", Timeout, KindNone},
+	"45 reset":                     {"", `failed open: failed to do request: Get "https://production.cloudflare.docker.com/a": read tcp 1: read: connection reset by peer`, "docker.io", Reset, KindNone},
+	"46 disk":                      {"", `failed to extract layer sha256:1: write /var/lib/containerd/a: no space left on device: unknown`, "docker.io", Disk, KindNone},
+	"47 mirror error":              {"", `HEAD request to https://127.0.0.1:6443/v2/a?ns=docker.io: 500 Internal Server Error`, "docker.io", Mirror, KindNone},
+	"48 mirror refuses":            {"", `unexpected status https://docker.corp/v2/library/nginx/blobs/sha256:1?ns=docker.io: 400 Bad Request`, "docker.io", Mirror, KindNone},
+	"49 corrupt":                   {"", `failed commit on ref "layer-sha256:1": unexpected commit digest sha256:e3b0c442, expected sha256:2: failed precondition`, "docker.io", Mirror, KindNone},
+	"50 signature":                 {"", `Source image rejected: A signature was required, but no signature exists`, "docker.io", Policy, KindNone},
+	"51 short name":                {"InspectFailed", `Failed to inspect image "": short-name "kong:3.9" did not resolve to an alias`, "", NotFound, KindNone},
+	"reason says signature":        {"SignatureValidationFailed", `SignatureValidationFailed: x`, "docker.io", Policy, KindNone},
+	"reason says unreachable":      {"RegistryUnavailable", `RegistryUnavailable: x`, "docker.io", Reset, KindNone},
+	"the newline of containerd 2":  {"ErrImagePull", "unexpected status from GET request to https://registry-1.docker.io/v2/a: 429 Too Many Requests\ntoomanyrequests: You have reached", "docker.io", Throttled, KindPull},
+	"back-off carries the cause":   {"ImagePullBackOff", `Back-off pulling image "a": ErrImagePull: failed to pull: 429 Too Many Requests`, "docker.io", Throttled, KindPull},
+	"back-off without a cause":     {"ImagePullBackOff", `Back-off pulling image "a"`, "docker.io", Unknown, KindNone},
+	"a tag that looks like a code": {"ImagePullBackOff", `Back-off pulling image "docker.io/acme/api:4290"`, "docker.io", Unknown, KindNone},
+	"another host answers":         {"", `unexpected status from GET request to https://mirror.corp/v2/a: 418 teapot`, "docker.io", Mirror, KindNone},
+	"nothing":                      {"", "", "", Unknown, KindNone},
+}
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	for name, tc := range failures {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := Classify(tc.reason, tc.message, tc.host)
+			if got.Class != tc.want || got.Kind != tc.wantKind {
+				t.Errorf("Classify(%q) = %s %s, want %s %s", tc.message, got.Class, got.Kind, tc.want, tc.wantKind)
+			}
+		})
+	}
+}
+
+func TestRetryAfterInABody(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		message string
+		want    time.Duration
+	}{
+		"microseconds": {"toomanyrequests: retry-after: 880.092µs, allowed: 44000/minute", 880092 * time.Nanosecond},
+		"last word":    {"toomanyrequests: retry-after: 333ms", 333 * time.Millisecond},
+		"negative":     {"toomanyrequests: retry-after: -5s", 0},
+		"not a time":   {"toomanyrequests: retry-after: soon", 0},
+		"absent":       {"toomanyrequests", 0},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := Classify("", tc.message, ""); got.RetryAfter != tc.want {
+				t.Errorf("retry after %v, want %v", got.RetryAfter, tc.want)
+			}
+		})
+	}
+}
+
+func TestFreeAndOfWorkload(t *testing.T) {
+	t.Parallel()
+	free := map[Class]bool{KubeletQPS: true, DNS: true, TLS: true, Timeout: true, Disk: true}
+	workload := map[Class]bool{Auth: true, NotFound: true, WrongPlatform: true, Policy: true}
+	for _, c := range Classes() {
+		f := Failure{Class: c, Kind: KindPull}
+		if f.Free() != free[c] {
+			t.Errorf("%s: Free() = %v, want %v", c, f.Free(), free[c])
+		}
+		if f.OfWorkload() != workload[c] {
+			t.Errorf("%s: OfWorkload() = %v, want %v", c, f.OfWorkload(), workload[c])
+		}
+	}
+	if !(Failure{Class: Throttled, Kind: KindToken}).Free() {
+		t.Error("a throttled token request is not free, want free: no manifest was asked for")
+	}
+}
+
+func FuzzClassify(f *testing.F) {
+	for _, tc := range failures {
+		f.Add(tc.reason, tc.message, tc.host)
+	}
+	f.Fuzz(func(t *testing.T, reason, message, host string) {
+		got := Classify(reason, message, host)
+		if got.RetryAfter < 0 {
+			t.Errorf("retry after %v, want none below zero", got.RetryAfter)
+		}
+		if (got.Class == Throttled) != (got.Kind != KindNone) {
+			t.Errorf("class %s has kind %q", got.Class, got.Kind)
+		}
+	})
+}
