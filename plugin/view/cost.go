@@ -107,7 +107,7 @@ func (p *page) account(a Account) {
 	case a.Free == nil:
 		p.field("free now", "%s: not known", a.Name)
 	default:
-		p.field("free now", "%s: %d of %s needed (read %s ago)", a.Name, *a.Free, a.Needs, p.style.age(a.ReadAt))
+		p.field("free now", "%s: %d, needed %s (read %s ago)", a.Name, *a.Free, a.Needs, p.style.age(a.ReadAt))
 		if *a.Free < a.Needs.Max {
 			p.field("more by", "%s: %s", a.Name, p.style.span(a.More))
 		}

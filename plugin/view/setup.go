@@ -193,7 +193,7 @@ func UninstallPage(w io.Writer, u Uninstall, st Style) error {
 		p.field("note", "%s", painted{note, warn})
 	}
 	if !u.DryRun {
-		p.line("%s", u.left())
+		p.field("left behind", "%s", u.left())
 	}
 	p.kept(u.Kept)
 	return p.flush(w)
@@ -201,7 +201,7 @@ func UninstallPage(w io.Writer, u Uninstall, st Style) error {
 
 func (u Uninstall) left() painted {
 	l, s := u.Left, u.Searched
-	text := fmt.Sprintf("left behind   %d gates, %d taints, %d pauses, %d annotations, %d webhooks, %d roles   (searched %d nodes, %d pods, %d workloads)",
+	text := fmt.Sprintf("%d gates, %d taints, %d pauses, %d annotations, %d webhooks, %d roles   (searched %d nodes, %d pods, %d workloads)",
 		l.Gates, l.Taints, l.Pauses, l.Annotations, l.Webhooks, l.Roles, s.Nodes, s.Pods, s.Workloads)
 	if l.Total() > 0 {
 		return painted{text, bad}
@@ -213,7 +213,7 @@ func (p *page) kept(k Kept) {
 	if k.CRDs == 0 {
 		return
 	}
-	p.line("kept          %s, %s, %s (--crds removes them)", noun(k.CRDs, "CRD"), noun(k.Budgets, "PullBudget"), policies(k.Policies))
+	p.field("kept", "%s, %s, %s (--crds removes them)", noun(k.CRDs, "CRD"), noun(k.Budgets, "PullBudget"), policies(k.Policies))
 }
 
 func policies(n int) string {

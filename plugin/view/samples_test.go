@@ -1,0 +1,142 @@
+package view
+
+import "time"
+
+func ptr[T any](v T) *T { return &v }
+
+func alive() Controller {
+	return Controller{Installed: true, Heartbeat: now.Add(-4 * time.Second), Image: "ghcr.io/pullpace/pacer@sha256:9f2c41", Ready: 2, Wanted: 2}
+}
+
+func soon() Window { return Window{From: now.Add(21 * time.Minute), To: now.Add(42 * time.Minute)} }
+
+func sampleBudgets() Budgets {
+	return Budgets{Controller: alive(), Items: []Budget{{
+		Name: "hub", Registry: "docker.io", Identity: "Anonymous", SeenAs: "203.0.113.42",
+		Limit: ptr[int64](100), WindowSeconds: 3600, Remaining: ptr[int64](58),
+		Available: map[string]int64{"node-critical": 58, "serving": 58, "rollout": 50, "batch": 40, "ci": 40},
+		Reserved:  3, UngatedDemand: 1, OthersPerHour: "9", Forecast: soon(),
+		PerPull: []Charge{{Host: "docker.io", Mean: "1.00", Samples: 131}}, ReadAt: now.Add(-12 * time.Second), Grade: "OK",
+		Spent: []Spent{{End: now.Add(-time.Minute), Units: 22}, {End: now, Units: 11}},
+	}, {
+		Name: "ghcr", Registry: "ghcr.io", Identity: "Anonymous", Grade: "Never", ReadAt: now.Add(-40 * time.Second),
+		Problems: []Condition{{Type: "Ready", Reason: "NoLimitHeader", Message: "three readings carried no limit"}},
+	}, {
+		Name: "ecr", Registry: "1.dkr.ecr.eu-west-1.amazonaws.com", Identity: "NodeCredentials", Grade: "OK", Limit: ptr[int64](20), Remaining: ptr[int64](0),
+		Breaker: Breaker{State: "paused", Cause: "Throttled", Until: now.Add(time.Minute)},
+	}}}
+}
+
+func sampleCost() Cost {
+	return Cost{
+		Namespace: "shop", Workload: "deploy/api", Replicas: 80, Pods: 80, Source: "controller", Verdict: "hold", Reason: "WaitingForBudget",
+		Images: []Image{
+			{Image: "docker.io/acme/api:2.4.1", Account: "docker.io/anonymous", ColdNodes: Units{80, 80}, Units: Units{80, 80}},
+			{Image: "docker.io/envoyproxy/envoy", Account: "docker.io/anonymous", ColdNodes: Units{0, 2}, Units: Units{0, 2}, Why: "2 nodes report only 50 images"},
+		},
+		Accounts: []Account{{Name: "docker.io/anonymous", Needs: Units{80, 82}, Free: ptr[int64](50), ReadAt: now.Add(-12 * time.Second), More: soon()}},
+		Finish:   soon(),
+		Breaks:   []Clock{{Name: "progressDeadlineSeconds", Limit: "10m0s", Breaks: "no", Why: "lifted while held"}},
+	}
+}
+
+func cheapCost() Cost {
+	c := sampleCost()
+	c.Verdict, c.Reason, c.Finish, c.Breaks = "allow", "", Window{}, nil
+	c.Accounts = []Account{{Name: "docker.io/anonymous", Needs: Units{80, 82}, Free: ptr[int64](90), ReadAt: now}, {Name: "ghcr.io/anonymous", Unlimited: true}}
+	return c
+}
+
+func clientCost() Cost {
+	c := sampleCost()
+	c.Source, c.Verdict, c.Finish = "client", "unknown", Window{}
+	c.Accounts = []Account{{Name: "docker.io", Needs: Units{80, 82}}}
+	c.Unknown = []string{"what is free: no controller reads the registry's limit"}
+	return c
+}
+
+func sampleStatus() Status {
+	return Status{
+		Controller: alive(), Failsafe: Replicas{1, 1}, Webhook: true,
+		Policies: []Policy{{"default", "Enforce"}}, Namespaces: []string{"billing", "shop"},
+		Held: []HeldGroup{{
+			Namespace: "shop", Workload: "deploy/api", Pods: 20, Reason: "WaitingForBudget", Message: "needs 30 units, 8 free",
+			Since: now.Add(-21 * time.Minute), Until: now.Add(55 * time.Minute),
+		}},
+		HeldNodes: []HeldNode{{Name: "node-7", Since: now.Add(-time.Minute), Until: now.Add(9 * time.Minute)}},
+		Accounts:  sampleBudgets().Items,
+		Problems:  []Condition{{Type: "GateActive", Reason: "DryRunPodNotGated", Message: "the webhook did not answer"}},
+		Unknown:   []string{"nodes: may not list"},
+	}
+}
+
+func idleStatus() Status {
+	return Status{Controller: alive(), Failsafe: Replicas{1, 1}, Webhook: true, Policies: []Policy{{"default", "Shadow"}}}
+}
+
+func deadStatus() Status {
+	s := sampleStatus()
+	s.Controller.Heartbeat = now.Add(-time.Hour)
+	s.Failsafe = Replicas{0, 1}
+	return s
+}
+
+func sampleExplanation() Explanation {
+	return Explanation{
+		Namespace: "shop", Object: "pod/api-7d9f8c6b5-x2lqp", Answer: "Held", Reason: "WaitingForBudget",
+		Meaning: "the account has fewer free units than the pod may cost", Message: "needs 1, 0 free of docker.io/anonymous",
+		Remedy: "wait for the refill", Since: now.Add(-21 * time.Minute), Until: now.Add(time.Hour), Workload: "deploy/api", Decision: "5c1e",
+		Accounts: []Account{{Name: "docker.io/anonymous", Needs: Units{1, 1}, Free: ptr[int64](0), ReadAt: now.Add(-9 * time.Second), More: soon()}},
+		History:  []Entry{{At: now.Add(-21 * time.Minute), Reason: "WaitingForBudget", Note: "held"}},
+		Groups:   sampleStatus().Held, Unknown: []string{"events: may not list"},
+	}
+}
+
+func sampleRollout() Rollout {
+	return Rollout{
+		Namespace: "shop", Workload: "deploy/api", From: "41", To: "42", State: HeldState,
+		Images:   []ImageChange{{"api", "docker.io/acme/api:2.4.0", "docker.io/acme/api:2.4.1"}},
+		Replicas: 80, Ready: 80, Least: 60, New: Progress{Ready: 50, Held: 20, ToCome: 10}, OldReady: 30,
+		Reason: "WaitingForBudget", Message: "needs 30, free 0", Until: now.Add(time.Hour), Next: soon(),
+		Accounts: []Account{{Name: "docker.io/anonymous", Free: ptr[int64](0), ReadAt: now.Add(-9 * time.Second)}},
+		Errors:   Failures{Throttled: 1, Pull: 2}, Started: now.Add(-200 * time.Second), At: now,
+		Log: []string{"14:09:10 held: WaitingForBudget"},
+	}
+}
+
+func doneRollout() Rollout {
+	r := sampleRollout()
+	r.State, r.New, r.OldReady, r.Reason, r.Next = Done, Progress{Ready: 80}, 0, "", Window{}
+	r.Errors, r.HeldMax = Failures{}, 26*time.Minute+12*time.Second
+	return r
+}
+
+func sampleCheck() Check {
+	return Check{Decision: "hold", Reason: "WaitingForBudget", RetryAfterSeconds: 1260, Need: Units{80, 82}, Free: ptr[int64](50), Expected: soon(),
+		Namespace: "shop", Workload: "deploy/api", Message: "docker.io/anonymous has 50 of 82 units"}
+}
+
+func sampleOrder() Order {
+	return Order{Verb: "release", Reason: "the shop is down", By: "kim@example.com", DryRun: true, Objects: []Ordered{
+		{Namespace: "shop", Object: "deploy/api", Change: "released", Note: "20 held pods"}, {Object: "budget/hub", Change: "unchanged"},
+	}}
+}
+
+func sampleInstall() Install {
+	return Install{Server: "v1.37.2", Image: "ghcr.io/pullpace/pacer:v0.3.0", Mode: "Shadow", Objects: []Applied{
+		{Kind: "Namespace", Name: "pullpace-system", Change: "created"},
+		{Kind: "Deployment", Namespace: "pullpace-system", Name: "pacer", Change: "configured"},
+	}, Controller: Replicas{2, 2}, Failsafe: Replicas{1, 1}, Notes: []string{"Kueue found: its pods are left alone"}}
+}
+
+func sampleUninstall() Uninstall {
+	return Uninstall{Released: 20, Restored: 1, Untainted: 1, Stripped: 7,
+		Deleted:  []Applied{{Kind: "Deployment", Namespace: "pullpace-system", Name: "pacer", Change: "deleted"}},
+		Searched: Searched{Nodes: 120, Pods: 4310, Workloads: 388}, Kept: Kept{CRDs: 2, Budgets: 4, Policies: 1}}
+}
+
+func leftUninstall() Uninstall {
+	u := sampleUninstall()
+	u.Left, u.Notes = Left{Gates: 1}, []string{"pod shop/api-1: may not patch"}
+	return u
+}
