@@ -49,12 +49,9 @@ func digest(t *testing.T, img interface{ Digest() (v1.Hash, error) }) v1.Hash {
 	return d
 }
 
-func TestImageIsValidAndRunsTheProgram(t *testing.T) {
+func TestImageRunsTheProgram(t *testing.T) {
 	t.Parallel()
 	img := makeImage(t, images.Spec{Name: "a", Layers: []images.Layer{{Name: "base", Size: 100_000}}})
-	if err := validate.Image(img); err != nil {
-		t.Error(err)
-	}
 	config, err := img.ConfigFile()
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,155 @@
+//go:build linux
+
+package cluster_test
+
+import (
+	"bufio"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pullpace/pace/test/cluster"
+	"github.com/pullpace/pace/test/cluster/slot"
+)
+
+// machine is what a cluster could leave behind outside its namespaces.
+type machine struct {
+	Links, Cgroups, Dirs, Namespaces, Mounts, Rules, Settings []string
+}
+
+// look takes stock. Other clusters may come and go on the machine while a test
+// runs, so it looks at this test's own slots, 0 to 2, unless they are taken.
+func look(t *testing.T) machine {
+	t.Helper()
+	var m machine
+	links, err := net.Interfaces()
+	noError(t, err)
+	for _, link := range links {
+		m.Links = append(m.Links, link.Name)
+	}
+	m.Cgroups = append(glob(t, "/sys/fs/cgroup/*"), glob(t, "/sys/fs/cgroup/*/pullpace*")...)
+	m.Dirs = glob(t, slot.Base+"/*[0-9]")
+	for _, dir := range []string{"/var/lib/*", "/var/log/*", "/etc/cni*", "/opt/*", "/run/containerd*", "/usr/libexec/kubernetes*"} {
+		m.Dirs = append(m.Dirs, glob(t, dir)...)
+	}
+	m.Namespaces = glob(t, "/run/netns/*")
+	m.Mounts = lines(t, "/proc/self/mounts")
+	rules, err := exec.Command("nft", "list", "ruleset").CombinedOutput()
+	noError(t, err)
+	m.Rules = strings.Split(string(rules), "\n")
+	for _, name := range []string{"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "net/ipv4/ip_forward"} {
+		m.Settings = append(m.Settings, name+"="+strings.Join(lines(t, "/proc/sys/"+name), ""))
+	}
+	return m
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	match, err := filepath.Glob(pattern)
+	noError(t, err)
+	return match
+}
+
+func lines(t *testing.T, path string) []string {
+	t.Helper()
+	file, err := os.Open(path)
+	noError(t, err)
+	defer file.Close()
+	var all []string
+	for s := bufio.NewScanner(file); s.Scan(); {
+		all = append(all, s.Text())
+	}
+	return all
+}
+
+// namespacesOf are the process namespaces of everything that runs in the
+// cluster, found by the folder that its command lines and mounts name.
+func namespacesOf(t *testing.T, c *cluster.Cluster) []string {
+	t.Helper()
+	dir := filepath.Dir(c.Kubeconfig())
+	var found []string
+	for _, process := range glob(t, "/proc/[0-9]*") {
+		command, err := os.ReadFile(process + "/cmdline")
+		if err != nil || !strings.Contains(string(command), dir+"/") {
+			continue
+		}
+		if ns, err := os.Readlink(process + "/ns/pid"); err == nil && ns != ownNamespace(t) {
+			found = append(found, ns)
+		}
+	}
+	if slices.Sort(found); len(slices.Compact(found)) < 2 {
+		t.Errorf("found the process namespaces %v, want those of the world and of its nodes", found)
+	}
+	return slices.Compact(found)
+}
+
+func ownNamespace(t *testing.T) string {
+	t.Helper()
+	ns, err := os.Readlink("/proc/self/ns/pid")
+	noError(t, err)
+	return ns
+}
+
+// processesIn are those in any of the namespaces.
+func processesIn(t *testing.T, namespaces []string) []string {
+	t.Helper()
+	var found []string
+	for _, process := range glob(t, "/proc/[0-9]*") {
+		if ns, err := os.Readlink(process + "/ns/pid"); err == nil && slices.Contains(namespaces, ns) {
+			found = append(found, process)
+		}
+	}
+	return found
+}
+
+// ownerFile is where an owner that is to be killed says what it started.
+const ownerFile = "PACE_CLUSTER_OWNER_FILE"
+
+// TestKilledOwner has a process start a cluster and kills it, without any
+// chance to clean up.
+func TestKilledOwner(t *testing.T) {
+	cluster.Require(t)
+	before := look(t)
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	owner := exec.Command(os.Args[0], "-test.run=^TestOwner$", "-test.v")
+	owner.Env = append(os.Environ(), ownerFile+"="+file, "TMPDIR="+t.TempDir())
+	noError(t, owner.Start())
+	defer owner.Process.Kill()
+	deadline := time.Now().Add(2 * time.Minute)
+	for _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist); _, err = os.Stat(file) {
+		if time.Now().After(deadline) {
+			t.Fatal("the owner did not start a cluster")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	noError(t, owner.Process.Kill())
+	var diff string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if diff = cmp.Diff(before, look(t)); diff == "" {
+			return
+		}
+	}
+	t.Errorf("the killed owner left something behind (-before +after):\n%s", diff)
+}
+
+// TestOwner is the process that TestKilledOwner kills.
+func TestOwner(t *testing.T) {
+	file := os.Getenv(ownerFile)
+	if file == "" {
+		t.Skip("this is run by TestKilledOwner in a process of its own")
+	}
+	c, err := cluster.Start(t.Context(), cluster.Config{}, cluster.Options{Nodes: make([]cluster.NodeOptions, 1)})
+	noError(t, err)
+	noError(t, os.WriteFile(file+".new", []byte(c.Kubeconfig()), 0o600))
+	noError(t, os.Rename(file+".new", file))
+	select {} // until killed
+}
