@@ -165,10 +165,7 @@ func (l *Ledger) free(now time.Time) core.Units {
 	switch f := l.settings.Fixed; {
 	case f != nil && f.Rate > 0:
 		b := l.bucket
-		if b.at.IsZero() {
-			b.at = l.since
-		}
-		b.refill(now, *f)
+		b.refill(now, *f, l.since)
 		free = core.Units(math.Floor(b.level)) - open
 	case f != nil:
 		free = f.Pulls - l.spentWithin(now) - open

@@ -24,6 +24,10 @@ func (l *Ledger) logWindow() time.Duration {
 
 // spend notes units in the bucket that ends at or after now.
 func (l *Ledger) spend(now time.Time, units core.Units) {
+	if f := l.settings.Fixed; f != nil && f.Rate > 0 {
+		l.bucket.refill(now, *f, l.since)
+		l.bucket.level -= float64(units)
+	}
 	width := max(l.logWindow()/maxSpent, time.Nanosecond)
 	end := now.Truncate(width).Add(width)
 	l.forget(now)
@@ -65,18 +69,20 @@ func sumSpent(spent []Spent) core.Units {
 	return units
 }
 
-// bucket is the local token bucket of a fixed rate.
+// bucket is the local token bucket of a fixed rate. It starts empty, because what
+// was spent before it began is not known.
 type bucket struct {
 	level float64
 	at    time.Time
 }
 
-// refill brings the bucket to now.
-func (b *bucket) refill(now time.Time, f Fixed) {
-	if !b.at.IsZero() && now.After(b.at) {
-		b.level = min(float64(f.Burst), b.level+f.Rate*now.Sub(b.at).Seconds())
+// refill brings the bucket to now; since is when it began.
+func (b *bucket) refill(now time.Time, f Fixed, since time.Time) {
+	if b.at.IsZero() {
+		b.at = since
 	}
-	if b.at.IsZero() || now.After(b.at) {
+	if now.After(b.at) {
+		b.level = min(float64(f.Burst), b.level+f.Rate*now.Sub(b.at).Seconds())
 		b.at = now
 	}
 }

@@ -1,0 +1,418 @@
+package quota
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pullpace/pace/pacer/core"
+)
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// at is a time so many seconds after the epoch.
+func at(seconds float64) time.Time {
+	return epoch.Add(time.Duration(seconds * float64(time.Second)))
+}
+
+// says is an answer that states a limit of 100 an hour.
+func says(seconds float64, remaining core.Units) Observation {
+	return Observation{SentAt: at(seconds), Status: 200, Header: Header{
+		Limit: 100, HasLimit: true, Remaining: remaining, HasRemaining: true, Window: time.Hour,
+	}}
+}
+
+// silent is an answer without a limit.
+func silent(seconds float64) Observation { return Observation{SentAt: at(seconds), Status: 200} }
+
+// read gives the ledger an answer at the time when it was sent.
+func read(l *Ledger, obs Observation) { l.Read(obs.SentAt, obs) }
+
+// endless is a demand that no window ends, so that the reserve stays.
+var endless = Demand{Held: 1 << 40}
+
+func TestReservationIsCoveredByAReadingSentLagAfterItClosed(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	read(l, says(1, 100))
+	l.Set(at(2), "a", Claim{Units: 10})
+	steps := []struct {
+		what string
+		do   func()
+		want core.Units
+	}{
+		{"open", func() {}, 90},
+		{"open, and the reading has it already: counted twice, which is safe", func() { read(l, says(3, 90)) }, 80},
+		{"closed", func() { l.Close(at(4), "a", Pulled) }, 80},
+		{"sent before lag has passed", func() { read(l, says(8.9, 90)) }, 80},
+		{"sent lag after it closed", func() { read(l, says(9, 90)) }, 90},
+	}
+	for _, s := range steps {
+		s.do()
+		if got := l.Available(at(10), core.ClassNodeCritical, endless); got != s.want {
+			t.Errorf("%s: available %d, want %d", s.what, got, s.want)
+		}
+	}
+}
+
+func TestPresentFreesAtOnceAndOthersDoNot(t *testing.T) {
+	t.Parallel()
+	for outcome, want := range map[Outcome]core.Units{Present: 100, Pulled: 90, Failed: 90, Gone: 90} {
+		l := New(epoch, Settings{}, false)
+		read(l, says(1, 100))
+		l.Set(at(2), "a", Claim{Units: 10})
+		l.Close(at(3), "a", outcome)
+		if got := l.Available(at(3), core.ClassNodeCritical, endless); got != want {
+			t.Errorf("%s: available %d, want %d", outcome, got, want)
+		}
+	}
+}
+
+func TestClaimTreeReservesNothingTwice(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		claims map[string]Claim
+		want   core.Units // reserved
+	}{
+		"a step alone":                   {map[string]Claim{"step": {Units: 8}}, 8},
+		"pods draw on the step":          {map[string]Claim{"step": {Units: 8}, "p": {Units: 3, Parent: "step"}}, 8},
+		"pods need more than the step":   {map[string]Claim{"step": {Units: 8}, "p": {Units: 5, Parent: "step"}, "q": {Units: 5, Parent: "step"}}, 10},
+		"step, node bundle, pod":         {map[string]Claim{"step": {Units: 8}, "node": {Units: 4, Parent: "step"}, "p": {Units: 6, Parent: "node"}}, 8},
+		"a parent that is gone":          {map[string]Claim{"p": {Units: 3, Parent: "step"}}, 3},
+		"a node bundle deeper than step": {map[string]Claim{"step": {Units: 2}, "node": {Units: 4, Parent: "step"}, "p": {Units: 1, Parent: "node"}}, 4},
+	}
+	for name, tc := range tests {
+		l := New(epoch, Settings{}, false)
+		for id, c := range tc.claims {
+			l.Set(epoch, id, c)
+		}
+		if got := l.Books(epoch, Demand{}).Reserved; got != tc.want {
+			t.Errorf("%s: reserved %d, want %d", name, got, tc.want)
+		}
+	}
+}
+
+// The reserves of the classes for a limit of 100, 5 percent and a rollback that
+// needs 7: serving leaves the rollback's, rollout 5 more, batch and ci 15 more.
+func TestReserveByClass(t *testing.T) {
+	t.Parallel()
+	want := map[core.Class]core.Units{
+		core.ClassNodeCritical: 40, core.ClassRollback: 40, core.ClassServing: 33,
+		core.ClassRollout: 28, core.ClassBatch: 18, core.ClassCI: 18,
+	}
+	l := New(epoch, Settings{ReservePercent: 5, RollbackReserve: true}, false)
+	read(l, says(1, 40))
+	for class, units := range want {
+		if got := l.Available(at(1), class, Demand{Rollback: 7, Held: 1000}); got != units {
+			t.Errorf("%v: available %d, want %d", class, got, units)
+		}
+	}
+	if got := l.Available(at(1), core.ClassRollout, Demand{Rollback: 7, Held: 33}); got != 33 {
+		t.Errorf("last window of a finite demand: available %d, want 33", got)
+	}
+	if got := l.Available(at(1), core.ClassRollout, Demand{Rollback: 7, Held: 34}); got != 28 {
+		t.Errorf("one more than the last window takes: available %d, want 28", got)
+	}
+	if got := l.Available(at(1), core.ClassServing, Demand{Rollback: 1000, Held: 1000}); got != -10 {
+		t.Errorf("a rollback reserve is at most half of the limit: available %d, want 40 less 50", got)
+	}
+}
+
+func TestGrades(t *testing.T) {
+	t.Parallel()
+	address := says(1, 100)
+	address.Header.Source = "203.0.113.42"
+	prefix := says(1, 100)
+	prefix.Header.Source = "2001:db8:1:2::"
+	account := says(1, 100)
+	account.Header.Source = "acme"
+	noAnswer := func(s float64) Observation { return Observation{SentAt: at(s)} }
+	tests := map[string]struct {
+		credentials   bool
+		reads         []Observation
+		at            float64
+		want          Grade
+		wantUnlimited bool
+		wantAvailable core.Units // where it is limited
+	}{
+		"nothing read":                         {at: 1, want: GradeNone},
+		"two answers without a limit":          {reads: []Observation{silent(1), silent(2)}, at: 3, want: GradeNone},
+		"three answers without a limit":        {reads: []Observation{silent(1), silent(2), silent(3)}, at: 3, want: GradeNever, wantUnlimited: true},
+		"a limit":                              {reads: []Observation{says(1, 60)}, at: 2, want: GradeOK, wantAvailable: 60},
+		"more than the limit left is no more":  {reads: []Observation{says(1, 600)}, at: 2, want: GradeOK, wantAvailable: 100},
+		"overdrawn":                            {reads: []Observation{says(1, -3)}, at: 2, want: GradeOK, wantAvailable: -3},
+		"a limit that went missing":            {reads: []Observation{says(1, 60), silent(20)}, at: 21, want: GradeLost, wantAvailable: 100},
+		"missing for a window":                 {reads: []Observation{says(1, 60), silent(20)}, at: 3620, want: GradeLost, wantUnlimited: true},
+		"missing, and back":                    {reads: []Observation{says(1, 60), silent(20), says(40, 60)}, at: 41, want: GradeOK, wantAvailable: 60},
+		"three probes without an answer":       {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 301, want: GradeStale, wantAvailable: 100},
+		"the same before five minutes":         {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 300, want: GradeOK, wantAvailable: 60},
+		"no answer from the start":             {reads: []Observation{noAnswer(1), noAnswer(20), noAnswer(40)}, at: 300, want: GradeStale, wantUnlimited: true},
+		"stale for a window":                   {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 301 + 3600, want: GradeStale, wantUnlimited: true},
+		"an address though there is a login":   {credentials: true, reads: []Observation{address}, at: 2, want: GradeMismatch, wantUnlimited: true},
+		"a prefix though there is a login":     {credentials: true, reads: []Observation{prefix}, at: 2, want: GradeMismatch, wantUnlimited: true},
+		"an account where there is a login":    {credentials: true, reads: []Observation{account}, at: 2, want: GradeOK, wantAvailable: 100},
+		"an address where there is no login":   {reads: []Observation{address}, at: 2, want: GradeOK, wantAvailable: 100},
+		"an error of the server is no reading": {reads: []Observation{says(1, 60), {SentAt: at(2), Status: 503, Header: says(2, 99).Header}}, at: 3, want: GradeOK, wantAvailable: 60},
+	}
+	for name, tc := range tests {
+		l := New(epoch, Settings{}, tc.credentials)
+		for _, obs := range tc.reads {
+			read(l, obs)
+		}
+		now := at(tc.at)
+		if got := l.Grade(now); got != tc.want {
+			t.Errorf("%s: grade %q, want %q", name, got, tc.want)
+		}
+		if got := l.Unlimited(now); got != tc.wantUnlimited {
+			t.Errorf("%s: unlimited %v, want %v", name, got, tc.wantUnlimited)
+		}
+		if got := l.Available(now, core.ClassNodeCritical, endless); !tc.wantUnlimited && got != tc.wantAvailable {
+			t.Errorf("%s: available %d, want %d", name, got, tc.wantAvailable)
+		}
+	}
+}
+
+// Five units pulled from a full account that stays full are somebody else's
+// readings; four are not enough, and a fall clears the suspicion.
+func TestMismatchByPullsThatDoNotShow(t *testing.T) {
+	t.Parallel()
+	pull := func(l *Ledger, second float64, units core.Units) {
+		l.Set(at(second), "p", Claim{Units: units})
+		l.Close(at(second+1), "p", Pulled)
+	}
+	l := New(epoch, Settings{}, false)
+	read(l, says(1, 100))
+	pull(l, 2, 4)
+	read(l, says(10, 100))
+	if got := l.Grade(at(10)); got != GradeOK {
+		t.Fatalf("after 4 units: grade %q, want OK", got)
+	}
+	pull(l, 11, 1)
+	read(l, says(20, 100))
+	if got := l.Grade(at(20)); got != GradeMismatch {
+		t.Fatalf("after 5 units: grade %q, want Mismatch", got)
+	}
+	read(l, says(21, 99))
+	if got := l.Grade(at(21)); got != GradeOK {
+		t.Fatalf("after a fall: grade %q, want OK", got)
+	}
+}
+
+func TestThrottledWaitsForAReadingSentAfterIt(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	read(l, says(1, 50))
+	l.Throttled(at(2), 10*time.Second)
+	for _, tc := range []struct {
+		sent   float64
+		usable bool
+	}{{3, false}, {11.9, false}, {12, true}} {
+		read(l, says(tc.sent, 50))
+		if l.Usable() != tc.usable {
+			t.Errorf("reading sent at %gs: usable %v, want %v", tc.sent, l.Usable(), tc.usable)
+		}
+	}
+	l.Throttled(at(13), 1000*time.Hour)
+	if next := l.NextProbe(true, 0); next.After(at(13).Add(maxRetryAfter)) {
+		t.Errorf("a hostile Retry-After puts the next probe off to %v", next)
+	}
+}
+
+// A foreign client takes 10 units an hour of an account of 100: after its falls
+// the margin for a reading 30 s old plus 5 s of lag is the Poisson quantile of
+// 10*35/3600 = 0.097 at 1e-4, which is 3 (P(X>2) = 1.4e-4, P(X>3) = 3.4e-6).
+func TestForeignUseRaisesTheMargin(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	remaining := core.Units(100)
+	for hour := range 6 {
+		for i := range 10 {
+			read(l, says(float64(hour*3600+i*360), remaining))
+			remaining--
+		}
+		remaining += 10 // what left the window; a rise is nobody's use
+	}
+	last := float64(5*3600 + 9*360)
+	got := l.Books(at(last+30), Demand{})
+	if got.Foreign != 3 {
+		t.Errorf("margin %d at %.2f an hour, want 3", got.Foreign, got.ForeignPerHour)
+	}
+}
+
+func TestOwnPullsAreNotForeignUse(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	read(l, says(1, 100))
+	l.Set(at(2), "a", Claim{Units: 8})
+	l.Set(at(2), "b", Claim{Units: 2, Ungated: true})
+	read(l, says(3, 93)) // 7 of our 10
+	l.Close(at(3.5), "a", Pulled)
+	l.Close(at(3.5), "b", Pulled)
+	read(l, says(4, 90)) // the other 3
+	if got := l.Books(at(4), Demand{}).ForeignPerHour; got != 0 {
+		t.Errorf("foreign use %v an hour, want none", got)
+	}
+	read(l, says(5, 88))
+	if got := l.Books(at(5), Demand{}).ForeignPerHour; got == 0 {
+		t.Error("2 units that nobody here took are not foreign use")
+	}
+}
+
+func TestFixedLimitCountsHere(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{Fixed: &Fixed{Pulls: 10, Window: time.Minute}}, false)
+	if got := l.Available(epoch, core.ClassNodeCritical, endless); got != 10 {
+		t.Fatalf("fresh: available %d, want 10", got)
+	}
+	l.Set(epoch, "a", Claim{Units: 4})
+	l.Set(epoch, "b", Claim{Units: 3})
+	l.Close(at(5), "b", Pulled)
+	for _, tc := range []struct {
+		at   float64
+		want core.Units
+	}{
+		{5, 3},  // 4 open, 3 spent
+		{64, 3}, // still in the window of 60 s that began at 5 s
+		{66, 6}, // b is out of it, within a 64th of the window
+	} {
+		if got := l.Available(at(tc.at), core.ClassNodeCritical, endless); got != tc.want {
+			t.Errorf("at %gs: available %d, want %d", tc.at, got, tc.want)
+		}
+	}
+	if !l.NextProbe(true, 0).IsZero() {
+		t.Error("a declared limit needs no probe")
+	}
+}
+
+func TestFixedRateFillsUpToItsBurst(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{Fixed: &Fixed{Rate: 2, Burst: 5}}, false)
+	for _, tc := range []struct {
+		at   float64
+		want core.Units
+	}{{0, 0}, {1, 2}, {2, 4}, {60, 5}} {
+		if got := l.Available(at(tc.at), core.ClassNodeCritical, endless); got != tc.want {
+			t.Errorf("at %gs: available %d, want %d", tc.at, got, tc.want)
+		}
+	}
+	l.Set(at(60), "a", Claim{Units: 3})
+	l.Close(at(61), "a", Pulled)
+	if got := l.Available(at(61), core.ClassNodeCritical, endless); got != 2 {
+		t.Errorf("after 3 of 5: available %d, want 2", got)
+	}
+}
+
+func TestShareOfAnAccount(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{Fraction: 0.1, Guard: 3}, false)
+	read(l, says(1, 100))
+	if got := l.Available(at(1), core.ClassNodeCritical, endless); got != 9 {
+		t.Errorf("a tenth of 100 less 3: available %d, want 9", got)
+	}
+	l.Configure(Settings{MaxPerWindow: 20}, false)
+	l.Set(at(2), "a", Claim{Units: 15})
+	l.Close(at(2), "a", Pulled)
+	read(l, says(10, 85))
+	if got := l.Available(at(10), core.ClassNodeCritical, endless); got != 5 {
+		t.Errorf("15 of 20 spent: available %d, want 5", got)
+	}
+}
+
+func TestNothingIsGrantedOnWhatARestartBroughtBack(t *testing.T) {
+	t.Parallel()
+	before := New(epoch, Settings{}, false)
+	read(before, says(1, 50))
+	before.Set(at(2), "a", Claim{Units: 4})
+	before.Set(at(2), "b", Claim{Units: 6})
+	before.Close(at(3), "b", Pulled)
+	state := before.Export(at(3))
+
+	after := New(at(10), Settings{}, false)
+	after.Restore(at(10), state)
+	after.Set(at(10), "a again", Claim{Units: 1}) // 3 of the 4 ended meanwhile
+	after.Reopened(at(10))
+	read(after, says(14, 40))
+	if after.Usable() {
+		t.Error("a reading sent before the restart plus lag is usable")
+	}
+	read(after, says(15, 40))
+	if !after.Usable() {
+		t.Error("a reading sent lag after the restart is not usable")
+	}
+	if got := sumSpent(after.spent); got != 9 {
+		t.Errorf("spent %d, want 6 closed before and 3 closed while nobody looked", got)
+	}
+	read(after, silent(20))
+	if got := after.Grade(at(20)); got != GradeLost {
+		t.Errorf("grade %q, want Lost: the limit was known before the restart", got)
+	}
+}
+
+func TestSpentStaysWithin64Buckets(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{Fixed: &Fixed{Pulls: 1000, Window: time.Hour}}, false)
+	for i := range 500 {
+		l.spend(at(float64(i*7)), 1) // 3,500 s: all within the hour
+	}
+	if n := len(l.spent); n > maxSpent+1 {
+		t.Errorf("%d buckets, want %d at most", n, maxSpent+1)
+	}
+	if got := l.spentWithin(at(3500)); got != 500 {
+		t.Errorf("spent %d, want all 500", got)
+	}
+}
+
+func TestNextProbe(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		do      func(*Ledger)
+		waiting bool
+		want    float64
+	}{
+		"first: at once":                        {func(*Ledger) {}, true, 0},
+		"idle":                                  {func(l *Ledger) { read(l, says(1, 50)) }, false, 301},
+		"while work waits":                      {func(l *Ledger) { read(l, says(1, 50)) }, true, 21},
+		"a second answer without a limit":       {func(l *Ledger) { read(l, silent(1)) }, false, 2},
+		"when a closed claim will be covered":   {func(l *Ledger) { read(l, says(1, 50)); l.Set(at(2), "a", Claim{Units: 1}); l.Close(at(4), "a", Pulled) }, true, 9},
+		"not before a refusal's Retry-After":    {func(l *Ledger) { read(l, Observation{SentAt: at(1), Status: 429, Header: Header{RetryAfter: 30 * time.Second}}) }, true, 31},
+		"when a reading counts again after 429": {func(l *Ledger) { read(l, says(1, 50)); l.Throttled(at(2), 8*time.Second) }, true, 10},
+	}
+	for name, tc := range tests {
+		l := New(epoch, Settings{}, false)
+		tc.do(l)
+		if got := l.NextProbe(tc.waiting, 0).Sub(epoch).Seconds(); got != tc.want {
+			t.Errorf("%s: next probe at %gs, want %gs", name, got, tc.want)
+		}
+	}
+}
+
+// Ten of a hundred an hour are missing: a steady refill brings them in 360 s; a
+// rolling window when our own charge of 100 s (its bucket ends at 112.5 s) leaves.
+func TestExpectedIsARangeOverLimiters(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	read(l, says(1, 100))
+	l.Set(at(90), "a", Claim{Units: 100})
+	l.Close(at(100), "a", Pulled)
+	read(l, says(110, 0))
+	want := Range{From: at(110 + 360), To: at(112.5 + 3600)}
+	if diff := cmp.Diff(want, l.Expected(at(110), 10)); diff != "" {
+		t.Errorf("expected (-want +got):\n%s", diff)
+	}
+	if got := l.Expected(at(110), 0); !got.IsZero() {
+		t.Errorf("nothing missing: expected %v", got)
+	}
+}
+
+func TestTimeThatRunsAheadIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	l.Set(epoch, "a", Claim{Units: 5})
+	l.Close(at(1), "a", Pulled)
+	obs := says(1000, 100)
+	l.Read(at(2), obs)
+	if l.Covered("a") {
+		t.Error("a reading from the future covers a claim")
+	}
+}
