@@ -150,10 +150,11 @@ func (c *Cluster) path(elements ...string) string {
 	return filepath.Join(append([]string{c.slot.Dir()}, elements...)...)
 }
 
-// fail adds to an error where the logs are, and keeps them.
+// fail adds to an error where the logs are, and keeps them. Giving up is no
+// failure.
 func (c *Cluster) fail(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
 	}
 	c.KeepLogs()
 	return fmt.Errorf("%w\nlogs are kept in %s", err, c.logs)

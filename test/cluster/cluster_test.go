@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -26,7 +28,10 @@ import (
 	"github.com/pullpace/pace/test/cluster/images"
 )
 
-const hub = "hub.test"
+const (
+	hub       = "hub.test"
+	heldImage = "held.test/held:1" // no registry has it
+)
 
 // TestCluster is one walk over one cluster, since starting one takes seconds.
 func TestCluster(t *testing.T) {
@@ -40,6 +45,7 @@ func TestCluster(t *testing.T) {
 		{"a pod reaches the API server as any in-cluster client", w.podsReachTheAPI},
 		{"the API server reaches a pod", w.apiReachesPods},
 		{"an evicted image is pulled again", w.evictedImagesArePulledAgain},
+		{"registries are reached where the options say", w.registriesAreRedirected},
 		{"a node without DNS cannot pull by name", w.noNamesNoPull},
 		{"a node can change its egress group", w.egressGroupChanges},
 		{"the API server restarts", w.apiServerRestarts},
@@ -81,7 +87,16 @@ func startWalk(t *testing.T) *walk {
 		}
 	})
 	w.serveRegistry(t)
+	maker, err := c.Images(t.Context())
+	noError(t, err)
+	held, err := maker.Image(images.Spec{Name: "held"})
+	noError(t, err)
 	noError(t, c.Start(t.Context(), cluster.Options{
+		Images: map[string]v1.Image{heldImage: held},
+		Registries: map[string]cluster.Registry{
+			"alias.test":    {Server: "https://" + hub},
+			"mirrored.test": {Mirrors: []string{"https://" + hub}},
+		},
 		Nodes: []cluster.NodeOptions{
 			{Name: "a", EgressGroup: "nat-a", Zone: "z1", Labels: map[string]string{"pool": "one"}, Kubelet: quickLease()},
 			{Name: "b", EgressGroup: "nat-b", Zone: "z2", Kubelet: quickLease()},
@@ -236,8 +251,19 @@ func (w *walk) evictedImagesArePulledAgain(t *testing.T) {
 	}
 	noError(t, w.cluster.Node("a").EvictImages(t.Context()))
 	w.awaitPhase(t, w.pod(t, "a", image), corev1.PodRunning)
+	w.awaitPhase(t, w.pod(t, "a", heldImage), corev1.PodRunning)
 	if got := w.sources("evicted"); len(got) != 1 {
 		t.Errorf("after the image was evicted there were %d pulls, want 1", len(got))
+	}
+}
+
+func (w *walk) registriesAreRedirected(t *testing.T) {
+	for host, repository := range map[string]string{"alias.test": "aliased", "mirrored.test": "mirrored"} {
+		w.push(t, repository)
+		w.awaitPhase(t, w.pod(t, "a", host+"/"+repository+":1"), corev1.PodRunning)
+		if got := w.sources(repository); len(got) != 1 {
+			t.Errorf("%s: the registry was asked %d times, want 1", host, len(got))
+		}
 	}
 }
 
@@ -347,14 +373,19 @@ func (w *walk) clustersAreApart(t *testing.T) {
 func (w *walk) stop(t *testing.T) {
 	t.Helper()
 	w.stopped = true
-	inside := namespacesOf(t, w.cluster)
+	dir := filepath.Dir(w.cluster.Kubeconfig())
+	inside := namespacesOf(t, dir)
 	noError(t, w.cluster.Stop())
 	noError(t, w.cluster.Stop()) // may be called again
 	if diff := cmp.Diff(w.before, look(t)); diff != "" {
-		t.Errorf("the cluster left something behind (-before +after):\n%s", diff)
+		t.Errorf("the cluster changed the machine (-before +after):\n%s", diff)
 	}
-	if left := processesIn(t, inside); len(left) > 0 {
-		t.Errorf("processes of the cluster are left: %v", left)
+	remains, taken := left(t, dir)
+	if remains = append(remains, processesIn(t, inside)...); len(remains) > 0 {
+		t.Errorf("the cluster left %v", remains)
+	}
+	if taken {
+		t.Logf("another cluster has the place of this one, which it must have cleared first")
 	}
 }
 

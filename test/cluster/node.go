@@ -27,6 +27,7 @@ type Node struct {
 	pods    netip.Prefix
 	egress  netip.Addr
 
+	boots int
 	// Those of the current boot; cell is nil while the node is off.
 	cell      *cell.Cell
 	pid       int // of the cell's first process, in the world
@@ -163,16 +164,21 @@ func (n *Node) startCell(ctx context.Context) error {
 	if err := os.RemoveAll(socket); err != nil {
 		return fmt.Errorf("removing the socket of the last boot: %w", err)
 	}
+	// A new cgroup for every boot: one of version 2 that has handed down its
+	// controllers takes no process.
+	n.boots++
+	log := filepath.Join(c.logs, n.options.Name+"-cell.log")
+	cgroup := fmt.Sprintf("%s/%s.%d", c.slot.Cgroup(), n.options.Name, n.boots)
 	pid, err := c.world.Start(ctx, cell.Process{
-		Args: []string{c.path("cell"), "-cgroup", c.slot.Cgroup() + "/" + n.options.Name, socket}, Env: c.environment(),
-		Log: filepath.Join(c.logs, n.options.Name+"-cell.log"), Cell: true,
+		Args: []string{c.path("cell"), "-cgroup", cgroup, socket}, Env: c.environment(),
+		Log: log, Cell: true,
 	})
 	if err != nil {
 		return fmt.Errorf("starting %s: %w", n.options.Name, err)
 	}
 	n.pid = pid
 	if n.cell, err = cell.Dial(ctx, socket); err != nil {
-		return fmt.Errorf("starting %s: %w", n.options.Name, err)
+		return fmt.Errorf("starting %s: %w; the end of its log:\n%s", n.options.Name, err, tail(log, 5))
 	}
 	mounts := []cell.Mount{
 		{Type: "tmpfs", Target: "/run"},
@@ -222,7 +228,7 @@ func (n *Node) writeDisk() error {
 	n.bootID = newUUID()
 	files := map[string]string{
 		// Short, so that a node without a name server fails while a test looks.
-		"resolv.conf":         "nameserver " + dnsService().String() + "\noptions timeout:2 attempts:2\n",
+		"resolv.conf":         "nameserver " + dnsService().String() + "\noptions timeout:1 attempts:1\n",
 		"hosts":               "127.0.0.1 localhost\n",
 		"boot_id":             n.bootID + "\n",
 		"machine-id":          fmt.Sprintf("%032x\n", n.number+1),

@@ -161,8 +161,12 @@ func (c *Cluster) SetHost(name string, to netip.Addr) error {
 }
 
 // Transport makes requests as the cluster's machines would: names resolve as
-// SetHost says and the cluster's CA is trusted. It is for pushing images.
+// SetHost says and the cluster's CA is trusted. It is for pushing images. For an
+// existing cluster it is an ordinary transport.
 func (c *Cluster) Transport() *http.Transport {
+	if c.slot == nil {
+		return new(http.Transport)
+	}
 	return &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: c.ca.pool(), MinVersion: tls.VersionTLS12},
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
