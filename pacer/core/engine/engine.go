@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -182,6 +183,21 @@ func (e *Engine) observeAccount(now time.Time, a Account) {
 		return
 	}
 	e.accounts[a.ID] = &account{Account: a, ledger: quota.New(now, a.Settings, a.Credentials)}
+	e.replaceBound(now, a.ID)
+}
+
+// replaceBound books the pulls of pods that were bound before their account was
+// known.
+func (e *Engine) replaceBound(now time.Time, id core.AccountID) {
+	for _, gid := range sortedKeys(e.groups) {
+		g := e.groups[gid]
+		if !slices.ContainsFunc(g.Images, func(u ImageUse) bool { return slices.Contains(u.Accounts, id) }) {
+			continue
+		}
+		for _, pid := range sortedKeys(g.bound) {
+			e.placeOnNode(now, g, g.bound[pid])
+		}
+	}
 }
 
 // dropAccount forgets an account; pulls that drew on it cost nothing any more.
@@ -222,7 +238,7 @@ func (e *Engine) Replace(now time.Time, w World) {
 		e.accounts[id].ledger.Reset()
 	}
 	named := map[core.AccountID]bool{}
-	for _, ev := range w.Events {
+	for _, ev := range inOrder(w.Events) {
 		if ev.Account != nil {
 			named[ev.Account.ID] = true
 		}
@@ -239,6 +255,40 @@ func (e *Engine) Replace(now time.Time, w World) {
 		l.Reopened(now)
 		l.Distrust(now)
 	}
+}
+
+// inOrder sorts the events of a world so that each comes after what it names, and
+// what proves an image to be present before what would ask for it: the order in
+// which a world is listed must not matter.
+func inOrder(events []Event) []Event {
+	events = slices.Clone(events)
+	slices.SortStableFunc(events, func(a, b Event) int {
+		rankA, keyA := a.rank()
+		rankB, keyB := b.rank()
+		return cmp.Or(cmp.Compare(rankA, rankB), cmp.Compare(keyA, keyB))
+	})
+	return events
+}
+
+// rank is where an event belongs in a world, and its key among its like.
+func (ev Event) rank() (int, string) {
+	switch {
+	case ev.Account != nil:
+		return 0, string(ev.Account.ID)
+	case ev.Shape != nil:
+		return 1, string(ev.Shape.Image)
+	case ev.Node != nil:
+		return 2, string(ev.Node.ID)
+	case ev.Pool != nil:
+		return 3, string(ev.Pool.ID)
+	case ev.Group != nil:
+		return 4, string(ev.Group.ID)
+	case ev.Pod != nil && ev.Pod.Phase == PodPulled:
+		return 5, string(ev.Pod.ID)
+	case ev.Pod != nil:
+		return 6, string(ev.Pod.ID)
+	}
+	return 7, ""
 }
 
 // Export returns what must survive a restart.

@@ -1,0 +1,52 @@
+package v1alpha1
+
+// The names that Pace puts on objects in a cluster. They are API.
+const (
+	// Group and Version of PullBudget and PacePolicy.
+	Group   = "pullpace.dev"
+	Version = "v1alpha1"
+
+	// Namespace is where Pace runs.
+	Namespace = "pullpace-system"
+	// FieldManager owns every field that Pace writes.
+	FieldManager = "pullpace"
+	// Heartbeat is the Lease that is renewed after every completed turn.
+	Heartbeat = "pullpace-turn"
+
+	// Gate is the scheduling gate of a held pod.
+	Gate = "pullpace.dev/budget"
+	// Taint is the key of the taint of a held node; its effect is NoSchedule.
+	Taint = "pullpace.dev/held"
+
+	// LabelPace with value LabelPaceEnabled on a namespace opts it in.
+	LabelPace        = "pullpace.dev/pace"
+	LabelPaceEnabled = "enabled"
+	// AnnotationPace with value AnnotationPaceOff on a namespace switches it off.
+	AnnotationPace    = "pullpace.dev/pace"
+	AnnotationPaceOff = "off"
+	// LabelHeld is on every object that is held, so that a person can find and
+	// free them all without Pace. Its value is "true".
+	LabelHeld = "pullpace.dev/held"
+
+	// AnnotationSeen says that the webhook saw the pod.
+	AnnotationSeen = "pullpace.dev/seen"
+	// AnnotationHoldUntil bounds a hold, RFC 3339.
+	AnnotationHoldUntil = "pullpace.dev/hold-until"
+	// AnnotationRelease is the release mark, a ReleaseMark in JSON.
+	AnnotationRelease = "pullpace.dev/release"
+	// AnnotationSaved holds fields to restore.
+	AnnotationSaved = "pullpace.dev/saved"
+	// AnnotationQuote is the price that a dry run is answered with.
+	AnnotationQuote = "pullpace.dev/quote"
+	// AnnotationWave names the wave of a release.
+	AnnotationWave = "pullpace.dev/wave"
+	// AnnotationPaused is a person's pause of a PullBudget or workload, an Order.
+	AnnotationPaused = "pullpace.dev/paused"
+	// AnnotationOverride is a person's release of a pod or workload, an Order.
+	AnnotationOverride = "pullpace.dev/override"
+
+	// ConditionHeld is the pod condition that explains a hold.
+	ConditionHeld = "pullpace.dev/Held"
+	// WebhookPort is where the controller answers admission.
+	WebhookPort = 10250
+)

@@ -1,0 +1,444 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/quota"
+)
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// machine is a small cluster in virtual time in front of an honest rolling log.
+// Its nodes pull as kubelets do; it never asks the engine what is right.
+type machine struct {
+	engine *Engine
+	now    time.Time
+	trace  []Record
+
+	limit   core.Units
+	window  time.Duration
+	charged []time.Time
+
+	pods   map[core.PodID]*machinePod
+	nextID int
+	denied int
+	probed time.Time
+}
+
+type machinePod struct {
+	Pod
+	image   core.Image
+	sent    bool // its pull was sent
+	granted bool
+}
+
+const hub core.AccountID = "hub"
+
+func newMachine(limit core.Units, window time.Duration, nodes int, settings quota.Settings) *machine {
+	m := &machine{engine: New(Config{}), now: epoch, probed: epoch, limit: limit, window: window, pods: map[core.PodID]*machinePod{}}
+	var ids []core.NodeID
+	for i := range nodes {
+		ids = append(ids, core.NodeID(fmt.Sprintf("n%d", i)))
+	}
+	w := World{Events: []Event{{Account: &Account{ID: hub, Host: "docker.io", Settings: settings}}}}
+	for _, id := range ids {
+		w.Events = append(w.Events, Event{Node: &Node{ID: id}})
+	}
+	w.Events = append(w.Events, Event{Pool: &Pool{ID: "all", Nodes: ids}})
+	m.replace(w)
+	return m
+}
+
+func (m *machine) replace(w World) {
+	m.trace = append(m.trace, Record{At: m.now, Replace: &w})
+	m.engine.Replace(m.now, w)
+}
+
+func (m *machine) observe(ev Event) {
+	m.trace = append(m.trace, Record{At: m.now, Event: &ev})
+	m.engine.Observe(m.now, ev)
+}
+
+func (m *machine) decide() Decision {
+	m.trace = append(m.trace, Record{At: m.now, Decide: true})
+	return m.engine.Decide(m.now)
+}
+
+func (m *machine) remaining() core.Units {
+	n := m.limit
+	for _, t := range m.charged {
+		if t.After(m.now.Add(-m.window)) {
+			n--
+		}
+	}
+	return n
+}
+
+// advance lets time pass. The account is asked every four minutes at least, as the
+// controller does when idle: one that nobody can ask for long is let go by design.
+func (m *machine) advance(d time.Duration) {
+	const idle = 4 * time.Minute
+	for ; d > idle; d -= idle {
+		m.now = m.now.Add(idle)
+		m.probe()
+	}
+	m.now = m.now.Add(d)
+	if m.now.Sub(m.probed) >= idle {
+		m.probe()
+	}
+}
+
+func (m *machine) probe() {
+	m.probed = m.now
+	m.observe(Event{Reading: &Reading{Account: hub, Observation: quota.Observation{SentAt: m.now, Status: 200, Header: quota.Header{
+		Limit: m.limit, HasLimit: true, Remaining: m.remaining(), HasRemaining: true, Window: m.window,
+	}}}})
+}
+
+// group declares a group of one single-manifest image of its own.
+func (m *machine) group(name, namespace string, class core.Class) {
+	image := core.Image(name)
+	m.observe(Event{Shape: &ImageShape{Image: image, Manifests: 1}})
+	m.observe(Event{Group: &Group{
+		ID: core.GroupID(name), Namespace: namespace, Class: class, Pool: "all",
+		Images: []ImageUse{{Image: image, Accounts: []core.AccountID{hub}}},
+	}})
+}
+
+func (m *machine) create(group string) core.PodID {
+	m.nextID++
+	p := &machinePod{Pod: Pod{
+		ID: core.PodID(fmt.Sprintf("p%04d", m.nextID)), Group: core.GroupID(group), Phase: PodGated, Created: m.now,
+	}, image: core.Image(group)}
+	m.pods[p.ID] = p
+	m.see(p)
+	return p.ID
+}
+
+func (m *machine) see(p *machinePod) {
+	seen := p.Pod
+	m.observe(Event{Pod: &seen})
+}
+
+// carryOut releases what a decision says, oldest pods first.
+func (m *machine) carryOut(d Decision) {
+	for _, r := range d.Releases {
+		ids := r.Pods
+		if len(ids) == 0 {
+			ids = m.held(r.Group)[:r.Count]
+		}
+		for _, id := range ids {
+			m.observe(Event{Released: &Booking{Pod: id, Decision: d.ID}})
+			p := m.pods[id]
+			p.Phase, p.ReleasedAt = PodUnbound, m.now
+			m.see(p)
+		}
+	}
+}
+
+func (m *machine) held(group core.GroupID) []core.PodID {
+	return m.phase(PodGated, func(p *machinePod) bool { return p.Group == group })
+}
+
+func (m *machine) phase(phase PodPhase, and func(*machinePod) bool) []core.PodID {
+	var ids []core.PodID
+	for _, id := range sortedKeys(m.pods) {
+		if p := m.pods[id]; p.Phase == phase && and(p) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func every(*machinePod) bool { return true }
+
+// bind puts a pod on a node and, if no other pod pulled or pulls the image there,
+// sends its one request.
+func (m *machine) bind(id core.PodID, node core.NodeID) {
+	p := m.pods[id]
+	p.Phase, p.Node = PodBound, node
+	others := m.phase(PodBound, func(o *machinePod) bool { return o.Node == node && o.image == p.image && o.sent })
+	others = append(others, m.phase(PodPulled, func(o *machinePod) bool { return o.Node == node && o.image == p.image })...)
+	if len(others) == 0 {
+		p.sent = true
+		if m.remaining() > 0 {
+			m.charged, p.granted = append(m.charged, m.now), true
+		} else {
+			m.denied++
+		}
+	}
+	m.see(p)
+}
+
+func (m *machine) finish(id core.PodID) {
+	p := m.pods[id]
+	p.Phase = PodPulled
+	m.see(p)
+}
+
+// TestNeverThrottledWhateverHappens drives a cluster at random. Every pull passes
+// the gate and the header is honest, so not one may be refused; every hold must
+// have a Reason of the list and an end in sight; what a decision releases must fit
+// into what its own books say; and the trace must give the same bytes again.
+func TestNeverThrottledWhateverHappens(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		limit := core.Units(rapid.IntRange(1, 30).Draw(t, "limit"))
+		window := time.Duration(rapid.IntRange(10, 7200).Draw(t, "window")) * time.Second
+		percent := rapid.SampledFrom([]int{0, 5, 20}).Draw(t, "percent")
+		nodes := rapid.IntRange(1, 70).Draw(t, "nodes")
+		m := newMachine(limit, window, nodes, quota.Settings{ReservePercent: percent})
+		for i, class := range []core.Class{core.ClassServing, core.ClassRollout, core.ClassRollout, core.ClassCI} {
+			m.group(fmt.Sprintf("g%d", i), fmt.Sprintf("ns%d", i%3), class)
+		}
+		var decisions []Decision
+		t.Repeat(map[string]func(*rapid.T){
+			"wait": func(t *rapid.T) {
+				m.advance(time.Duration(rapid.IntRange(1, 40_000).Draw(t, "ms")) * time.Millisecond)
+			},
+			"waitLong": func(*rapid.T) { m.advance(window / 3) },
+			"create":   func(t *rapid.T) { m.create(fmt.Sprintf("g%d", rapid.IntRange(0, 3).Draw(t, "group"))) },
+			"probe":    func(*rapid.T) { m.probe() },
+			"decide": func(t *rapid.T) {
+				d := m.decide()
+				checkDecision(t, m, d)
+				decisions = append(decisions, d)
+				m.carryOut(d)
+			},
+			"bind": func(t *rapid.T) {
+				if ids := m.phase(PodUnbound, every); len(ids) > 0 {
+					m.bind(rapid.SampledFrom(ids).Draw(t, "pod"), core.NodeID(fmt.Sprintf("n%d", rapid.IntRange(0, nodes-1).Draw(t, "node"))))
+				}
+			},
+			"finish": func(t *rapid.T) {
+				if ids := m.phase(PodBound, every); len(ids) > 0 {
+					m.finish(rapid.SampledFrom(ids).Draw(t, "pod"))
+				}
+			},
+			"delete": func(t *rapid.T) {
+				if ids := m.phase(PodGated, every); len(ids) > 0 {
+					id := rapid.SampledFrom(ids).Draw(t, "pod")
+					delete(m.pods, id)
+					m.observe(Event{PodGone: id})
+				}
+			},
+			"": func(t *rapid.T) {
+				if m.denied > 0 {
+					t.Fatalf("%d pulls were refused", m.denied)
+				}
+			},
+		})
+		checkReplay(t, m.trace, decisions)
+	})
+}
+
+func checkDecision(t *rapid.T, m *machine, d Decision) {
+	spent := map[core.Class]core.Units{}
+	for _, r := range d.Releases {
+		for _, c := range r.Cost {
+			if r.Reason == core.Budget {
+				spent[m.engine.groups[r.Group].Class] += c.Units
+			}
+		}
+	}
+	for class, units := range spent {
+		if free := d.Accounts[0].Available[class]; units > free {
+			t.Fatalf("class %v is given %d units of %d", class, units, free)
+		}
+	}
+	for _, h := range d.Holds {
+		info, known := h.Reason.Info()
+		if !known || info.Answer != core.Held {
+			t.Fatalf("hold with reason %q", h.Reason)
+		}
+		if !d.Wake.After(m.now) {
+			t.Fatalf("a hold and no wake after now: %v", d.Wake)
+		}
+	}
+}
+
+func checkReplay(t *rapid.T, trace []Record, want []Decision) {
+	var text []byte
+	for _, r := range trace {
+		line, err := EncodeRecord(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, line...)
+	}
+	records, err := DecodeTrace(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := encode(t, want), encode(t, Replay(Config{}, records)); !bytes.Equal(a, b) {
+		t.Fatalf("the same trace decides otherwise:\n%s\n%s", a, b)
+	}
+}
+
+func encode(t *rapid.T, decisions []Decision) []byte {
+	text, err := json.Marshal(decisions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(decisions) == 0 {
+		return []byte("none")
+	}
+	return text
+}
+
+// TestOrderOfInputDoesNotMatter gives the same world in two orders.
+func TestOrderOfInputDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		events := []Event{
+			{Account: &Account{ID: hub, Host: "docker.io"}},
+			{Account: &Account{ID: "quay", Host: "quay.io"}},
+		}
+		var nodes []core.NodeID
+		for i := range rapid.IntRange(1, 12).Draw(t, "nodes") {
+			id := core.NodeID(fmt.Sprintf("n%d", i))
+			nodes = append(nodes, id)
+			images := rapid.SliceOfDistinct(rapid.SampledFrom([]core.Image{"g0", "g1", "g2"}), rapid.ID[core.Image]).Draw(t, "images")
+			events = append(events, Event{Node: &Node{ID: id, Images: images}})
+		}
+		events = append(events, Event{Pool: &Pool{ID: "all", Nodes: nodes}})
+		for g := range 3 {
+			id := fmt.Sprintf("g%d", g)
+			events = append(events,
+				Event{Shape: &ImageShape{Image: core.Image(id), Manifests: 1 + g%2}},
+				Event{Group: &Group{ID: core.GroupID(id), Namespace: id, Class: core.ClassRollout, Pool: "all",
+					Images: []ImageUse{{Image: core.Image(id), Accounts: []core.AccountID{hub}}, {Image: "side", Accounts: []core.AccountID{"quay"}}}}})
+			for p := range rapid.IntRange(0, 6).Draw(t, "pods") {
+				phase := rapid.SampledFrom([]PodPhase{PodGated, PodGated, PodUnbound, PodBound, PodPulled}).Draw(t, "phase")
+				events = append(events, Event{Pod: &Pod{ID: core.PodID(fmt.Sprintf("p%d-%d", g, p)), Group: core.GroupID(id), Phase: phase,
+					Created: epoch, Node: rapid.SampledFrom(nodes).Draw(t, "node")}})
+			}
+		}
+		if a, b := decideOn(t, events), decideOn(t, rapid.Permutation(events).Draw(t, "order")); !bytes.Equal(a, b) {
+			t.Fatalf("the order of the input decides:\n%s\n%s", a, b)
+		}
+	})
+}
+
+func decideOn(t *rapid.T, events []Event) []byte {
+	e := New(Config{})
+	e.Replace(epoch, World{Events: events})
+	for _, account := range []core.AccountID{hub, "quay"} {
+		e.Observe(epoch.Add(10*time.Second), Event{Reading: &Reading{Account: account, Observation: quota.Observation{
+			SentAt: epoch.Add(10 * time.Second), Status: 200,
+			Header: quota.Header{Limit: 20, HasLimit: true, Remaining: 7, HasRemaining: true, Window: time.Hour},
+		}}})
+	}
+	return encode(t, []Decision{e.Decide(epoch.Add(11 * time.Second))})
+}
+
+// TestMoreIsNeverLater runs two rollouts side by side that differ in the limit
+// alone: with more left at every reading, no fewer pods are ever released.
+func TestMoreIsNeverLater(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		pods := rapid.IntRange(1, 60).Draw(t, "pods")
+		less := core.Units(rapid.IntRange(1, 20).Draw(t, "limit"))
+		more := less + core.Units(rapid.IntRange(0, 20).Draw(t, "more"))
+		window := time.Duration(rapid.IntRange(60, 600).Draw(t, "window")) * time.Second
+		a, b := newMachine(less, window, pods, quota.Settings{}), newMachine(more, window, pods, quota.Settings{})
+		for _, m := range []*machine{a, b} {
+			m.group("app", "shop", core.ClassRollout)
+			for range pods {
+				m.create("app")
+			}
+		}
+		for step := range 400 {
+			for _, m := range []*machine{a, b} {
+				m.stepRollout()
+			}
+			if done, richer := pods-len(a.held("app")), pods-len(b.held("app")); richer < done {
+				t.Fatalf("step %d: %d released at limit %d, %d at limit %d", step, done, less, richer, more)
+			}
+		}
+	})
+}
+
+// stepRollout is five seconds of a rollout of one pod a node: probe, decide,
+// release, bind to nodes of their own, finish what was bound a step ago.
+func (m *machine) stepRollout() {
+	m.now = m.now.Add(5 * time.Second)
+	for _, id := range m.phase(PodBound, every) {
+		m.finish(id)
+	}
+	m.probe()
+	m.carryOut(m.decide())
+	for _, id := range m.phase(PodUnbound, every) {
+		number := 0
+		fmt.Sscanf(string(id), "p%d", &number)
+		m.bind(id, core.NodeID(fmt.Sprintf("n%d", number-1)))
+	}
+}
+
+// TestNamespacesShareByWeight lets namespaces with endless demand share one
+// account; none may fall behind another of the same weight by more than a pod.
+func TestNamespacesShareByWeight(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		const namespaces, pods = 4, 30
+		m := newMachine(core.Units(rapid.IntRange(1, 25).Draw(t, "limit")), time.Minute, namespaces*pods, quota.Settings{})
+		var groups []string
+		for ns := range namespaces {
+			// A namespace does not get more by having more workloads.
+			for w := range 1 + rapid.IntRange(0, 2).Draw(t, "workloads") {
+				name := fmt.Sprintf("g%d-%d", ns, w)
+				m.group(name, fmt.Sprintf("ns%d", ns), core.ClassRollout)
+				groups = append(groups, name)
+				for range pods {
+					m.create(name)
+				}
+			}
+		}
+		for range 30 {
+			m.stepRollout()
+			released := make([]int, namespaces)
+			for _, p := range m.pods {
+				if p.Phase != PodGated {
+					released[slices.Index([]string{"g0", "g1", "g2", "g3"}, string(p.Group[:2]))]++
+				}
+			}
+			if slices.Max(released) >= pods {
+				return // one has nothing left to ask for
+			}
+			if gap := slices.Max(released) - slices.Min(released); gap > 1 {
+				t.Fatalf("released %v by namespace, groups %v", released, groups)
+			}
+		}
+	})
+}
+
+func FuzzDecodeTrace(f *testing.F) {
+	m := newMachine(8, time.Minute, 2, quota.Settings{})
+	m.group("app", "shop", core.ClassRollout)
+	m.create("app")
+	m.probe()
+	m.decide()
+	for _, r := range m.trace {
+		line, err := EncodeRecord(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(line)
+	}
+	f.Add([]byte(`{"at":"2026-01-01T00:00:00Z","decide":true}` + "\n\n"))
+	f.Add([]byte(`{"at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"at":"x","decide":true}{"decide":true}`))
+	f.Fuzz(func(_ *testing.T, trace []byte) {
+		if records, err := DecodeTrace(trace); err == nil {
+			Replay(Config{}, records)
+		}
+	})
+}
