@@ -1,0 +1,180 @@
+package v1alpha1
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/quota"
+)
+
+// Settings are the rules that the spec gives to the books of its accounts.
+func (s *PullBudgetSpec) Settings() quota.Settings {
+	spec := s.DeepCopy()
+	spec.Default()
+	out := quota.Settings{
+		Fixed:           spec.Limit.fixed(),
+		ReservePercent:  int(*spec.Reserve.Percent),
+		RollbackReserve: spec.Reserve.Rollback == RollbackAuto,
+	}
+	if spec.Probe != nil && spec.Probe.Interval != nil {
+		out.ProbeInterval = spec.Probe.Interval.Duration
+	}
+	if share := spec.Share; share != nil {
+		out.Guard = core.Units(share.Guard)
+		out.MaxPerWindow = core.Units(share.MaxPerWindow)
+		if share.FractionOfRemaining != nil {
+			out.Fraction = share.FractionOfRemaining.AsApproximateFloat64()
+		}
+	}
+	return out
+}
+
+// fixed is a declared limit; nil: it is observed.
+func (l *Limit) fixed() *quota.Fixed {
+	if l.Source != Fixed {
+		return nil
+	}
+	f := &quota.Fixed{Pulls: core.Units(l.Pulls), Burst: core.Units(l.Burst)}
+	if l.Window != nil {
+		f.Window = l.Window.Duration
+	}
+	if l.Rate != nil {
+		f.Rate = l.Rate.AsApproximateFloat64()
+	}
+	return f
+}
+
+// EngineWaves are the waves that the spec gives to groups.
+func (s *PacePolicySpec) EngineWaves() engine.Waves {
+	spec := s.DeepCopy()
+	spec.Default()
+	return engine.Waves{By: string(spec.Waves.By), Size: int(spec.Waves.Size), Canary: int(spec.Waves.Canary)}
+}
+
+// ClassOf is the class that the spec gives to a PriorityClass.
+func (s *PacePolicySpec) ClassOf(priorityClass string) core.Class {
+	for _, m := range s.Classes {
+		if m.PriorityClass == priorityClass {
+			return m.Class.core()
+		}
+	}
+	return s.DefaultClass.core()
+}
+
+// core is the class of the decision code; what is not known is a rollout.
+func (c Class) core() core.Class {
+	parsed, err := core.ParseClass(string(c))
+	if err != nil {
+		return core.ClassRollout
+	}
+	return parsed
+}
+
+// HoldFor is how long a pod of a class may be held.
+func (s *PacePolicySpec) HoldFor(class core.Class) time.Duration {
+	most := DefaultMaxHold
+	if s.MaxHold != nil {
+		most = s.MaxHold.Duration
+	}
+	if class == core.ClassCI {
+		return min(most, DefaultMaxHoldCI)
+	}
+	return most
+}
+
+// WeightOf is the weight of a namespace.
+func (s *PacePolicySpec) WeightOf(namespace string) int {
+	for _, w := range s.Weights {
+		if w.Namespace == namespace {
+			return int(w.Weight)
+		}
+	}
+	return 1
+}
+
+// AccountStatusOf shows an account's books, and what must survive a restart.
+func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
+	s := AccountStatus{
+		Account: string(v.Account), Grade: string(v.Grade),
+		Limit: int64(v.Limit), Window: metav1.Duration{Duration: v.Window},
+		Remaining: int64(v.Remaining), Source: v.Source, SentAt: microTime(v.SentAt),
+		Reserved: int64(v.Reserved), UngatedDemand: int64(v.Ungated), Open: int64(state.Open),
+		ForeignPerHour: formatFloat(v.ForeignPerHour), ForeignMargin: int64(v.Foreign),
+		Held: int32(min(v.Held, math.MaxInt32)), Demand: int64(v.Demand), Unlimited: v.Unlimited,
+		Breaker: breakerOf(v),
+	}
+	for i, units := range v.Available {
+		s.Available = append(s.Available, ClassUnits{Class: core.Class(i).String(), Units: int64(units)})
+	}
+	for _, b := range state.Spent {
+		s.Spent = append(s.Spent, SpentBucket{End: metav1.NewMicroTime(b.End), Units: int64(b.Units)})
+	}
+	for _, c := range state.Charges {
+		s.ChargePerPull = append(s.ChargePerPull, ChargePerPull{
+			Manifests: int32(c.Manifests), Mean: formatFloat(c.Mean), Samples: int32(c.Samples),
+		})
+	}
+	if !v.Forecast.IsZero() {
+		s.Forecast = &Forecast{From: metav1.NewTime(v.Forecast.From), To: metav1.NewTime(v.Forecast.To)}
+	}
+	return s
+}
+
+func breakerOf(v engine.View) *BreakerStatus {
+	switch {
+	case v.Paused:
+		return &BreakerStatus{State: "paused", Cause: string(core.Paused)}
+	case v.Throttled:
+		return &BreakerStatus{State: "paused", Cause: "a pull was answered by 429; waiting for a reading sent after it"}
+	}
+	return &BreakerStatus{State: "ok"}
+}
+
+// State is what the engine takes back after a restart.
+func (a AccountStatus) State() engine.AccountState {
+	out := engine.AccountState{Account: core.AccountID(a.Account)}
+	out.Open = core.Units(a.Open)
+	out.ForeignPerHour = parseFloat(a.ForeignPerHour)
+	if a.SentAt != nil && a.Limit > 0 {
+		out.Last = &quota.Observation{SentAt: a.SentAt.Time, Status: 200, Header: quota.Header{
+			Limit: core.Units(a.Limit), HasLimit: true, Remaining: core.Units(a.Remaining), HasRemaining: true,
+			Window: a.Window.Duration, Source: a.Source,
+		}}
+	}
+	for _, b := range a.Spent {
+		out.Spent = append(out.Spent, quota.Spent{End: b.End.Time, Units: core.Units(b.Units)})
+	}
+	for _, c := range a.ChargePerPull {
+		out.Charges = append(out.Charges, quota.Charge{Manifests: int(c.Manifests), Mean: parseFloat(c.Mean), Samples: int(c.Samples)})
+	}
+	return out
+}
+
+func microTime(t time.Time) *metav1.MicroTime {
+	if t.IsZero() {
+		return nil
+	}
+	return new(metav1.NewMicroTime(t))
+}
+
+// formatFloat writes a number for a status, whose fields hold no floats.
+func formatFloat(f float64) string {
+	if f == 0 || math.IsNaN(f) || math.IsInf(f, 0) {
+		return ""
+	}
+	return strconv.FormatFloat(f, 'g', 6, 64)
+}
+
+// parseFloat reads a number that somebody may have written there.
+func parseFloat(text string) float64 {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) || f < 0 {
+		return 0
+	}
+	return f
+}
