@@ -17,6 +17,7 @@
 //	                         bridge 198.18.64+N.1 -------------- eth0
 //
 // There is no kube-proxy: of all Services only that of the API server has an
-// address that works, and the API server reaches webhooks at their pods.
+// address that works. The API server reaches webhooks at their pods, and the
+// names of other Services resolve to a ready pod, whose port a client must use.
 // The package knows nothing of what is tested on it.
 package cluster

@@ -109,7 +109,8 @@ func (n *Node) startKubelet(ctx context.Context) error {
 	}, nil)
 }
 
-// AwaitReady returns when the API server says that the node is Ready.
+// AwaitReady returns when the API server says that the node is Ready in its
+// current boot, and pods may be scheduled to it.
 func (n *Node) AwaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -118,15 +119,25 @@ func (n *Node) AwaitReady(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, condition := range node.Status.Conditions {
-			if condition.Type != corev1.NodeReady {
-				continue
-			}
-			if condition.Status == corev1.ConditionTrue && node.Status.NodeInfo.BootID == n.bootID {
-				return nil
-			}
-			return errors.New(condition.Message)
-		}
-		return errors.New("it has no status yet")
+		return n.ready(node)
 	})
+}
+
+// ready says why the node is not.
+func (n *Node) ready(node *corev1.Node) error {
+	if node.Status.NodeInfo.BootID != n.bootID {
+		return errors.New("its kubelet has not reported since it booted")
+	}
+	for _, taint := range node.Spec.Taints {
+		// The controller takes these off a moment after the node is Ready.
+		if taint.Key == corev1.TaintNodeNotReady || taint.Key == corev1.TaintNodeUnreachable {
+			return fmt.Errorf("it has the taint %s", taint.Key)
+		}
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
+			return nil
+		}
+	}
+	return fmt.Errorf("its conditions are %v", node.Status.Conditions)
 }

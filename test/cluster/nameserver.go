@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,8 @@ type nameServer struct {
 	mu    sync.Mutex
 	hosts map[string]netip.Addr
 	deaf  map[netip.Prefix]bool // queries from there get no answer
+	// services finds an address of a Service; nil until there is an API server.
+	services func(namespace, name string) (netip.Addr, bool)
 }
 
 // newNameServer listens in the network namespace of the process pid.
@@ -111,6 +114,29 @@ func (s *nameServer) lookup(name string) (netip.Addr, bool) {
 	return found, ok
 }
 
+// resolve looks a name up among the hosts, then among Services.
+func (s *nameServer) resolve(name string) (netip.Addr, bool) {
+	if address, ok := s.lookup(name); ok {
+		return address, true
+	}
+	s.mu.Lock()
+	find := s.services
+	s.mu.Unlock()
+	service := strings.TrimSuffix(canonical(name), ".cluster.local")
+	labels := strings.Split(service, ".")
+	if find == nil || len(labels) != 3 || labels[2] != "svc" {
+		return netip.Addr{}, false
+	}
+	return find(labels[1], labels[0])
+}
+
+// setServices says how addresses of Services are found.
+func (s *nameServer) setServices(find func(namespace, name string) (netip.Addr, bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services = find
+}
+
 func (s *nameServer) hears(from net.Addr) bool {
 	source, err := netip.ParseAddrPort(from.String())
 	if err != nil {
@@ -138,10 +164,13 @@ func (s *nameServer) servePackets() {
 		if err != nil || !s.hears(from) {
 			continue
 		}
-		if answer, err := s.answer(query[:n]); err == nil {
-			// A client that has gone asks again or does not care.
-			_, _ = s.packets.WriteTo(answer, from)
-		}
+		one := slices.Clone(query[:n])
+		s.done.Go(func() {
+			if answer, err := s.answer(one); err == nil {
+				// A client that has gone asks again or does not care.
+				_, _ = s.packets.WriteTo(answer, from)
+			}
+		})
 	}
 }
 
@@ -193,7 +222,7 @@ func (s *nameServer) answer(query []byte) ([]byte, error) {
 		Header:    dnsmessage.Header{ID: header.ID, Response: true, Authoritative: true, RecursionDesired: header.RecursionDesired, RecursionAvailable: true},
 		Questions: []dnsmessage.Question{question},
 	}
-	address, known := s.lookup(question.Name.String())
+	address, known := s.resolve(question.Name.String())
 	switch {
 	case !known:
 		reply.RCode = dnsmessage.RCodeNameError

@@ -13,6 +13,9 @@ import (
 func TestNameServerAnswers(t *testing.T) {
 	t.Parallel()
 	s := &nameServer{hosts: map[string]netip.Addr{}}
+	s.setServices(func(namespace, name string) (netip.Addr, bool) {
+		return netip.MustParseAddr("198.19.0.2"), namespace == "shop" && name == "web"
+	})
 	s.set("Hub.Test.", netip.MustParseAddr("198.18.0.1"))
 	for name, tc := range map[string]struct {
 		question    string
@@ -23,6 +26,10 @@ func TestNameServerAnswers(t *testing.T) {
 		"an address of a known name":          {"hub.test.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
 		"any case of letters":                 {"HUB.test.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
 		"a known name has no other addresses": {"hub.test.", dnsmessage.TypeAAAA, dnsmessage.RCodeSuccess, 0},
+		"a Service by its full name":          {"web.shop.svc.cluster.local.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
+		"a Service by a short name":           {"web.shop.svc.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
+		"an unknown Service":                  {"web.other.svc.", dnsmessage.TypeA, dnsmessage.RCodeNameError, 0},
+		"not quite a Service":                 {"web.shop.s.", dnsmessage.TypeA, dnsmessage.RCodeNameError, 0},
 		"an unknown name":                     {"hub.test.default.svc.cluster.local.", dnsmessage.TypeA, dnsmessage.RCodeNameError, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

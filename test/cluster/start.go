@@ -60,6 +60,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	c.dns.setServices(c.serviceAddress)
 	return c.join(ctx, nodes)
 }
 

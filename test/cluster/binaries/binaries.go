@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package binaries builds the programs of the test cluster with the go command
 // and keeps them in the user's cache folder.
 //
@@ -97,7 +99,7 @@ func (b *Builder) build(ctx context.Context, module string, c component, dir str
 	}
 	defer os.RemoveAll(temporary)
 	out := filepath.Join(temporary, c.name)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w "+c.ldflags, "-o", out, c.pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w "+c.ldflags, "-o", out, c.pkg)
 	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	var said bytes.Buffer

@@ -21,7 +21,8 @@ type reaper struct {
 // child is a process that somebody may wait for.
 type child struct {
 	done   chan struct{}
-	status int // set before done is closed
+	ended  bool // done is closed; its number may be another process's now
+	status int  // set before done is closed
 }
 
 func newReaper() *reaper {
@@ -79,8 +80,8 @@ func (r *reaper) collect() bool {
 	if err != nil || pid <= 0 {
 		return false
 	}
-	if c := r.waiting[pid]; c != nil {
-		c.status = exitStatus(status)
+	if c := r.waiting[pid]; c != nil && !c.ended {
+		c.ended, c.status = true, exitStatus(status)
 		close(c.done)
 	}
 	return true

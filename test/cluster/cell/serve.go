@@ -62,14 +62,12 @@ type requests struct {
 
 // Start executes a process and answers with its number in this cell.
 func (q *requests) Start(p Process, pid *int) error {
-	var log uintptr
 	out, err := os.OpenFile(orNull(p.Log), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return fmt.Errorf("opening log: %w", err)
 	}
 	defer out.Close()
-	log = out.Fd()
-	*pid, _, err = q.fork(p, log)
+	*pid, _, err = q.fork(p, out.Fd())
 	return err
 }
 

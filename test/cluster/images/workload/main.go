@@ -22,10 +22,11 @@ func main() {
 	exitAfter := flag.Duration("exit-after", 0, "time before the program ends by itself; 0 is never")
 	status := flag.Int("status", 0, "exit status when it ends by itself")
 	ask := flag.Bool("ask-api", false, "ask the API server for its version, as in-cluster clients do, and end")
+	url := flag.String("ask", "", "URL to get, and end")
 	flag.Parse()
 
-	if *ask {
-		if err := askAPI(); err != nil {
+	if *ask || *url != "" {
+		if err := askOnce(*url); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
@@ -59,6 +60,23 @@ func serve(address string, ready time.Time) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+}
+
+// askOnce gets the URL, or asks the API server where that is empty.
+func askOnce(url string) error {
+	if url == "" {
+		return askAPI()
+	}
+	client := http.Client{Timeout: 10 * time.Second}
+	response, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s", url, response.Status)
+	}
+	return nil
 }
 
 // askAPI uses what every pod is given: the Service's address in the
