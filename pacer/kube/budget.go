@@ -1,0 +1,136 @@
+package kube
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/quota"
+)
+
+// budget is what a PullBudget says, ready for matching.
+type budget struct {
+	name    string
+	created time.Time
+	// hosts are the registry host and those that draw on it.
+	hosts []string
+	// identity is what the registry sees: "anonymous", a Secret's name, "node".
+	identity    string
+	credentials bool
+	// The fields of match; empty or nil: everything.
+	pullSecrets, serviceAccounts []string
+	namespaces                   labels.Selector
+	// nodes limits the budget to nodes; nil: every node. perNode makes each of
+	// them an account of its own; otherwise egressName names them together.
+	nodes      labels.Selector
+	perNode    bool
+	egressName string
+	settings   quota.Settings
+	paused     bool
+}
+
+// specific is how many ways the budget narrows what it matches.
+func (b *budget) specific() int {
+	n := 0
+	for _, narrows := range []bool{len(b.pullSecrets) > 0, len(b.serviceAccounts) > 0, b.namespaces != nil, b.nodes != nil || b.perNode} {
+		if narrows {
+			n++
+		}
+	}
+	return n
+}
+
+// sortBudgets puts the more specific first, then the older, then by name.
+func sortBudgets(budgets []*budget) {
+	slices.SortFunc(budgets, func(a, b *budget) int {
+		return cmp.Or(cmp.Compare(b.specific(), a.specific()), a.created.Compare(b.created), cmp.Compare(a.name, b.name))
+	})
+}
+
+// covers reports whether pulls of the pod from the host draw on the budget, as
+// far as the pod tells; the node decides the rest.
+func (b *budget) covers(host string, spec *corev1.PodSpec, namespaceLabels map[string]string) bool {
+	if !slices.Contains(b.hosts, host) {
+		return false
+	}
+	if b.namespaces != nil && !b.namespaces.Matches(labels.Set(namespaceLabels)) {
+		return false
+	}
+	if len(b.serviceAccounts) > 0 && !slices.Contains(b.serviceAccounts, spec.ServiceAccountName) {
+		return false
+	}
+	return len(b.pullSecrets) == 0 || slices.ContainsFunc(spec.ImagePullSecrets, func(r corev1.LocalObjectReference) bool {
+		return slices.Contains(b.pullSecrets, r.Name)
+	})
+}
+
+// egress is the egress group of a node on the budget; ok is false for a node that
+// the budget does not cover.
+func (b *budget) egress(n *corev1.Node) (group string, ok bool) {
+	if b.nodes != nil && !b.nodes.Matches(labels.Set(n.Labels)) {
+		return "", false
+	}
+	switch {
+	case b.perNode:
+		return "node/" + n.Name, true
+	case b.nodes != nil:
+		return b.egressName, true
+	}
+	return "", true
+}
+
+// accountID names the account of an egress group of the budget.
+func (b *budget) accountID(egress string) core.AccountID {
+	id := b.hosts[0] + "/" + b.identity
+	if egress != "" {
+		id += "@" + egress
+	}
+	return core.AccountID(id)
+}
+
+// account is the account of an egress group of the budget.
+func (b *budget) account(egress string) engine.Account {
+	return engine.Account{
+		ID: b.accountID(egress), Host: b.hosts[0], Egress: egress,
+		Credentials: b.credentials, Settings: b.settings, Paused: b.paused,
+	}
+}
+
+// nodeEgress is the egress group of a node: that of the first budget which
+// narrows nodes and covers it. A node is in one group only.
+func nodeEgress(budgets []*budget, n *corev1.Node) string {
+	for _, b := range budgets {
+		if b.nodes == nil && !b.perNode {
+			continue
+		}
+		if group, ok := b.egress(n); ok {
+			return group
+		}
+	}
+	return ""
+}
+
+// candidates are the accounts that a pull of the pod from the host may draw on,
+// in order of preference; groups are the egress groups that exist, by budget.
+func candidates(budgets []*budget, groups map[string][]string, host string, spec *corev1.PodSpec, namespaceLabels map[string]string) []core.AccountID {
+	var ids []core.AccountID
+	for _, b := range budgets {
+		if !b.covers(host, spec, namespaceLabels) {
+			continue
+		}
+		for _, egress := range groups[b.name] {
+			if id := b.accountID(egress); !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+		if b.nodes == nil && !b.perNode {
+			return ids
+		}
+	}
+	return ids
+}

@@ -1,0 +1,84 @@
+package kube
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// policy is what a PacePolicy says, ready for matching.
+type policy struct {
+	name    string
+	created time.Time
+	// namespaces and pods select what it rules; nil: everything.
+	namespaces, pods labels.Selector
+	// spec has its defaults filled in.
+	spec v1alpha1.PacePolicySpec
+}
+
+func newPolicy(p *v1alpha1.PacePolicy) (*policy, error) {
+	if err := p.Spec.Validate().ToAggregate(); err != nil {
+		return nil, err
+	}
+	out := &policy{name: p.Name, created: p.CreationTimestamp.Time, spec: *p.Spec.DeepCopy()}
+	out.spec.Default()
+	var err error
+	if out.namespaces, err = selector(p.Spec.NamespaceSelector); err != nil {
+		return nil, err
+	}
+	out.pods, err = selector(p.Spec.PodSelector)
+	return out, err
+}
+
+// sortPolicies puts the oldest first, since it wins.
+func sortPolicies(policies []*policy) {
+	slices.SortFunc(policies, func(a, b *policy) int {
+		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.name, b.name))
+	})
+}
+
+// policyFor is the oldest policy that selects the pod; nil: none does.
+func policyFor(policies []*policy, namespaceLabels, podLabels map[string]string) *policy {
+	for _, p := range policies {
+		if p.namespaces != nil && !p.namespaces.Matches(labels.Set(namespaceLabels)) {
+			continue
+		}
+		if p.pods != nil && !p.pods.Matches(labels.Set(podLabels)) {
+			continue
+		}
+		return p
+	}
+	return nil
+}
+
+// classOf is the class that the policy gives a PriorityClass; rollout where no
+// policy rules.
+func (p *policy) classOf(priorityClass string) core.Class {
+	if p == nil {
+		return core.ClassRollout
+	}
+	return p.spec.ClassOf(priorityClass)
+}
+
+// deletesFirst says why a Deployment that deletes pods first is not held.
+func (p *policy) deletesFirst(d *appsv1.Deployment) core.Reason {
+	if d == nil {
+		return ""
+	}
+	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
+		return core.Recreate
+	}
+	r := d.Spec.Strategy.RollingUpdate
+	never := p.spec.DeleteFirst == v1alpha1.NeverHold
+	if never && r != nil && r.MaxUnavailable != nil && strings.Trim(r.MaxUnavailable.String(), "0%") != "" {
+		return core.Excluded
+	}
+	return ""
+}

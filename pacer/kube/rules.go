@@ -1,0 +1,214 @@
+package kube
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// Rules are the PullBudgets and PacePolicies of a cluster, read and put in order.
+// They are not changed after NewRules and safe for concurrent use.
+type Rules struct {
+	budgets  []*budget
+	policies []*policy
+}
+
+// NewRules reads PullBudgets and PacePolicies. Those that cannot be used are left
+// out and named in the error, which joins one *InvalidError for each.
+func NewRules(budgets []v1alpha1.PullBudget, policies []v1alpha1.PacePolicy) (*Rules, error) {
+	r := &Rules{}
+	var errs []error
+	for i := range budgets {
+		b, err := newBudget(&budgets[i])
+		if err != nil {
+			errs = append(errs, &InvalidError{Kind: "PullBudget", Name: budgets[i].Name, Err: err})
+			continue
+		}
+		r.budgets = append(r.budgets, b)
+	}
+	for i := range policies {
+		p, err := newPolicy(&policies[i])
+		if err != nil {
+			errs = append(errs, &InvalidError{Kind: "PacePolicy", Name: policies[i].Name, Err: err})
+			continue
+		}
+		r.policies = append(r.policies, p)
+	}
+	sortBudgets(r.budgets)
+	sortPolicies(r.policies)
+	return r, errors.Join(errs...)
+}
+
+// InvalidError says that an object cannot be used.
+type InvalidError struct {
+	Kind, Name string
+	Err        error
+}
+
+func (e *InvalidError) Error() string { return fmt.Sprintf("reading %s %q: %v", e.Kind, e.Name, e.Err) }
+
+// Unwrap returns the cause.
+func (e *InvalidError) Unwrap() error { return e.Err }
+
+// selector reads a label selector; nil stands for everything.
+func selector(s *metav1.LabelSelector) (labels.Selector, error) {
+	if s == nil || (len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0) {
+		return nil, nil
+	}
+	return metav1.LabelSelectorAsSelector(s)
+}
+
+func newBudget(b *v1alpha1.PullBudget) (*budget, error) {
+	if err := b.Spec.Validate().ToAggregate(); err != nil {
+		return nil, err
+	}
+	out := &budget{
+		name: b.Name, created: b.CreationTimestamp.Time, identity: identity(b),
+		credentials: b.Spec.Identity == v1alpha1.Credentials, settings: b.Spec.Settings(),
+		paused: b.Annotations[v1alpha1.AnnotationPaused] != "",
+	}
+	for _, host := range append([]string{b.Spec.Registry}, b.Spec.UpstreamOf...) {
+		out.hosts = append(out.hosts, Host(host))
+	}
+	var err error
+	var nodes []metav1.LabelSelector
+	if m := b.Spec.Match; m != nil {
+		out.pullSecrets, out.serviceAccounts = m.PullSecretNames, m.ServiceAccounts
+		if out.namespaces, err = selector(m.NamespaceSelector); err != nil {
+			return nil, fmt.Errorf("reading spec.match.namespaceSelector: %w", err)
+		}
+		if m.NodeSelector != nil {
+			nodes = append(nodes, *m.NodeSelector)
+		}
+	}
+	if e := b.Spec.Egress; e != nil {
+		out.perNode, out.egressName = e.PerNode, e.Name
+		if e.NodeSelector != nil {
+			nodes = append(nodes, *e.NodeSelector)
+		}
+	}
+	if out.egressName == "" {
+		out.egressName = b.Name
+	}
+	if out.nodes, err = both(nodes); err != nil {
+		return nil, fmt.Errorf("reading the node selectors: %w", err)
+	}
+	return out, nil
+}
+
+// both is the selector that all of the selectors make together; nil: everything.
+func both(selectors []metav1.LabelSelector) (labels.Selector, error) {
+	var all labels.Selector
+	for i := range selectors {
+		s, err := selector(&selectors[i])
+		if err != nil {
+			return nil, err
+		}
+		if s == nil {
+			continue
+		}
+		if all == nil {
+			all = s
+			continue
+		}
+		requirements, _ := s.Requirements()
+		all = all.Add(requirements...)
+	}
+	return all, nil
+}
+
+// identity names what the registry sees, as part of an account's name.
+func identity(b *v1alpha1.PullBudget) string {
+	switch b.Spec.Identity {
+	case v1alpha1.Credentials:
+		if b.Spec.Credentials != nil {
+			return b.Spec.Credentials.SecretName
+		}
+		return b.Name
+	case v1alpha1.NodeCredentials:
+		return "node-credentials"
+	}
+	return "anonymous"
+}
+
+// Case is a pod at admission with what the caches know around it.
+type Case struct {
+	Pod       *corev1.Pod
+	Namespace *corev1.Namespace
+	// Deployment is the owner of the pod's ReplicaSet; nil: not known.
+	Deployment *appsv1.Deployment
+	// Gated is how many pods of the namespace are held already.
+	Gated int
+}
+
+// Verdict is what admission does with a pod.
+type Verdict struct {
+	// Hold says that the gate goes on, for MaxHold at most.
+	Hold    bool
+	MaxHold time.Duration
+	// Reason says why the pod is not held; empty where it is.
+	Reason core.Reason
+}
+
+// Judge decides whether a pod is held at admission. In doubt it is not.
+func (r *Rules) Judge(c Case) Verdict {
+	if excluded(c.Pod) {
+		return Verdict{Reason: core.Excluded}
+	}
+	if c.Namespace == nil || !optedIn(c.Namespace) || switchedOff(c.Namespace) {
+		return Verdict{Reason: core.NotOptedIn}
+	}
+	rules := policyFor(r.policies, c.Namespace.Labels, c.Pod.Labels)
+	switch {
+	case rules == nil:
+		return Verdict{Reason: core.NotOptedIn}
+	case OwnerOf(c.Pod).Kind != "Deployment":
+		return Verdict{Reason: core.Excluded}
+	case !r.paces(c.Pod, c.Namespace.Labels):
+		return Verdict{Reason: core.NoBudget}
+	}
+	if reason := rules.deletesFirst(c.Deployment); reason != "" {
+		return Verdict{Reason: reason}
+	}
+	switch {
+	case rules.spec.Mode == v1alpha1.Shadow:
+		return Verdict{Reason: core.Shadow}
+	case rules.spec.Mode != v1alpha1.Enforce:
+		return Verdict{Reason: core.NotOptedIn}
+	case c.Gated >= int(*rules.spec.MaxGatedPerNamespace):
+		return Verdict{Reason: core.Excluded}
+	}
+	return Verdict{Hold: true, MaxHold: rules.spec.HoldFor(rules.classOf(c.Pod.Spec.PriorityClassName))}
+}
+
+// neverNamespaces are the namespaces whose pods are never held.
+var neverNamespaces = []string{metav1.NamespaceSystem, v1alpha1.Namespace}
+
+// excluded reports whether a pod is of those that are never held.
+func excluded(p *corev1.Pod) bool {
+	_, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]
+	_, kueue := p.Labels[kueueManaged]
+	return p.Spec.NodeName != "" || mirror || kueue || Gated(p) || systemPriority(&p.Spec) ||
+		slices.Contains(neverNamespaces, p.Namespace)
+}
+
+// paces reports whether any image of the pod draws on a budget.
+func (r *Rules) paces(p *corev1.Pod, namespaceLabels map[string]string) bool {
+	for _, image := range podImages(&p.Spec) {
+		for _, b := range r.budgets {
+			if b.covers(image.Host, &p.Spec, namespaceLabels) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,327 @@
+package kube
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
+)
+
+// trackedPod is a pod as last announced.
+type trackedPod struct {
+	object    *corev1.Pod
+	owner     Owner
+	set       Owner // its ReplicaSet, zero without one
+	lane      engine.Lane
+	laneKnown bool
+	group     core.GroupID
+	announced engine.Pod
+	// failures are its failed pulls by container, as last seen.
+	failures map[string]pullFailure
+	// leaving says that its release is under way and not in the cache yet.
+	leaving bool
+	// overridden says that its override was announced, counted that it counts
+	// among the living pods of its ReplicaSet.
+	overridden, counted bool
+}
+
+// trackedGroup is a group with its pods.
+type trackedGroup struct {
+	announced engine.Group
+	owner     Owner
+	set       Owner
+	pods      map[core.PodID]bool
+	held      map[core.PodID]bool
+}
+
+// Pod takes in a pod. now is when it was seen.
+func (t *Tracker) Pod(now time.Time, p *corev1.Pod) []engine.Event {
+	id := PodID(p)
+	if finished(p) {
+		return t.PodGone(id)
+	}
+	known := t.pods[id]
+	if known == nil {
+		known = &trackedPod{owner: OwnerOf(p), set: setOf(p)}
+		t.pods[id] = known
+		t.namespace(p.Namespace).pods[id] = true
+	}
+	known.object = p
+	t.countLive(known, p.DeletionTimestamp == nil)
+	if !Gated(p) {
+		known.leaving = false
+	}
+	t.decideLane(known)
+	t.translate(known)
+	t.noteFailures(now, known)
+	t.noteOverride(known)
+	return t.take()
+}
+
+// setOf names the ReplicaSet of a pod.
+func setOf(p *corev1.Pod) Owner {
+	if ref := metav1.GetControllerOf(p); ref != nil && ref.Kind == "ReplicaSet" {
+		return Owner{Kind: ref.Kind, Namespace: p.Namespace, Name: ref.Name}
+	}
+	return Owner{}
+}
+
+// countLive counts a pod in or out of its ReplicaSet; one that is being deleted
+// is replaced already.
+func (t *Tracker) countLive(p *trackedPod, live bool) {
+	if p.counted == live || p.set == (Owner{}) {
+		return
+	}
+	p.counted = live
+	r := t.sets[p.set]
+	if r == nil {
+		r = &replicaSet{owner: p.owner, name: p.set.Name}
+		t.sets[p.set] = r
+	}
+	if live {
+		r.live++
+	} else {
+		r.live--
+	}
+	if r.gone && r.live <= 0 {
+		delete(t.sets, p.set)
+	}
+	if w := t.workloads[p.owner]; w != nil && w.sets[r.name] != nil {
+		t.refreshGroups(p.owner)
+	}
+}
+
+// decideLane tells once what a pod is for; later sights of it change nothing.
+func (t *Tracker) decideLane(p *trackedPod) {
+	if p.laneKnown || p.set == (Owner{}) {
+		return
+	}
+	p.laneKnown = true
+	if r := t.sets[p.set]; r != nil && Gated(p.object) {
+		p.lane = t.workloads[p.owner].laneOf(r, r.live)
+	}
+}
+
+// PodGone takes in the end of a pod.
+func (t *Tracker) PodGone(id core.PodID) []engine.Event {
+	p := t.pods[id]
+	if p == nil {
+		return nil
+	}
+	delete(t.pods, id)
+	delete(t.namespace(p.object.Namespace).pods, id)
+	delete(t.freed, id)
+	t.countLive(p, false)
+	t.emit(engine.Event{PodGone: id})
+	t.leaveGroup(p.group, id)
+	return t.take()
+}
+
+// translate brings the announced group and pod up to date.
+func (t *Tracker) translate(p *trackedPod) {
+	id := PodID(p.object)
+	c, target := podConstraints(&p.object.Spec)
+	g := t.describe(p)
+	groupID := core.GroupID(digest(struct {
+		Group       engine.Group
+		Constraints constraints
+	}{g, c}))
+	if p.group != groupID {
+		t.joinGroup(groupID, g, c, p)
+		previous := p.group
+		p.group = groupID
+		t.announcePod(p, target)
+		t.leaveGroup(previous, id)
+		return
+	}
+	t.announcePod(p, target)
+}
+
+// describe is the group of a pod without what may change while it lives.
+func (t *Tracker) describe(p *trackedPod) engine.Group {
+	spec, ns := &p.object.Spec, t.namespace(p.object.Namespace)
+	rules := policyFor(t.rules.policies, ns.labels, p.object.Labels)
+	g := engine.Group{
+		Namespace: p.object.Namespace, Workload: p.owner.String(), Revision: revisionOf(p.object),
+		Class: rules.classOf(spec.PriorityClassName), Lane: p.lane,
+	}
+	if rules != nil {
+		g.Waves, g.Weight = rules.spec.EngineWaves(), rules.spec.WeightOf(p.object.Namespace)
+	}
+	for _, image := range podImages(spec) {
+		g.Images = append(g.Images, engine.ImageUse{
+			Image: image.Image, Always: image.Always,
+			Accounts: candidates(t.rules.budgets, t.egress, image.Host, spec, ns.labels),
+		})
+	}
+	return g
+}
+
+func (t *Tracker) joinGroup(id core.GroupID, g engine.Group, c constraints, p *trackedPod) {
+	known := t.groups[id]
+	if known == nil {
+		g.ID, g.Pool = id, t.usePool(c)
+		known = &trackedGroup{owner: p.owner, set: p.set, announced: g, pods: map[core.PodID]bool{}, held: map[core.PodID]bool{}}
+		t.groups[id] = known
+		t.own(p.owner, id)
+		known.announced.Paused, known.announced.More = t.groupState(known)
+		announced := known.announced
+		t.emit(engine.Event{Group: &announced})
+		t.noteImages(g)
+	}
+	known.pods[PodID(p.object)] = true
+}
+
+func (t *Tracker) leaveGroup(id core.GroupID, pod core.PodID) {
+	g := t.groups[id]
+	if g == nil {
+		return
+	}
+	delete(g.pods, pod)
+	delete(g.held, pod)
+	if len(g.pods) == 0 {
+		delete(t.groups, id)
+		t.disown(g.owner, id)
+		t.emit(engine.Event{GroupGone: id})
+		t.leavePool(g.announced.Pool)
+	}
+}
+
+// noteImages remembers images that nobody looked at yet.
+func (t *Tracker) noteImages(g engine.Group) {
+	for _, use := range g.Images {
+		if len(use.Accounts) > 0 && !t.images[use.Image] {
+			t.images[use.Image] = true
+			t.fresh = append(t.fresh, PacedImage{Image: use.Image, Account: use.Accounts[0]})
+		}
+	}
+}
+
+func (t *Tracker) announcePod(p *trackedPod, target core.NodeID) {
+	id := PodID(p.object)
+	next := engine.Pod{
+		ID: id, Group: p.group, Phase: podPhase(p.object), Created: p.object.CreationTimestamp.Time,
+		Node: core.NodeID(p.object.Spec.NodeName), FailedFree: failedFree(failing(p.object)),
+		ReleasedAt: ReleasedAt(p.object),
+	}
+	switch next.Phase {
+	case engine.PodGated:
+		next.HoldUntil, next.ForeignGate = HoldUntil(p.object), foreignGate(p.object)
+		t.groups[p.group].held[id] = true
+	case engine.PodBound:
+		next.Started = startedImages(p.object)
+	}
+	t.noteFreed(p, next.Phase)
+	if next.Phase != engine.PodGated {
+		delete(t.groups[p.group].held, id)
+	}
+	if next.Node == "" {
+		next.Node = target
+	}
+	if reflect.DeepEqual(p.announced, next) {
+		return
+	}
+	p.announced = next
+	t.emit(engine.Event{Pod: &next})
+}
+
+// noteFailures announces each new answer of 429 to a pull of the pod.
+func (t *Tracker) noteFailures(now time.Time, p *trackedPod) {
+	var seen map[string]pullFailure
+	for _, f := range failing(p.object) {
+		before, known := p.failures[f.Container]
+		again := known && before.Class == feedback.Throttled && (before.Attempt == f.Attempt || !f.Attempt)
+		if f.Class == feedback.Throttled && !again {
+			if account := t.accountAt(p, f.Image); account != "" {
+				t.emit(engine.Event{Throttled: &engine.Throttled{Account: account, At: now, RetryAfter: f.RetryAfter}})
+			}
+		}
+		if seen == nil {
+			seen = map[string]pullFailure{}
+		}
+		if f.Class == feedback.Unknown && known && !f.Attempt {
+			f.Failure = before.Failure // an older kubelet's back-off does not repeat the cause
+		}
+		seen[f.Container] = f
+	}
+	p.failures = seen
+}
+
+// accountAt is the account that a pull of the image draws on where the pod is.
+func (t *Tracker) accountAt(p *trackedPod, image core.Image) core.AccountID {
+	egress := ""
+	if n := t.nodes[core.NodeID(p.object.Spec.NodeName)]; n != nil {
+		egress = n.announced.Egress
+	}
+	g := t.groups[p.group]
+	if g == nil {
+		return ""
+	}
+	for _, use := range g.announced.Images {
+		if use.Image != image {
+			continue
+		}
+		for _, id := range use.Accounts {
+			if a := t.accounts[id]; a.Egress == "" || a.Egress == egress {
+				return id
+			}
+		}
+	}
+	return ""
+}
+
+// HeldPods are the pods of a group that we hold, oldest first, without those
+// whose release is under way.
+func (t *Tracker) HeldPods(id core.GroupID) []*corev1.Pod {
+	g := t.groups[id]
+	if g == nil {
+		return nil
+	}
+	var pods []*corev1.Pod
+	for _, podID := range slices.Sorted(maps.Keys(g.held)) {
+		if p := t.pods[podID]; !p.leaving {
+			pods = append(pods, p.object)
+		}
+	}
+	slices.SortStableFunc(pods, func(a, b *corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	return pods
+}
+
+// Choose picks the pods of a release: those it names, or the oldest that only
+// our gate holds.
+func (t *Tracker) Choose(r engine.Release) []*corev1.Pod {
+	var chosen []*corev1.Pod
+	for _, p := range t.HeldPods(r.Group) {
+		if len(chosen) == r.Count {
+			break
+		}
+		if foreignGate(p) || (len(r.Pods) > 0 && !slices.Contains(r.Pods, PodID(p))) {
+			continue
+		}
+		chosen = append(chosen, p)
+	}
+	return chosen
+}
+
+// Leaving notes that the release of a pod is under way, or was given up.
+func (t *Tracker) Leaving(id core.PodID, leaving bool) {
+	if p := t.pods[id]; p != nil {
+		p.leaving = leaving
+	}
+}
+
+// Group is what was announced of a group.
+func (t *Tracker) Group(id core.GroupID) (engine.Group, bool) {
+	g := t.groups[id]
+	if g == nil {
+		return engine.Group{}, false
+	}
+	return g.announced, true
+}

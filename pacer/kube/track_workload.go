@@ -1,0 +1,222 @@
+package kube
+
+import (
+	"maps"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+)
+
+// Deployment takes in a Deployment.
+func (t *Tracker) Deployment(d *appsv1.Deployment) []engine.Event {
+	owner := Owner{Kind: "Deployment", Namespace: d.Namespace, Name: d.Name}
+	w := t.workload(owner)
+	w.paused, w.settled = d.Annotations[v1alpha1.AnnotationPaused] != "", settled(d)
+	w.replicas = 1
+	if d.Spec.Replicas != nil {
+		w.replicas = *d.Spec.Replicas
+	}
+	override := d.Annotations[v1alpha1.AnnotationOverride]
+	ordered := override != "" && override != w.override
+	w.override = override
+	t.refreshGroups(owner)
+	if ordered {
+		t.letGo(owner, override)
+	}
+	return t.take()
+}
+
+// DeploymentGone takes in the end of a Deployment.
+func (t *Tracker) DeploymentGone(namespace, name string) []engine.Event {
+	owner := Owner{Kind: "Deployment", Namespace: namespace, Name: name}
+	delete(t.workloads, owner)
+	t.refreshGroups(owner)
+	return t.take()
+}
+
+func (t *Tracker) workload(owner Owner) *workload {
+	w := t.workloads[owner]
+	if w == nil {
+		w = &workload{sets: map[string]*replicaSet{}, settled: true}
+		t.workloads[owner] = w
+	}
+	return w
+}
+
+// ReplicaSet takes in a ReplicaSet.
+func (t *Tracker) ReplicaSet(rs *appsv1.ReplicaSet) []engine.Event {
+	id := Owner{Kind: "ReplicaSet", Namespace: rs.Namespace, Name: rs.Name}
+	r := t.sets[id]
+	if r == nil {
+		r = &replicaSet{name: rs.Name}
+		t.sets[id] = r
+	}
+	r.owner = id
+	if ref := metav1.GetControllerOf(rs); ref != nil {
+		r.owner = Owner{Kind: ref.Kind, Namespace: rs.Namespace, Name: ref.Name}
+	}
+	r.observe(rs)
+	t.workload(r.owner).sets[rs.Name] = r
+	t.refreshGroups(r.owner)
+	return t.take()
+}
+
+// ReplicaSetGone takes in the end of a ReplicaSet.
+func (t *Tracker) ReplicaSetGone(namespace, name string) []engine.Event {
+	id := Owner{Kind: "ReplicaSet", Namespace: namespace, Name: name}
+	r := t.sets[id]
+	if r == nil {
+		return nil
+	}
+	if w := t.workloads[r.owner]; w != nil {
+		delete(w.sets, name)
+	}
+	r.gone = true
+	if r.live <= 0 {
+		delete(t.sets, id)
+	}
+	return nil
+}
+
+// refreshGroups announces what changed of the groups of a workload.
+func (t *Tracker) refreshGroups(owner Owner) {
+	for _, id := range slices.Sorted(maps.Keys(t.byOwner[owner])) {
+		g := t.groups[id]
+		isPaused, more := t.groupState(g)
+		if g.announced.Paused != isPaused || g.announced.More != more {
+			g.announced.Paused, g.announced.More = isPaused, more
+			announced := g.announced
+			t.emit(engine.Event{Group: &announced})
+		}
+	}
+}
+
+// letGo announces a person's order for the pods of a workload that are held now
+// and were created before it; an order without a time is for all of them.
+func (t *Tracker) letGo(owner Owner, order string) {
+	for _, id := range slices.Sorted(maps.Keys(t.byOwner[owner])) {
+		for _, podID := range slices.Sorted(maps.Keys(t.groups[id].held)) {
+			o, err := v1alpha1.ParseOrder(order)
+			if p := t.pods[podID]; err != nil || o.At.IsZero() || !p.object.CreationTimestamp.After(o.At) {
+				t.announceOverride(p)
+			}
+		}
+	}
+}
+
+// groupState is what may change of a group while it lives.
+func (t *Tracker) groupState(g *trackedGroup) (isPaused bool, more int) {
+	w := t.workloads[g.owner]
+	if w == nil {
+		return false, 0
+	}
+	r := t.sets[g.set]
+	if r == nil || g.announced.Lane == engine.LaneRepair || !w.current(r) {
+		return w.paused, 0
+	}
+	return w.paused, max(0, int(w.replicas)-r.live)
+}
+
+// current reports whether a ReplicaSet is that of the newest revision.
+func (w *workload) current(r *replicaSet) bool {
+	for _, other := range w.sets {
+		if other.revision > r.revision {
+			return false
+		}
+	}
+	return true
+}
+
+// noteOverride announces that a person let the pod go, by an order on the pod or
+// by one on its workload that is younger than the pod.
+func (t *Tracker) noteOverride(p *trackedPod) {
+	if p.object.Annotations[v1alpha1.AnnotationOverride] != "" {
+		t.announceOverride(p)
+		return
+	}
+	w := t.workloads[p.owner]
+	if w == nil || w.override == "" {
+		return
+	}
+	if o, err := v1alpha1.ParseOrder(w.override); err == nil && o.At.After(p.object.CreationTimestamp.Time) {
+		t.announceOverride(p)
+	}
+}
+
+func (t *Tracker) announceOverride(p *trackedPod) {
+	if p.overridden || !Gated(p.object) {
+		return
+	}
+	p.overridden = true
+	t.emit(engine.Event{Override: &engine.Override{Pod: PodID(p.object)}})
+}
+
+// own notes that a group is of a workload.
+func (t *Tracker) own(owner Owner, id core.GroupID) {
+	if t.byOwner[owner] == nil {
+		t.byOwner[owner] = map[core.GroupID]bool{}
+	}
+	t.byOwner[owner][id] = true
+}
+
+func (t *Tracker) disown(owner Owner, id core.GroupID) {
+	delete(t.byOwner[owner], id)
+	if len(t.byOwner[owner]) == 0 {
+		delete(t.byOwner, owner)
+	}
+}
+
+// Freed are held pods that must go at once, whatever the engine says, because
+// what made us hold them was taken back, with the Reason; sorted.
+func (t *Tracker) Freed() []Freed {
+	var freed []Freed
+	for _, id := range slices.Sorted(maps.Keys(t.freed)) {
+		if p := t.pods[id]; p != nil && !p.leaving {
+			freed = append(freed, Freed{Pod: p.object, Reason: t.freed[id]})
+		}
+	}
+	return freed
+}
+
+// noteFreed keeps the list of pods that must go at once.
+func (t *Tracker) noteFreed(p *trackedPod, phase engine.PodPhase) {
+	id := PodID(p.object)
+	delete(t.freed, id)
+	if phase != engine.PodGated || foreignGate(p.object) {
+		return
+	}
+	if reason := t.freeReason(p.object); reason != "" {
+		t.freed[id] = reason
+	}
+}
+
+// Freed is a held pod that must go at once.
+type Freed struct {
+	Pod    *corev1.Pod
+	Reason core.Reason
+}
+
+// freeReason says why a pod must not be held any more; empty: it may be.
+func (t *Tracker) freeReason(p *corev1.Pod) core.Reason {
+	ns := t.namespace(p.Namespace)
+	if ns.labels == nil {
+		return "" // not seen yet, which proves nothing
+	}
+	if ns.off || !ns.enabled {
+		return core.NotOptedIn
+	}
+	rules := policyFor(t.rules.policies, ns.labels, p.Labels)
+	if rules == nil {
+		return core.NotOptedIn
+	}
+	if rules.spec.Mode != v1alpha1.Enforce {
+		return core.Shadow
+	}
+	return ""
+}

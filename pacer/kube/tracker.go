@@ -1,0 +1,317 @@
+package kube
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+)
+
+// Tracker turns changes of cluster objects into engine events. Every method that
+// takes in a change returns what became known by it, in the order in which it is
+// to be observed. Objects are kept and never written to; they may belong to an
+// informer's cache. A Tracker is not safe for concurrent use.
+type Tracker struct {
+	rules      *Rules
+	namespaces map[string]*namespace
+	nodes      map[core.NodeID]*trackedNode
+	pools      map[core.PoolID]*trackedPool
+	groups     map[core.GroupID]*trackedGroup
+	pods       map[core.PodID]*trackedPod
+	workloads  map[Owner]*workload
+	sets       map[Owner]*replicaSet
+	// accounts are those announced, budgetOf the PullBudget of each, and egress
+	// the egress groups of each PullBudget, sorted.
+	accounts map[core.AccountID]engine.Account
+	budgetOf map[core.AccountID]string
+	egress   map[string][]string
+	// byOwner are the groups of each workload, freed the held pods that must go at
+	// once.
+	byOwner map[Owner]map[core.GroupID]bool
+	freed   map[core.PodID]core.Reason
+	images  map[core.Image]bool
+	fresh   []PacedImage
+	out     []engine.Event
+}
+
+// namespace is what is remembered of a Namespace.
+type namespace struct {
+	labels map[string]string
+	// off says that its annotation switches Pace off, enabled that its label
+	// opts in.
+	off, enabled bool
+	pods         map[core.PodID]bool
+}
+
+// trackedNode is a node as last announced.
+type trackedNode struct {
+	object    *corev1.Node
+	facts     *corev1.Node
+	announced engine.Node
+}
+
+// trackedPool is a pool with the groups that use it.
+type trackedPool struct {
+	constraints constraints
+	groups      int
+	nodes       map[core.NodeID]bool
+}
+
+// PacedImage is an image that draws on an account, for asking what a pull costs.
+type PacedImage struct {
+	Image   core.Image
+	Account core.AccountID
+}
+
+// NewTracker returns a tracker that knows nothing.
+func NewTracker() *Tracker {
+	return &Tracker{
+		rules: &Rules{}, namespaces: map[string]*namespace{}, nodes: map[core.NodeID]*trackedNode{},
+		pools: map[core.PoolID]*trackedPool{}, groups: map[core.GroupID]*trackedGroup{},
+		pods: map[core.PodID]*trackedPod{}, workloads: map[Owner]*workload{}, sets: map[Owner]*replicaSet{},
+		accounts: map[core.AccountID]engine.Account{}, budgetOf: map[core.AccountID]string{},
+		egress: map[string][]string{}, images: map[core.Image]bool{},
+		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{},
+	}
+}
+
+// take returns what has become known and forgets it.
+func (t *Tracker) take() []engine.Event {
+	out := t.out
+	t.out = nil
+	return out
+}
+
+func (t *Tracker) emit(ev engine.Event) { t.out = append(t.out, ev) }
+
+// NewImages returns the images of paced accounts that came up since the last call.
+func (t *Tracker) NewImages() []PacedImage {
+	fresh := t.fresh
+	t.fresh = nil
+	return fresh
+}
+
+// BudgetOf is the name of the PullBudget that declares an account.
+func (t *Tracker) BudgetOf(id core.AccountID) string { return t.budgetOf[id] }
+
+// Accounts are the accounts that a PullBudget declares, sorted.
+func (t *Tracker) Accounts(budget string) []core.AccountID {
+	var ids []core.AccountID
+	for _, id := range slices.Sorted(maps.Keys(t.budgetOf)) {
+		if t.budgetOf[id] == budget {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Node takes in a node.
+func (t *Tracker) Node(n *corev1.Node) []engine.Event {
+	id := core.NodeID(n.Name)
+	known := t.nodes[id]
+	if known == nil {
+		known = &trackedNode{}
+		t.nodes[id] = known
+	}
+	known.object = n
+	if t.perNode() {
+		t.announceAccounts()
+	}
+	t.announceNode(known)
+	if facts := nodeFacts(n); known.facts == nil || !reflect.DeepEqual(known.facts, facts) {
+		known.facts = facts
+		t.refit(id, facts)
+	}
+	return t.take()
+}
+
+// Hostnames are the values of the hostname label of nodes, which is what affinity
+// can name; at most one term's worth.
+func (t *Tracker) Hostnames(nodes []core.NodeID) []string {
+	var names []string
+	for _, id := range nodes {
+		if len(names) == hostnameTerms {
+			break
+		}
+		if n := t.nodes[id]; n != nil && n.facts.Labels[corev1.LabelHostname] != "" {
+			names = append(names, n.facts.Labels[corev1.LabelHostname])
+		}
+	}
+	return names
+}
+
+func (t *Tracker) announceNode(known *trackedNode) {
+	next := node(known.object, nodeEgress(t.rules.budgets, known.object))
+	if reflect.DeepEqual(known.announced, next) {
+		return
+	}
+	known.announced = next
+	t.emit(engine.Event{Node: &next})
+}
+
+// refit looks at one node again for every pool; nil facts: the node is gone.
+func (t *Tracker) refit(id core.NodeID, facts *corev1.Node) {
+	for _, poolID := range slices.Sorted(maps.Keys(t.pools)) {
+		p := t.pools[poolID]
+		fits := facts != nil && p.constraints.fits(facts)
+		if fits == p.nodes[id] {
+			continue
+		}
+		if fits {
+			p.nodes[id] = true
+		} else {
+			delete(p.nodes, id)
+		}
+		t.announcePool(poolID, p)
+	}
+}
+
+func (t *Tracker) announcePool(id core.PoolID, p *trackedPool) {
+	t.emit(engine.Event{Pool: &engine.Pool{ID: id, Nodes: slices.Sorted(maps.Keys(p.nodes))}})
+}
+
+// NodeGone takes in the end of a node.
+func (t *Tracker) NodeGone(name string) []engine.Event {
+	id := core.NodeID(name)
+	if t.nodes[id] == nil {
+		return nil
+	}
+	delete(t.nodes, id)
+	t.refit(id, nil)
+	t.emit(engine.Event{NodeGone: id})
+	if t.perNode() {
+		t.announceAccounts()
+	}
+	return t.take()
+}
+
+// usePool counts a group in; the pool is announced when it is new.
+func (t *Tracker) usePool(c constraints) core.PoolID {
+	id := c.id()
+	p := t.pools[id]
+	if p == nil {
+		p = &trackedPool{constraints: c, nodes: map[core.NodeID]bool{}}
+		for nodeID, n := range t.nodes {
+			if c.fits(n.facts) {
+				p.nodes[nodeID] = true
+			}
+		}
+		t.pools[id] = p
+		t.announcePool(id, p)
+	}
+	p.groups++
+	return id
+}
+
+// leavePool counts a group out; a pool that no group uses is gone.
+func (t *Tracker) leavePool(id core.PoolID) {
+	p := t.pools[id]
+	if p == nil {
+		return
+	}
+	if p.groups--; p.groups == 0 {
+		delete(t.pools, id)
+		t.emit(engine.Event{PoolGone: id})
+	}
+}
+
+func (t *Tracker) perNode() bool {
+	return slices.ContainsFunc(t.rules.budgets, func(b *budget) bool { return b.perNode })
+}
+
+// Rules takes in all PullBudgets and PacePolicies. They change seldom: every pod
+// is looked at again.
+func (t *Tracker) Rules(r *Rules) []engine.Event {
+	t.rules = r
+	t.announceAccounts()
+	for _, id := range slices.Sorted(maps.Keys(t.nodes)) {
+		t.announceNode(t.nodes[id])
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.pods)) {
+		t.translate(t.pods[id])
+	}
+	return t.take()
+}
+
+// announceAccounts brings the announced accounts up to date.
+func (t *Tracker) announceAccounts() {
+	next := map[core.AccountID]engine.Account{}
+	t.budgetOf, t.egress = map[core.AccountID]string{}, map[string][]string{}
+	for _, b := range t.rules.budgets {
+		t.egress[b.name] = t.egressOf(b)
+		for _, group := range t.egress[b.name] {
+			a := b.account(group)
+			if _, taken := next[a.ID]; !taken {
+				next[a.ID], t.budgetOf[a.ID] = a, b.name
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(next)) {
+		if a := next[id]; !reflect.DeepEqual(a, t.accounts[id]) {
+			t.emit(engine.Event{Account: &a})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.accounts)) {
+		if _, stays := next[id]; !stays {
+			t.emit(engine.Event{AccountGone: id})
+		}
+	}
+	t.accounts = next
+}
+
+// egressOf are the egress groups of a budget, sorted.
+func (t *Tracker) egressOf(b *budget) []string {
+	if !b.perNode {
+		group := ""
+		if b.nodes != nil {
+			group = b.egressName
+		}
+		return []string{group}
+	}
+	var groups []string
+	for _, n := range t.nodes {
+		if group, ok := b.egress(n.object); ok {
+			groups = append(groups, group)
+		}
+	}
+	slices.Sort(groups)
+	return groups
+}
+
+// Namespace takes in a namespace.
+func (t *Tracker) Namespace(n *corev1.Namespace) []engine.Event {
+	ns := t.namespace(n.Name)
+	off, enabled := switchedOff(n), optedIn(n)
+	same := ns.labels != nil && maps.Equal(ns.labels, n.Labels) && ns.off == off && ns.enabled == enabled
+	ns.labels, ns.off, ns.enabled = n.Labels, off, enabled
+	if ns.labels == nil {
+		ns.labels = map[string]string{}
+	}
+	if !same {
+		for _, id := range slices.Sorted(maps.Keys(ns.pods)) {
+			t.translate(t.pods[id])
+		}
+	}
+	return t.take()
+}
+
+// NamespaceGone takes in the end of a namespace; its pods tell of their own end.
+func (t *Tracker) NamespaceGone(name string) []engine.Event {
+	if ns := t.namespaces[name]; ns != nil && len(ns.pods) == 0 {
+		delete(t.namespaces, name)
+	}
+	return nil
+}
+
+func (t *Tracker) namespace(name string) *namespace {
+	ns := t.namespaces[name]
+	if ns == nil {
+		ns = &namespace{pods: map[core.PodID]bool{}}
+		t.namespaces[name] = ns
+	}
+	return ns
+}

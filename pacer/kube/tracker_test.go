@@ -1,0 +1,498 @@
+package kube
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+)
+
+func TestPodsAlikeAreOneGroup(t *testing.T) {
+	t.Parallel()
+	tr := makeTracker(t)
+	first := tr.Pod(start, makePod("v1", 1))
+	second := tr.Pod(start, makePod("v1", 2))
+	if n := len(groupsOf(first)); n != 1 {
+		t.Fatalf("first pod announced %d groups, want 1", n)
+	}
+	if n := len(groupsOf(second)); n != 0 {
+		t.Errorf("second pod announced %d groups, want none", n)
+	}
+	g := groupsOf(first)[0]
+	want := engine.Group{
+		ID: g.ID, Namespace: "shop", Workload: "Deployment/shop/web", Revision: "v1", Class: core.ClassRollout, Weight: 1,
+		Images: []engine.ImageUse{{Image: "docker.io/acme/web:v1", Accounts: []core.AccountID{"docker.io/anonymous"}}},
+		Pool:   g.Pool, Waves: engine.Waves{By: "Egress"},
+	}
+	if diff := cmp.Diff(want, g); diff != "" {
+		t.Errorf("group (-want +got):\n%s", diff)
+	}
+	wantPod := engine.Pod{ID: "shop/web-v1-2/uid-web-v1-2", Group: g.ID, Phase: engine.PodGated,
+		Created: start.Add(2 * time.Second), HoldUntil: start.Add(time.Hour)}
+	if diff := cmp.Diff([]engine.Pod{wantPod}, podsOf(second)); diff != "" {
+		t.Errorf("pod (-want +got):\n%s", diff)
+	}
+	if again := tr.Pod(start, makePod("v1", 2)); len(again) != 0 {
+		t.Errorf("the same pod again announced %d events, want none", len(again))
+	}
+}
+
+func TestPodPhases(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		edit func(*corev1.Pod)
+		want engine.PodPhase
+	}{
+		"held":           {func(*corev1.Pod) {}, engine.PodGated},
+		"let go":         {ungated, engine.PodUnbound},
+		"bound":          {bound("n1"), engine.PodBound},
+		"running":        {running("n1"), engine.PodPulled},
+		"image fetched":  {func(p *corev1.Pod) { running("n1")(p); p.Status.ContainerStatuses[0].State = corev1.ContainerState{} }, engine.PodPulled},
+		"no node found":  {func(p *corev1.Pod) { ungated(p); p.Status.Conditions = unschedulable() }, engine.PodUnschedulable},
+		"held by others": {func(p *corev1.Pod) { ungated(p); p.Spec.SchedulingGates = foreign() }, engine.PodUnschedulable},
+		"init container has not started": {func(p *corev1.Pod) {
+			running("n1")(p)
+			p.Spec.InitContainers = []corev1.Container{{Name: "init", Image: "acme/init"}}
+		}, engine.PodBound},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := podsOf(makeTracker(t).Pod(start, makePod("v1", 1, tc.edit)))
+			if len(got) != 1 || got[0].Phase != tc.want {
+				t.Errorf("pods = %+v, want one in phase %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func unschedulable() []corev1.PodCondition {
+	return []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable}}
+}
+
+func foreign() []corev1.PodSchedulingGate {
+	return []corev1.PodSchedulingGate{{Name: "other.dev/gate"}}
+}
+
+func TestFinishedAndDeletedPodsAreGone(t *testing.T) {
+	t.Parallel()
+	tr := makeTracker(t)
+	g := groupsOf(tr.Pod(start, makePod("v1", 1, bound("n1"))))[0]
+	done := makePod("v1", 1, running("n1"))
+	done.Status.Phase = corev1.PodSucceeded
+	want := []engine.Event{{PodGone: PodID(done)}, {GroupGone: g.ID}, {PoolGone: g.Pool}}
+	if diff := cmp.Diff(want, tr.Pod(start, done)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if got := tr.PodGone(PodID(done)); got != nil {
+		t.Errorf("gone twice announced %v, want nothing", got)
+	}
+}
+
+func TestLanes(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		sets     []*appsv1.ReplicaSet
+		complete bool
+		pods     []*corev1.Pod
+		want     engine.Lane // of the last pod
+	}{
+		"first rollout":        {sets: []*appsv1.ReplicaSet{makeSet("v1", 1, 2, 0, 0)}, pods: []*corev1.Pod{makePod("v1", 1), makePod("v1", 2)}},
+		"replaces a lost pod":  {sets: []*appsv1.ReplicaSet{makeSet("v1", 1, 2, 2, 0)}, complete: true, pods: []*corev1.Pod{makePod("v1", 1, running("n1")), makePod("v1", 3)}, want: engine.LaneRepair},
+		"scaled up":            {sets: []*appsv1.ReplicaSet{makeSet("v1", 1, 3, 2, 0)}, complete: true, pods: []*corev1.Pod{makePod("v1", 1, running("n1")), makePod("v1", 2, running("n2")), makePod("v1", 3)}},
+		"replaced while ended": {sets: []*appsv1.ReplicaSet{makeSet("v1", 1, 1, 1, 0)}, complete: true, pods: []*corev1.Pod{makePod("v1", 1, running("n1"), ending), makePod("v1", 2)}, want: engine.LaneRepair},
+		"new revision":         {sets: []*appsv1.ReplicaSet{makeSet("v1", 1, 2, 2, 0), makeSet("v2", 2, 1, 0, time.Hour)}, pods: []*corev1.Pod{makePod("v2", 1)}},
+		"back to the old":      {sets: []*appsv1.ReplicaSet{makeSet("v1", 3, 1, 0, 0), makeSet("v2", 2, 2, 0, time.Hour)}, pods: []*corev1.Pod{makePod("v1", 1)}, want: engine.LaneRollback},
+		"back, the other empty": {sets: []*appsv1.ReplicaSet{makeSet("v1", 3, 2, 0, 0), makeSet("v2", 2, 0, 0, time.Hour)},
+			pods: []*corev1.Pod{makePod("v1", 1)}, want: engine.LaneRollback},
+		"scaled up long after going back": {sets: []*appsv1.ReplicaSet{makeSet("v1", 3, 2, 0, 0), makeSet("v2", 2, 0, 0, time.Hour)},
+			complete: true, pods: []*corev1.Pod{makePod("v1", 1)}},
+		"forward again after going back": {sets: []*appsv1.ReplicaSet{makeSet("v1", 3, 2, 2, 0), makeSet("v2", 4, 1, 0, time.Hour)}, pods: []*corev1.Pod{makePod("v2", 1)}},
+		"unknown ReplicaSet":             {pods: []*corev1.Pod{makePod("v1", 1)}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr := makeTracker(t)
+			tr.Deployment(makeDeployment(3, tc.complete))
+			for _, rs := range tc.sets {
+				tr.ReplicaSet(rs)
+			}
+			for _, p := range tc.pods {
+				tr.Pod(start, p)
+			}
+			g, ok := tr.Group(tr.pods[PodID(tc.pods[len(tc.pods)-1])].group)
+			if !ok || g.Lane != tc.want {
+				t.Errorf("lane %q, want %q", g.Lane, tc.want)
+			}
+		})
+	}
+}
+
+func ending(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: start} }
+
+func TestAScaleDownForgetsWhatServed(t *testing.T) {
+	t.Parallel()
+	tr := makeTracker(t)
+	tr.Deployment(makeDeployment(3, true))
+	tr.ReplicaSet(makeSet("v1", 1, 3, 3, 0))
+	tr.ReplicaSet(makeSet("v1", 1, 1, 1, 0))
+	tr.Pod(start, makePod("v1", 1, running("n1")))
+	tr.ReplicaSet(makeSet("v1", 1, 3, 1, 0))
+	p := makePod("v1", 2)
+	tr.Pod(start, p)
+	if g, _ := tr.Group(tr.pods[PodID(p)].group); g.Lane != engine.LaneNormal {
+		t.Errorf("lane %q of a scale-up, want normal", g.Lane)
+	}
+}
+
+func TestPoolsFollowNodes(t *testing.T) {
+	t.Parallel()
+	tr := makeTracker(t)
+	selects := func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{"disk": "ssd"} }
+	g := groupsOf(tr.Pod(start, makePod("v1", 1, selects)))[0]
+	pools := func(events []engine.Event) (last []core.NodeID, n int) {
+		for _, ev := range events {
+			if ev.Pool != nil && ev.Pool.ID == g.Pool {
+				last, n = ev.Pool.Nodes, n+1
+			}
+		}
+		return last, n
+	}
+	labelled := func(n *corev1.Node) { n.Labels["disk"] = "ssd" }
+	if got, n := pools(tr.Node(makeNode("n2", labelled))); n != 1 || !slices.Equal(got, []core.NodeID{"n2"}) {
+		t.Errorf("after labelling n2 the pool is %v (%d times), want n2", got, n)
+	}
+	heartbeat := func(n *corev1.Node) {
+		labelled(n)
+		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, LastHeartbeatTime: metav1.NewTime(start)}}
+	}
+	if events := tr.Node(makeNode("n2", heartbeat)); len(events) != 0 {
+		t.Errorf("a heartbeat announced %d events, want none", len(events))
+	}
+	tainted := func(n *corev1.Node) {
+		labelled(n)
+		n.Spec.Taints = []corev1.Taint{{Key: "dedicated", Effect: corev1.TaintEffectNoSchedule}}
+	}
+	if got, n := pools(tr.Node(makeNode("n2", tainted))); n != 1 || len(got) != 0 {
+		t.Errorf("after tainting n2 the pool is %v, want empty", got)
+	}
+	if _, n := pools(tr.NodeGone("n1")); n != 0 {
+		t.Errorf("the end of a node outside announced the pool %d times, want never", n)
+	}
+}
+
+func TestFits(t *testing.T) {
+	t.Parallel()
+	taint := func(key string, effect corev1.TaintEffect) func(*corev1.Node) {
+		return func(n *corev1.Node) { n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: key, Effect: effect}) }
+	}
+	cases := map[string]struct {
+		node *corev1.Node
+		c    constraints
+		want bool
+	}{
+		"free":          {node: makeNode("n"), want: true},
+		"tainted":       {node: makeNode("n", taint("a", corev1.TaintEffectNoSchedule))},
+		"tolerated":     {node: makeNode("n", taint("a", corev1.TaintEffectNoSchedule)), c: constraints{Tolerations: []corev1.Toleration{{Key: "a", Operator: corev1.TolerationOpExists}}}, want: true},
+		"preferred":     {node: makeNode("n", taint("a", corev1.TaintEffectPreferNoSchedule)), want: true},
+		"not ready yet": {node: makeNode("n", taint(corev1.TaintNodeNotReady, corev1.TaintEffectNoExecute)), want: true},
+		"cordoned":      {node: makeNode("n", func(n *corev1.Node) { n.Spec.Unschedulable = true })},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := tc.c.fits(tc.node); got != tc.want {
+				t.Errorf("fits = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestDaemonPodsGoToTheirNodeAndAreOneGroup(t *testing.T) {
+	t.Parallel()
+	tr := makeTracker(t)
+	daemon := func(node string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			ungated(p)
+			p.OwnerReferences[0].Kind, p.OwnerReferences[0].Name = "DaemonSet", "agent"
+			p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+				NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{
+					{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{node}}}}}}}}
+		}
+	}
+	one := tr.Pod(start, makePod("v1", 1, daemon("n1")))
+	two := tr.Pod(start, makePod("v1", 2, daemon("n2")))
+	if len(groupsOf(two)) != 0 {
+		t.Error("the second pod of a DaemonSet announced a group, want the same one")
+	}
+	if got := []core.NodeID{podsOf(one)[0].Node, podsOf(two)[0].Node}; !slices.Equal(got, []core.NodeID{"n1", "n2"}) {
+		t.Errorf("nodes %v, want n1 and n2", got)
+	}
+	if w := groupsOf(one)[0].Workload; w != "DaemonSet/shop/agent" {
+		t.Errorf("workload %s", w)
+	}
+}
+
+func TestThrottledIsSaidOncePerAttempt(t *testing.T) {
+	t.Parallel()
+	tr := makeTracker(t)
+	const refused = "failed: 429 Too Many Requests\ntoomanyrequests: retry-after: 3s"
+	steps := []struct {
+		reason, message string
+		want            int
+	}{
+		{"ErrImagePull", refused, 1},
+		{"ErrImagePull", refused, 0},
+		{"ImagePullBackOff", `Back-off pulling image "a": ErrImagePull: ` + refused, 0},
+		{"ErrImagePull", refused, 1},
+		{"ImagePullBackOff", `Back-off pulling image "a"`, 0},
+		{"ErrImagePull", "dial tcp: lookup docker.io: no such host", 0},
+	}
+	for i, step := range steps {
+		got := throttledOf(tr.Pod(start, makePod("v1", 1, bound("n1"), waiting(step.reason, step.message))))
+		if len(got) != step.want {
+			t.Errorf("step %d (%s): %d throttled, want %d", i, step.reason, len(got), step.want)
+		}
+		for _, th := range got {
+			want := engine.Throttled{Account: "docker.io/anonymous", At: start, RetryAfter: 3 * time.Second}
+			if diff := cmp.Diff(want, th); diff != "" {
+				t.Errorf("step %d (-want +got):\n%s", i, diff)
+			}
+		}
+	}
+	if p := tr.pods[PodID(makePod("v1", 1))]; !p.announced.FailedFree {
+		t.Error("a pod whose pull failed of DNS is not FailedFree")
+	}
+}
+
+func TestAccountsOfAPull(t *testing.T) {
+	t.Parallel()
+	withSecret := func(names ...string) func(*v1alpha1.PullBudget) {
+		return func(b *v1alpha1.PullBudget) {
+			b.Spec.Match = &v1alpha1.BudgetMatch{PullSecretNames: names}
+			b.Spec.Identity = v1alpha1.Credentials
+			b.Spec.Credentials = &v1alpha1.BudgetCredentials{SecretName: names[0]}
+		}
+	}
+	onNodes := func(value string) func(*v1alpha1.PullBudget) {
+		return func(b *v1alpha1.PullBudget) {
+			b.Spec.Egress = &v1alpha1.Egress{NodeSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"nat": value}}}
+		}
+	}
+	cases := map[string]struct {
+		budgets []v1alpha1.PullBudget
+		image   string
+		want    []core.AccountID
+	}{
+		"anonymous":         {[]v1alpha1.PullBudget{makeBudget("hub", "docker.io")}, "nginx", []core.AccountID{"docker.io/anonymous"}},
+		"names of the hub":  {[]v1alpha1.PullBudget{makeBudget("hub", "index.docker.io")}, "registry-1.docker.io/a/b", []core.AccountID{"docker.io/anonymous"}},
+		"another registry":  {[]v1alpha1.PullBudget{makeBudget("hub", "docker.io")}, "ghcr.io/a/b", nil},
+		"secret is special": {[]v1alpha1.PullBudget{makeBudget("hub", "docker.io"), makeBudget("paid", "docker.io", withSecret("hub-secret"))}, "nginx", []core.AccountID{"docker.io/hub-secret"}},
+		"secret not used":   {[]v1alpha1.PullBudget{makeBudget("paid", "docker.io", withSecret("other"))}, "nginx", nil},
+		"by node, then rest": {[]v1alpha1.PullBudget{makeBudget("hub", "docker.io"), makeBudget("nat-b", "docker.io", onNodes("b"))}, "nginx",
+			[]core.AccountID{"docker.io/anonymous@nat-b", "docker.io/anonymous"}},
+		"through a cache": {[]v1alpha1.PullBudget{makeBudget("hub", "docker.io", func(b *v1alpha1.PullBudget) { b.Spec.UpstreamOf = []string{"cache.corp"} })},
+			"cache.corp/library/nginx", []core.AccountID{"docker.io/anonymous"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr := makeTracker(t)
+			tr.Rules(mustRules(t, tc.budgets, makePolicy("default")))
+			p := makePod("v1", 1, func(p *corev1.Pod) {
+				p.Spec.Containers[0].Image = tc.image
+				p.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "hub-secret"}}
+			})
+			got := groupsOf(tr.Pod(start, p))[0].Images[0].Accounts
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("accounts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestANewBudgetMovesPodsToNewGroups(t *testing.T) {
+	t.Parallel()
+	tr := NewTracker()
+	tr.Namespace(makeNamespace("shop"))
+	tr.Node(makeNode("n1"))
+	tr.Rules(mustRules(t, nil, makePolicy("default")))
+	before := groupsOf(tr.Pod(start, makePod("v1", 1)))[0]
+	events := tr.Rules(mustRules(t, []v1alpha1.PullBudget{makeBudget("hub", "docker.io")}, makePolicy("default")))
+	if events[0].Account == nil {
+		t.Errorf("first event %+v, want the account", events[0])
+	}
+	after := groupsOf(events)
+	if len(after) != 1 || after[0].ID == before.ID || len(after[0].Images[0].Accounts) != 1 {
+		t.Fatalf("groups %+v, want a new one with an account", after)
+	}
+	if last := events[len(events)-1]; last.GroupGone != before.ID {
+		t.Errorf("last event %+v, want the end of the old group", last)
+	}
+	if got := tr.NewImages(); len(got) != 1 || got[0].Image != "docker.io/acme/web:v1" {
+		t.Errorf("new images %v, want acme/web:v1", got)
+	}
+	if tr.BudgetOf("docker.io/anonymous") != "hub" {
+		t.Errorf("budget of the account is %q", tr.BudgetOf("docker.io/anonymous"))
+	}
+}
+
+func TestPerNodeAccounts(t *testing.T) {
+	t.Parallel()
+	tr := makeTracker(t)
+	tr.Rules(mustRules(t, []v1alpha1.PullBudget{makeBudget("hub", "docker.io", func(b *v1alpha1.PullBudget) {
+		b.Spec.Egress = &v1alpha1.Egress{PerNode: true}
+	})}, makePolicy("default")))
+	want := []core.AccountID{"docker.io/anonymous@node/n1", "docker.io/anonymous@node/n2", "docker.io/anonymous@node/n3"}
+	if diff := cmp.Diff(want, tr.Accounts("hub")); diff != "" {
+		t.Errorf("accounts (-want +got):\n%s", diff)
+	}
+	events := tr.Node(makeNode("n4"))
+	if len(events) < 2 || events[0].Account == nil || events[1].Node == nil || events[1].Node.Egress != "node/n4" {
+		t.Errorf("a new node announced %+v, want its account and the node in its own group", events)
+	}
+}
+
+func TestChooseTakesTheOldestThatOnlyWeHold(t *testing.T) {
+	t.Parallel()
+	tr := makeTracker(t)
+	var group core.GroupID
+	for _, i := range []int{3, 1, 2, 4} {
+		edit := func(*corev1.Pod) {}
+		if i == 1 {
+			edit = func(p *corev1.Pod) { p.Spec.SchedulingGates = append(p.Spec.SchedulingGates, foreign()...) }
+		}
+		group = podsOf(tr.Pod(start, makePod("v1", i, edit)))[0].Group
+	}
+	names := func(r engine.Release) []string {
+		var out []string
+		for _, p := range tr.Choose(r) {
+			out = append(out, p.Name)
+		}
+		return out
+	}
+	if diff := cmp.Diff([]string{"web-v1-2", "web-v1-3"}, names(engine.Release{Group: group, Count: 2})); diff != "" {
+		t.Errorf("oldest two (-want +got):\n%s", diff)
+	}
+	tr.Leaving(PodID(makePod("v1", 2)), true)
+	if diff := cmp.Diff([]string{"web-v1-3"}, names(engine.Release{Group: group, Count: 1})); diff != "" {
+		t.Errorf("after one left (-want +got):\n%s", diff)
+	}
+	named := engine.Release{Group: group, Count: 1, Pods: []core.PodID{PodID(makePod("v1", 4))}}
+	if diff := cmp.Diff([]string{"web-v1-4"}, names(named)); diff != "" {
+		t.Errorf("named (-want +got):\n%s", diff)
+	}
+}
+
+func TestFreedWhenTheGroundForHoldingIsGone(t *testing.T) {
+	t.Parallel()
+	off := func(n *corev1.Namespace) {
+		n.Annotations = map[string]string{v1alpha1.AnnotationPace: v1alpha1.AnnotationPaceOff}
+	}
+	budgets := []v1alpha1.PullBudget{makeBudget("hub", "docker.io")}
+	cases := map[string]struct {
+		change func(t *testing.T, tr *Tracker)
+		want   core.Reason
+	}{
+		"nothing":      {func(*testing.T, *Tracker) {}, ""},
+		"switched off": {func(_ *testing.T, tr *Tracker) { tr.Namespace(makeNamespace("shop", off)) }, core.NotOptedIn},
+		"label gone": {func(_ *testing.T, tr *Tracker) {
+			tr.Namespace(makeNamespace("shop", func(n *corev1.Namespace) { n.Labels = nil }))
+		}, core.NotOptedIn},
+		"policy gone": {func(t *testing.T, tr *Tracker) { tr.Rules(mustRules(t, budgets)) }, core.NotOptedIn},
+		"policy only shadow": {func(t *testing.T, tr *Tracker) {
+			tr.Rules(mustRules(t, budgets, makePolicy("p", func(p *v1alpha1.PacePolicy) { p.Spec.Mode = v1alpha1.Shadow })))
+		}, core.Shadow},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr := makeTracker(t)
+			tr.Pod(start, makePod("v1", 1))
+			tc.change(t, tr)
+			got := tr.Freed()
+			if tc.want == "" {
+				if len(got) != 0 {
+					t.Errorf("freed %v, want none", got)
+				}
+				return
+			}
+			if len(got) != 1 || got[0].Reason != tc.want {
+				t.Errorf("freed %v, want one by %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestPodsOfAnUnseenNamespaceStayHeld(t *testing.T) {
+	t.Parallel()
+	tr := NewTracker()
+	tr.Pod(start, makePod("v1", 1))
+	if got := tr.Freed(); len(got) != 0 {
+		t.Errorf("freed %v before the namespace was seen, want none", got)
+	}
+}
+
+func TestOrdersOfPeople(t *testing.T) {
+	t.Parallel()
+	overrides := func(events []engine.Event) []core.PodID {
+		var out []core.PodID
+		for _, ev := range events {
+			if ev.Override != nil {
+				out = append(out, ev.Override.Pod)
+			}
+		}
+		return out
+	}
+	order := func(at time.Duration) map[string]string {
+		return map[string]string{v1alpha1.AnnotationOverride: v1alpha1.Order{By: "a", Reason: "b", At: start.Add(at)}.String()}
+	}
+	annotated := func(a map[string]string) func(*appsv1.Deployment) {
+		return func(d *appsv1.Deployment) { d.Annotations = a }
+	}
+	tr := makeTracker(t)
+	tr.Pod(start, makePod("v1", 1))
+	tr.Pod(start, makePod("v1", 9))
+	got := overrides(tr.Deployment(makeDeployment(3, false, annotated(order(5*time.Second)))))
+	if diff := cmp.Diff([]core.PodID{PodID(makePod("v1", 1))}, got); diff != "" {
+		t.Errorf("order on the workload (-want +got):\n%s", diff)
+	}
+	if got := overrides(tr.Deployment(makeDeployment(3, false, annotated(order(5*time.Second))))); len(got) != 0 {
+		t.Errorf("the same order again let go %v, want none", got)
+	}
+	if got := overrides(tr.Pod(start, makePod("v1", 2))); len(got) != 1 {
+		t.Errorf("a pod older than the order, seen late, let go %v, want it", got)
+	}
+	own := makePod("v1", 8, func(p *corev1.Pod) { p.Annotations[v1alpha1.AnnotationOverride] = "please" })
+	if got := overrides(tr.Pod(start, own)); len(got) != 1 {
+		t.Errorf("order on the pod let go %v, want it", got)
+	}
+	paused := makeDeployment(3, false, annotated(map[string]string{v1alpha1.AnnotationPaused: "now"}))
+	if g := groupsOf(tr.Deployment(paused)); len(g) != 1 || !g[0].Paused {
+		t.Errorf("paused workload announced %+v, want its group paused", g)
+	}
+}
+
+func TestMoreCountsPodsStillToCome(t *testing.T) {
+	t.Parallel()
+	tr := makeTracker(t)
+	tr.Deployment(makeDeployment(10, false))
+	tr.ReplicaSet(makeSet("v1", 1, 3, 0, 0))
+	g := groupsOf(tr.Pod(start, makePod("v1", 1)))
+	if len(g) == 0 || g[len(g)-1].More != 9 {
+		t.Errorf("groups %+v, want 9 more to come", g)
+	}
+	g = groupsOf(tr.Pod(start, makePod("v1", 2)))
+	if len(g) != 1 || g[0].More != 8 {
+		t.Errorf("groups %+v, want 8 more to come", g)
+	}
+}
