@@ -1,0 +1,55 @@
+package reference_test
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pullpace/pace/docs/reference"
+	"github.com/pullpace/pace/manifests"
+)
+
+var update = flag.Bool("update", false, "rewrite the pages")
+
+func TestPagesAreCurrent(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		"reasons.md": reference.Reasons(),
+		"api.md":     reference.API(crds(t)),
+	} {
+		if *update {
+			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("%s is not current; run go test ./docs/reference -update (-want +got):\n%s", file, diff)
+		}
+	}
+}
+
+func crds(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {
+	t.Helper()
+	var out []*apiextensionsv1.CustomResourceDefinition
+	for _, file := range []string{"crd/pullpace.dev_pullbudgets.yaml", "crd/pullpace.dev_pacepolicies.yaml"} {
+		text, err := manifests.Files().ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		crd := &apiextensionsv1.CustomResourceDefinition{}
+		if err := yaml.UnmarshalStrict(text, crd); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, crd)
+	}
+	return out
+}
