@@ -370,12 +370,14 @@ func TestNextProbe(t *testing.T) {
 		waiting bool
 		want    float64
 	}{
-		"first: at once":                        {func(*Ledger) {}, true, 0},
-		"idle":                                  {func(l *Ledger) { read(l, says(1, 50)) }, false, 301},
-		"while work waits":                      {func(l *Ledger) { read(l, says(1, 50)) }, true, 21},
-		"a second answer without a limit":       {func(l *Ledger) { read(l, silent(1)) }, false, 2},
-		"when a closed claim will be covered":   {func(l *Ledger) { read(l, says(1, 50)); l.Set(at(2), "a", Claim{Units: 1}); l.Close(at(4), "a", Pulled) }, true, 9},
-		"not before a refusal's Retry-After":    {func(l *Ledger) { read(l, Observation{SentAt: at(1), Status: 429, Header: Header{RetryAfter: 30 * time.Second}}) }, true, 31},
+		"first: at once":                      {func(*Ledger) {}, true, 0},
+		"idle":                                {func(l *Ledger) { read(l, says(1, 50)) }, false, 301},
+		"while work waits":                    {func(l *Ledger) { read(l, says(1, 50)) }, true, 21},
+		"a second answer without a limit":     {func(l *Ledger) { read(l, silent(1)) }, false, 2},
+		"when a closed claim will be covered": {func(l *Ledger) { read(l, says(1, 50)); l.Set(at(2), "a", Claim{Units: 1}); l.Close(at(4), "a", Pulled) }, true, 9},
+		"not before a refusal's Retry-After": {func(l *Ledger) {
+			read(l, Observation{SentAt: at(1), Status: 429, Header: Header{RetryAfter: 30 * time.Second}})
+		}, true, 31},
 		"when a reading counts again after 429": {func(l *Ledger) { read(l, says(1, 50)); l.Throttled(at(2), 8*time.Second) }, true, 10},
 	}
 	for name, tc := range tests {
