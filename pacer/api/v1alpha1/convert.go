@@ -117,6 +117,7 @@ func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
 	for _, c := range state.Charges {
 		s.ChargePerPull = append(s.ChargePerPull, ChargePerPull{
 			Manifests: int32(c.Manifests), Mean: formatFloat(c.Mean), Samples: int32(c.Samples),
+			Batches: int32(c.Batches), Most: int64(c.Most),
 		})
 	}
 	if !v.Forecast.IsZero() {
@@ -150,7 +151,8 @@ func (a AccountStatus) State() engine.AccountState {
 		out.Spent = append(out.Spent, quota.Spent{End: b.End.Time, Units: core.Units(b.Units)})
 	}
 	for _, c := range a.ChargePerPull {
-		out.Charges = append(out.Charges, quota.Charge{Manifests: int(c.Manifests), Mean: parseFloat(c.Mean), Samples: int(c.Samples)})
+		out.Charges = append(out.Charges, quota.Charge{Manifests: int(c.Manifests), Mean: parseFloat(c.Mean), Samples: int(c.Samples),
+			Batches: int(c.Batches), Most: core.Units(c.Most)})
 	}
 	return out
 }
@@ -164,10 +166,10 @@ func microTime(t time.Time) *metav1.MicroTime {
 
 // formatFloat writes a number for a status, whose fields hold no floats.
 func formatFloat(f float64) string {
-	if f == 0 || math.IsNaN(f) || math.IsInf(f, 0) {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return ""
 	}
-	return strconv.FormatFloat(f, 'g', 6, 64)
+	return strconv.FormatFloat(f, 'f', 2, 64)
 }
 
 // parseFloat reads a number that somebody may have written there.

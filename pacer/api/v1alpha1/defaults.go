@@ -8,6 +8,8 @@ import (
 )
 
 // Default is one line of the table of defaults, for people.
+//
+// +kubebuilder:object:generate=false
 type Default struct {
 	Field string
 	Value string

@@ -12,6 +12,8 @@ const maxMark = 16 << 10
 
 // ReleaseMark is the value of AnnotationRelease: which decision let a pod go, when
 // and at what price.
+//
+// +kubebuilder:object:generate=false
 type ReleaseMark struct {
 	Decision string     `json:"decision"`
 	Time     time.Time  `json:"time"`
@@ -20,6 +22,8 @@ type ReleaseMark struct {
 }
 
 // MarkCost is units of one account.
+//
+// +kubebuilder:object:generate=false
 type MarkCost struct {
 	Account string `json:"account"`
 	Units   int64  `json:"units"`
@@ -27,6 +31,8 @@ type MarkCost struct {
 
 // Order is the value of AnnotationPaused and AnnotationOverride: who wants it and
 // why.
+//
+// +kubebuilder:object:generate=false
 type Order struct {
 	By     string    `json:"by"`
 	Reason string    `json:"reason"`

@@ -375,6 +375,11 @@ type ChargePerPull struct {
 	Manifests int32  `json:"manifests"`
 	Mean      string `json:"mean"`
 	Samples   int32  `json:"samples"`
+	// Batches is in how many batches it was seen, Most the charge of the dearest.
+	// +optional
+	Batches int32 `json:"batches,omitempty"`
+	// +optional
+	Most int64 `json:"most,omitempty"`
 }
 
 // SpentBucket is units spent in the bucket of time that ends at End.

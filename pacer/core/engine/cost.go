@@ -27,7 +27,7 @@ func (e *Engine) asks(g *group) []ask {
 	nodes := e.nodesOf(g.Pool)
 	var out []ask
 	for _, use := range g.Images {
-		price, has := e.price(use.Image), e.fleet.has(use)
+		has := e.fleet.has(use)
 		var earlier []bitset
 		for _, id := range use.Accounts {
 			a := e.accounts[id]
@@ -40,7 +40,7 @@ func (e *Engine) asks(g *group) []ask {
 				claimed = *set
 			}
 			cold := nodes.count(drawing, append([]bitset{has, claimed}, earlier...)...)
-			out = append(out, ask{account: id, image: use.Image, price: price, cold: cold})
+			out = append(out, ask{account: id, image: use.Image, price: e.price(use.Image, id), cold: cold})
 			earlier = append(earlier, drawing)
 		}
 	}

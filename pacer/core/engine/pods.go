@@ -275,23 +275,34 @@ func (e *Engine) joinPull(now time.Time, key pullKey, p *pod) {
 
 // setClaim books a pull, unless no attempt of it can be charged at present.
 func (e *Engine) setClaim(now time.Time, key pullKey, running *pull) {
-	units, ungated := e.price(key.image), true
-	free := true
+	ungated, free := true, true
 	for _, p := range running.pods {
 		free = free && p.FailedFree
 		ungated = ungated && !p.ours()
 	}
+	a := e.accounts[key.account]
+	if a == nil {
+		return
+	}
+	units := e.price(key.image, key.account)
 	if free {
 		units = 0
 	}
-	e.accounts[key.account].ledger.Set(now, running.claim, quota.Claim{Units: units, Ungated: ungated})
+	a.ledger.Set(now, running.claim, quota.Claim{
+		Units: units, Ungated: ungated, Manifests: e.manifests(key.image),
+	})
 }
 
-// price is what one cold pull of an image is charged at most: a unit for each
-// manifest that it asks for, both where nobody looked yet.
-func (e *Engine) price(image core.Image) core.Units {
+// price is what one cold pull of an image is charged on an account at most.
+func (e *Engine) price(image core.Image, id core.AccountID) core.Units {
+	return e.accounts[id].ledger.PerPull(e.manifests(image))
+}
+
+// manifests is how many manifests a cold pull of an image asks for; both an index
+// and a platform's where nobody looked yet.
+func (e *Engine) manifests(image core.Image) int {
 	if m, ok := e.shapes[image]; ok {
-		return core.Units(m)
+		return m
 	}
 	return maxManifests
 }

@@ -14,6 +14,8 @@ type Claim struct {
 	// Parent is a claim that this one draws on first, empty for none; what a
 	// child takes of its parent is not reserved twice.
 	Parent string
+	// Manifests is how many manifests the pull asks for, 0 where it is not one pull.
+	Manifests int
 }
 
 // Outcome says how a claim ended.
@@ -32,7 +34,8 @@ type claim struct {
 	Claim
 	opened time.Time
 	// closed is when it was seen to need no more pulls; zero while open.
-	closed time.Time
+	closed  time.Time
+	outcome Outcome
 	// unexplained is how much of a falling `remaining` it can still account for.
 	unexplained core.Units
 }
@@ -68,7 +71,7 @@ func (l *Ledger) Close(now time.Time, id string, outcome Outcome) {
 		delete(l.claims, id)
 		return
 	}
-	c.closed = now
+	c.closed, c.outcome = now, outcome
 	l.spend(now, c.Units)
 	if outcome == Pulled {
 		l.pulledSinceFull += c.Units

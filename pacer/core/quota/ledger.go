@@ -19,10 +19,11 @@ type Ledger struct {
 	settings    Settings
 	credentials bool
 
-	claims map[string]*claim
-	spent  []Spent
-	others foreign
-	bucket bucket
+	claims  map[string]*claim
+	charges map[int]*charge
+	spent   []Spent
+	others  foreign
+	bucket  bucket
 
 	// last is the newest observation with a limit; usable says that it may be
 	// granted on, as nothing has happened since that makes it worthless.
@@ -52,7 +53,7 @@ type Ledger struct {
 // New returns empty books that ask for a reading sent at now or later.
 func New(now time.Time, s Settings, credentials bool) *Ledger {
 	return &Ledger{
-		settings: s, credentials: credentials, claims: map[string]*claim{},
+		settings: s, credentials: credentials, claims: map[string]*claim{}, charges: map[int]*charge{},
 		since: now, notBefore: now,
 	}
 }
@@ -239,6 +240,7 @@ func (l *Ledger) Export(now time.Time) State {
 	s := State{
 		Spent:          slices.Clone(l.spent),
 		Open:           open,
+		Charges:        l.Charges(),
 		ForeignPerHour: math.Round(l.others.perSecond(l.window())*3600*100) / 100,
 	}
 	if l.last != nil {
@@ -256,6 +258,7 @@ func (l *Ledger) Restore(now time.Time, s State) {
 	slices.SortFunc(l.spent, func(a, b Spent) int { return cmp.Or(a.End.Compare(b.End), cmp.Compare(a.Units, b.Units)) })
 	l.forget(now)
 	l.restored = max(s.Open, 0)
+	l.restoreCharges(s.Charges)
 	if w := l.window(); w > 0 && s.ForeignPerHour > 0 && !math.IsInf(s.ForeignPerHour, 0) {
 		slow, _ := memories(w)
 		l.others = foreign{slow: s.ForeignPerHour / 3600 * slow.Seconds(), at: now}

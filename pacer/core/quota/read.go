@@ -77,6 +77,7 @@ func (l *Ledger) readLimit(obs Observation) {
 	if obs.Header.Source == "" && l.last != nil {
 		obs.Header.Source = l.last.Header.Source
 	}
+	l.audit(obs)
 	l.learn(obs)
 	l.checkIdentity(obs)
 	l.last = &obs

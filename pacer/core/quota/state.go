@@ -32,4 +32,7 @@ type Charge struct {
 	Manifests int     `json:"manifests"`
 	Mean      float64 `json:"mean"`
 	Samples   int     `json:"samples"`
+	// Batches is in how many batches, Most the units per pull of the dearest.
+	Batches int        `json:"batches"`
+	Most    core.Units `json:"most"`
 }
