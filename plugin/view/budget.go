@@ -17,6 +17,8 @@ type Budgets struct {
 type Budget struct {
 	Name     string `json:"name"`
 	Registry string `json:"registry"`
+	// Account is host/identity, or host/identity@egress; empty before it is known.
+	Account string `json:"account,omitempty"`
 	// Identity is what was declared, SeenAs what the registry says it sees.
 	Identity string `json:"identity"`
 	SeenAs   string `json:"seenAs,omitempty"`
@@ -29,21 +31,27 @@ type Budget struct {
 	Reserved      int64            `json:"reserved"`
 	UngatedDemand int64            `json:"ungatedDemand"`
 	OthersPerHour string           `json:"othersPerHour,omitempty"`
-	Forecast      Window           `json:"forecast,omitzero"`
-	PerPull       []Charge         `json:"perPull,omitempty"`
-	ReadAt        time.Time        `json:"readAt,omitzero"`
-	Grade         string           `json:"grade,omitempty"`
-	Breaker       Breaker          `json:"breaker,omitzero"`
-	PausedReason  string           `json:"pausedReason,omitempty"`
-	Spent         []Spent          `json:"spent,omitempty"`
-	Problems      []Condition      `json:"problems,omitempty"`
+	// Held counts pods that wait for the account, Demand what they may cost.
+	Held     int32     `json:"held"`
+	Demand   int64     `json:"demand"`
+	Forecast Window    `json:"forecast,omitzero"`
+	PerPull  []Charge  `json:"perPull,omitempty"`
+	ReadAt   time.Time `json:"readAt,omitzero"`
+	Grade    string    `json:"grade,omitempty"`
+	// Unlimited says that nothing is held for the account.
+	Unlimited    bool        `json:"unlimited,omitempty"`
+	Breaker      Breaker     `json:"breaker,omitzero"`
+	PausedReason string      `json:"pausedReason,omitempty"`
+	Spent        []Spent     `json:"spent,omitempty"`
+	Problems     []Condition `json:"problems,omitempty"`
 }
 
 // Charge is what pulls through a host were found to cost.
 type Charge struct {
-	Host    string `json:"host"`
-	Mean    string `json:"mean"`
-	Samples int64  `json:"samples"`
+	Host      string `json:"host,omitempty"`
+	Manifests int32  `json:"manifests"`
+	Mean      string `json:"mean"`
+	Samples   int32  `json:"samples"`
 }
 
 // Breaker is whether pulls of an account go wrong.
@@ -83,9 +91,9 @@ func BudgetTable(w io.Writer, b Budgets, st Style) error {
 		p.next("%s", "write a PullBudget for the registry you pull from, see manifests/samples")
 		return p.flush(w)
 	}
-	t := table{heads: []string{"NAME", "REGISTRY", "SEEN AS", ">LIMIT", ">LEFT", ">FREE", ">OTHERS/H", "MORE BY", ">PER PULL", ">READ", "STATE"}}
+	t := table{heads: []string{"NAME", "REGISTRY", "SEEN AS", ">LIMIT", ">LEFT", ">FREE", ">OTHERS/H", ">HELD", "MORE BY", ">PER PULL", ">READ", "STATE"}}
 	if st.Wide {
-		t.heads = append(t.heads, "IDENTITY", ">RESERVED", ">UNGATED", "FREE BY CLASS")
+		t.heads = append(t.heads, "ACCOUNT", "IDENTITY", ">RESERVED", ">UNGATED", "FREE BY CLASS")
 	}
 	for _, item := range b.Items {
 		t.row(item.cells(b.Controller, st)...)
@@ -104,11 +112,11 @@ func BudgetTable(w io.Writer, b Budgets, st Style) error {
 
 func (b Budget) cells(c Controller, st Style) []any {
 	cells := []any{
-		b.Name, b.Registry, dash(b.SeenAs), b.limit(), number(b.Remaining), b.free(), dash(b.OthersPerHour),
+		b.Name, b.Registry, dash(b.SeenAs), b.limit(), number(b.Remaining), b.free(), dash(b.OthersPerHour), fmt.Sprint(b.Held),
 		b.more(st), b.perPull(), st.age(b.ReadAt), b.state(c, st),
 	}
 	if st.Wide {
-		cells = append(cells, b.Identity, fmt.Sprint(b.Reserved), fmt.Sprint(b.UngatedDemand), b.byClass())
+		cells = append(cells, dash(b.Account), b.Identity, fmt.Sprint(b.Reserved), fmt.Sprint(b.UngatedDemand), b.byClass())
 	}
 	return cells
 }

@@ -216,3 +216,71 @@ func (r Rollout) bar(st Style) string {
 	}
 	return "[" + bar.String() + strings.Repeat(" ", width-drawn) + "]"
 }
+
+// Keys names the keys of the live screen.
+func Keys(w io.Writer, st Style) error {
+	p := page{style: st}
+	p.field("keys", "e explain   u undo   r release (asks why)   q stop watching")
+	return p.flush(w)
+}
+
+// Cut shortens a drawn line to width columns, colours not counted; 0 is no limit.
+func Cut(text string, width int) string {
+	if width <= 0 {
+		return text
+	}
+	columns, inEscape := 0, false
+	for i, r := range text {
+		switch {
+		case inEscape:
+			inEscape = r != 'm'
+		case r == '\x1b':
+			inEscape = true
+		case columns == width:
+			return text[:i] + "\x1b[0m"
+		default:
+			columns++
+		}
+	}
+	return text
+}
+
+// Priced is what a rollout is said to cost before it starts.
+type Priced struct {
+	Cost    Cost
+	Outcome string
+	Late    bool
+}
+
+// PriceLine says it for a person.
+func PriceLine(w io.Writer, m Priced, st Style) error {
+	p := page{style: st}
+	p.field("price", "%s. %s", m.Cost.sentence(st), m.Outcome)
+	for _, a := range m.Cost.Accounts {
+		p.account(a)
+	}
+	for _, u := range m.Cost.Unknown {
+		p.field("unknown", "%s", u)
+	}
+	p.gap()
+	return p.flush(w)
+}
+
+// PriceFields says it in key=value pairs.
+func PriceFields(w io.Writer, m Priced, st Style) error {
+	var l line
+	l.add("state", map[bool]string{false: "starting", true: "refused"}[m.Late])
+	l.add("price", strings.ReplaceAll(m.Cost.Total().String(), " - ", ".."))
+	for _, a := range m.Cost.Accounts {
+		if a.Free != nil {
+			l.add("free", fmt.Sprint(*a.Free))
+			break
+		}
+	}
+	if !m.Cost.Finish.IsZero() {
+		l.add("done", strings.ReplaceAll(st.span(m.Cost.Finish), " - ", ".."))
+	}
+	l.add("message", m.Outcome)
+	_, err := fmt.Fprintf(w, "%s%s\n", st.Now.In(st.zone()).Format("15:04:05"), l.String())
+	return err
+}

@@ -12,11 +12,11 @@ func soon() Window { return Window{From: now.Add(21 * time.Minute), To: now.Add(
 
 func sampleBudgets() Budgets {
 	return Budgets{Controller: alive(), Items: []Budget{{
-		Name: "hub", Registry: "docker.io", Identity: "Anonymous", SeenAs: "203.0.113.42",
+		Name: "hub", Registry: "docker.io", Account: "docker.io/anonymous", Held: 20, Demand: 30, Identity: "Anonymous", SeenAs: "203.0.113.42",
 		Limit: ptr[int64](100), WindowSeconds: 3600, Remaining: ptr[int64](58),
 		Available: map[string]int64{"node-critical": 58, "serving": 58, "rollout": 50, "batch": 40, "ci": 40},
 		Reserved:  3, UngatedDemand: 1, OthersPerHour: "9", Forecast: soon(),
-		PerPull: []Charge{{Host: "docker.io", Mean: "1.00", Samples: 131}}, ReadAt: now.Add(-12 * time.Second), Grade: "OK",
+		PerPull: []Charge{{Manifests: 2, Mean: "1.00", Samples: 131}}, ReadAt: now.Add(-12 * time.Second), Grade: "OK",
 		Spent: []Spent{{End: now.Add(-time.Minute), Units: 22}, {End: now, Units: 11}},
 	}, {
 		Name: "ghcr", Registry: "ghcr.io", Identity: "Anonymous", Grade: "Never", ReadAt: now.Add(-40 * time.Second),

@@ -86,10 +86,10 @@ func modeMeaning(mode string, namespaces int) string {
 }
 
 // RBACPage lists what an installation is allowed to do and why.
-func RBACPage(w io.Writer, rules []Permission, st Style) error {
+func RBACPage(w io.Writer, all Permissions, st Style) error {
 	p := page{style: st}
 	t := table{heads: []string{"WHO", "WHERE", "WHAT", "MAY"}}
-	for _, r := range rules {
+	for _, r := range all.Rules {
 		t.row(r.Who, r.Where, r.Resource, strings.Join(r.Verbs, " "))
 	}
 	p.table(t)

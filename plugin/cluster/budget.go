@@ -1,0 +1,132 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/plugin/view"
+)
+
+// Budgets reads every PullBudget, sorted by name.
+func Budgets(ctx context.Context, c client.Reader) ([]v1alpha1.PullBudget, error) {
+	var list v1alpha1.PullBudgetList
+	if err := c.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("listing pullbudgets: %w", err)
+	}
+	slices.SortFunc(list.Items, func(a, b v1alpha1.PullBudget) int { return cmp.Compare(a.Name, b.Name) })
+	return list.Items, nil
+}
+
+// BudgetRows returns one row for each account of a budget, and one for a budget
+// of which nothing was read yet.
+func BudgetRows(b *v1alpha1.PullBudget) []view.Budget {
+	if len(b.Status.Accounts) == 0 {
+		row := budgetRow(b)
+		row.Problems = problems(b.Status.Conditions)
+		return []view.Budget{row}
+	}
+	rows := make([]view.Budget, 0, len(b.Status.Accounts))
+	for i := range b.Status.Accounts {
+		row := budgetRow(b)
+		accountRow(&row, &b.Status.Accounts[i])
+		if i == 0 {
+			row.Problems = problems(b.Status.Conditions)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func budgetRow(b *v1alpha1.PullBudget) view.Budget {
+	row := view.Budget{Name: b.Name, Registry: b.Spec.Registry, Identity: string(cmp.Or(b.Spec.Identity, v1alpha1.Anonymous))}
+	row.PausedReason = PausedBy(b)
+	return row
+}
+
+func accountRow(row *view.Budget, a *v1alpha1.AccountStatus) {
+	row.Account, row.SeenAs, row.Grade, row.Unlimited = a.Account, a.Source, a.Grade, a.Unlimited
+	if a.Limit > 0 {
+		row.Limit, row.Remaining = &a.Limit, &a.Remaining
+		row.WindowSeconds = int64(a.Window.Seconds())
+		row.Available = map[string]int64{}
+		for _, class := range a.Available {
+			row.Available[class.Class] = class.Units
+		}
+	}
+	row.Reserved, row.UngatedDemand, row.OthersPerHour = a.Reserved, a.UngatedDemand, a.ForeignPerHour
+	row.Held, row.Demand = a.Held, a.Demand
+	if a.SentAt != nil {
+		row.ReadAt = a.SentAt.Time
+	}
+	if a.Forecast != nil {
+		row.Forecast = view.Window{From: a.Forecast.From.Time, To: a.Forecast.To.Time}
+	}
+	if a.Breaker != nil {
+		row.Breaker = view.Breaker{State: a.Breaker.State, Cause: a.Breaker.Cause}
+		if a.Breaker.Until != nil {
+			row.Breaker.Until = a.Breaker.Until.Time
+		}
+	}
+	for _, c := range a.ChargePerPull {
+		row.PerPull = append(row.PerPull, view.Charge{Host: c.Host, Manifests: c.Manifests, Mean: c.Mean, Samples: c.Samples})
+	}
+	for _, s := range a.Spent {
+		row.Spent = append(row.Spent, view.Spent{End: s.End.Time, Units: s.Units})
+	}
+}
+
+// problems returns the conditions that say that something is wrong.
+func problems(conditions []metav1.Condition) []view.Condition {
+	var list []view.Condition
+	for _, c := range conditions {
+		if c.Status == metav1.ConditionFalse {
+			list = append(list, view.Condition{Type: c.Type, Reason: c.Reason, Message: c.Message})
+		}
+	}
+	return list
+}
+
+// Account sums up a row for screens that only need what is free.
+func Account(row view.Budget) view.Account {
+	a := view.Account{Name: cmp.Or(row.Account, row.Name), ReadAt: row.ReadAt, More: row.Forecast, Unlimited: row.Unlimited}
+	if free, ok := row.Available["rollout"]; ok {
+		a.Free = &free
+	}
+	return a
+}
+
+// RefillEvery is how long the most limited account takes to allow one more pull;
+// 0 where no limit is known.
+func RefillEvery(budgets []v1alpha1.PullBudget) time.Duration {
+	var slowest time.Duration
+	for _, b := range budgets {
+		for _, a := range b.Status.Accounts {
+			if a.Limit > 0 && a.Window.Duration > 0 {
+				slowest = max(slowest, a.Window.Duration/time.Duration(a.Limit))
+			}
+		}
+	}
+	return slowest
+}
+
+// LeastFree is what a rollout may spend now on the account that has the least; 0
+// where nothing is known.
+func LeastFree(budgets []v1alpha1.PullBudget) int64 {
+	least, known := int64(0), false
+	for i := range budgets {
+		for _, row := range BudgetRows(&budgets[i]) {
+			free, ok := row.Available["rollout"]
+			if ok && (!known || free < least) {
+				least, known = free, true
+			}
+		}
+	}
+	return max(least, 0)
+}

@@ -1,0 +1,70 @@
+package cluster
+
+import (
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Hold is what is written on a held pod.
+type Hold struct {
+	Reason  string
+	Message string
+	Since   time.Time
+	// Until is hold-until; zero where it is absent or unreadable.
+	Until time.Time
+}
+
+// HoldOf reads the hold of a gated pod.
+func HoldOf(pod *corev1.Pod) Hold {
+	hold := Hold{Since: pod.CreationTimestamp.Time, Until: HeldUntil(pod)}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == v1alpha1.ConditionHeld && c.Status == corev1.ConditionTrue {
+			hold.Reason, hold.Message = c.Reason, c.Message
+			break
+		}
+	}
+	if hold.Reason == "" {
+		hold.Reason, hold.Message = "Undecided", "the controller has not said why yet"
+	}
+	return hold
+}
+
+// ReleaseOf reads the mark of a release; false where the pod carries none.
+func ReleaseOf(pod *corev1.Pod) (v1alpha1.ReleaseMark, bool) {
+	text, ok := pod.Annotations[v1alpha1.AnnotationRelease]
+	if !ok {
+		return v1alpha1.ReleaseMark{}, false
+	}
+	mark, err := v1alpha1.ParseReleaseMark(text)
+	if err != nil {
+		mark.Reason = "Unreadable"
+	}
+	return mark, true
+}
+
+// HeldUntil is when the hold of an object ends at the latest; zero where it is
+// absent or unreadable.
+func HeldUntil(obj client.Object) time.Time {
+	t, err := time.Parse(time.RFC3339, obj.GetAnnotations()[v1alpha1.AnnotationHoldUntil])
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// EventTime is when an Event happened last.
+func EventTime(e *eventsv1.Event) time.Time {
+	switch {
+	case e.Series != nil:
+		return e.Series.LastObservedTime.Time
+	case !e.EventTime.IsZero():
+		return e.EventTime.Time
+	case !e.DeprecatedLastTimestamp.IsZero():
+		return e.DeprecatedLastTimestamp.Time
+	}
+	return e.CreationTimestamp.Time
+}

@@ -1,0 +1,146 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/pullpace/pace/plugin/cluster"
+	"github.com/pullpace/pace/plugin/view"
+)
+
+type costOptions struct {
+	s      *session
+	out    output
+	target cluster.Target
+	images map[string]string
+	file   string
+}
+
+func newCost(s *session) *cobra.Command {
+	o := &costOptions{s: s}
+	var images []string
+	cmd := &cobra.Command{
+		Use:   "cost [TYPE/NAME [--image CONTAINER=IMAGE] | -f FILE]",
+		Short: "Say what a rollout would be charged, and whether it would wait",
+		Long: "Price the start of every pod of a Deployment, with other images or as it is in a\n" +
+			"file, from the images that nodes list. Without a controller it says what it then\n" +
+			"cannot know.\n\nExit codes: 0 it may all start now, 1 error, 2 usage, 3 it would be held.",
+		Example: s.examples("cost deploy/api -n shop --image api=docker.io/acme/api:2.4.1", "cost -f api.yaml"),
+		Args:    args(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if (len(args) == 1) == (o.file != "") {
+				return usagef("name a workload or a file; usage: %s", cmd.UseLine())
+			}
+			if err := o.out.validate(); err != nil {
+				return err
+			}
+			if o.images, err = parseImages(images); err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				if o.target, err = cluster.ParseTarget(args[0]); err != nil {
+					return &exitError{code: ExitUsage, err: err}
+				}
+				if err := o.target.Paced(); err != nil {
+					return err
+				}
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	o.out.add(cmd.Flags())
+	cmd.Flags().StringArrayVar(&images, "image", nil, "CONTAINER=IMAGE to price; may be repeated")
+	cmd.Flags().StringVarP(&o.file, "filename", "f", "", "file with Deployments to price; - is standard input")
+	return cmd
+}
+
+func (o *costOptions) run(ctx context.Context) error {
+	wanted, err := o.fromFile()
+	if err != nil {
+		return err
+	}
+	c, err := o.s.connect()
+	if err != nil {
+		return err
+	}
+	if o.file == "" {
+		d, err := cluster.DeploymentOf(ctx, c.Client, c.Namespace, o.target.Name)
+		if err != nil {
+			return err
+		}
+		wanted = []*appsv1.Deployment{d}
+	}
+	code := ExitOK
+	for i, d := range wanted {
+		if d.Namespace == "" {
+			d.Namespace = c.Namespace
+		}
+		changed, err := setImages(d, o.images)
+		if err != nil {
+			return err
+		}
+		cost, err := o.s.price(ctx, c, changed)
+		if err != nil {
+			return err
+		}
+		if i > 0 && o.out.format == "table" {
+			fmt.Fprintln(o.s.env.Out)
+		}
+		if err := show(o.s, o.out, cost, view.CostPage); err != nil {
+			return err
+		}
+		if cost.Verdict == "hold" {
+			code = ExitHold
+		}
+	}
+	return verdict(code)
+}
+
+// fromFile reads the Deployments of the file; none where no file was named.
+func (o *costOptions) fromFile() ([]*appsv1.Deployment, error) {
+	if o.file == "" {
+		return nil, nil
+	}
+	text, err := o.s.read(o.file)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", o.file, err)
+	}
+	var list []*appsv1.Deployment
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	for {
+		d := &appsv1.Deployment{}
+		err := decoder.Decode(d)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", o.file, err)
+		}
+		switch {
+		case d.Kind == "":
+		case d.Kind != string(cluster.Deployment):
+			o.s.notef("%s: %s %s is skipped: Deployments are priced", o.file, d.Kind, d.Name)
+		default:
+			list = append(list, d)
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s holds no Deployment", o.file)
+	}
+	return list, nil
+}
+
+// read reads a file, or standard input for "-".
+func (s *session) read(file string) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(s.env.In)
+	}
+	return s.env.ReadFile(file)
+}

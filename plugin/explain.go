@@ -1,0 +1,191 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/plugin/cluster"
+	"github.com/pullpace/pace/plugin/view"
+)
+
+// maxHistory bounds the Events that are shown.
+const maxHistory = 10
+
+type explainOptions struct {
+	s   *session
+	out output
+}
+
+func newExplain(s *session) *cobra.Command {
+	o := &explainOptions{s: s}
+	cmd := &cobra.Command{
+		Use:     "explain POD|pod/NAME|node/NAME|deploy/NAME",
+		Short:   "Say why something is held, and when it is let go",
+		Long:    "Say why a pod, a node or a rollout is held, was released or is not held, when it is\nlet go at the latest, and what helps sooner. It needs only `view` in the namespace.",
+		Example: s.examples("explain pod/api-7d9f8c6b5-x2lqp -n shop", "explain deploy/api -n shop", "explain node/worker-7"),
+		Args:    args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.out.validate(); err != nil {
+				return err
+			}
+			word := args[0]
+			if !strings.Contains(word, "/") {
+				word = "pod/" + word
+			}
+			t, err := cluster.ParseTarget(word)
+			if err != nil {
+				return &exitError{code: ExitUsage, err: err}
+			}
+			return o.run(cmd.Context(), t)
+		},
+	}
+	o.out.add(cmd.Flags())
+	return cmd
+}
+
+func (o *explainOptions) run(ctx context.Context, t cluster.Target) error {
+	if t.Kind != cluster.Pod && t.Kind != cluster.Node && t.Kind != cluster.Deployment {
+		return usagef("%s: explain knows pods, nodes and Deployments; its pods say why they are held", t)
+	}
+	c, err := o.s.connect()
+	if err != nil {
+		return err
+	}
+	g := giver{order: &order{s: o.s}, cluster: c}
+	obj, err := g.get(ctx, t)
+	if err != nil {
+		return err
+	}
+	model := view.Explanation{Object: t.String(), Namespace: obj.GetNamespace()}
+	switch obj := obj.(type) {
+	case *corev1.Pod:
+		explainPod(&model, obj)
+	case *corev1.Node:
+		explainNode(&model, obj)
+	case *appsv1.Deployment:
+		if err := explainDeployment(ctx, c.Client, &model, obj); err != nil {
+			return err
+		}
+	}
+	if info, ok := core.Reason(model.Reason).Info(); ok {
+		model.Meaning, model.Remedy = info.Text, info.Remedy
+	}
+	o.optional(&model, "accounts", explainAccounts(ctx, c.Client, &model))
+	o.optional(&model, "events", history(ctx, c.Client, &model, obj))
+	return show(o.s, o.out, model, view.ExplanationPage)
+}
+
+// optional notes a part that the reader may not see.
+func (o *explainOptions) optional(model *view.Explanation, part string, err error) {
+	if err != nil {
+		model.Unknown = append(model.Unknown, fmt.Sprintf("%s: %v", part, cluster.Explain(err, o.s.env.program())))
+	}
+}
+
+func explainPod(model *view.Explanation, pod *corev1.Pod) {
+	model.Workload = cluster.OwnerOf(pod)
+	mark, released := cluster.ReleaseOf(pod)
+	switch {
+	case kube.Gated(pod):
+		hold := cluster.HoldOf(pod)
+		model.Answer, model.Reason, model.Message = string(core.Held), hold.Reason, hold.Message
+		model.Since, model.Until, model.Pods = hold.Since, hold.Until, 1
+	case released:
+		model.Answer, model.Reason, model.Decision = string(core.Released), mark.Reason, mark.Decision
+	case pod.Annotations[v1alpha1.AnnotationSeen] != "":
+		model.Answer, model.Reason = string(core.NotHeld), "NotGated"
+		model.Message = "the webhook saw the pod and did not hold it"
+	default:
+		model.Answer, model.Reason = string(core.NotHeld), string(core.NotOptedIn)
+		model.Message = "the webhook did not see the pod: its namespace is not opted in, or Pace was not working when it was created"
+	}
+}
+
+func explainNode(model *view.Explanation, node *corev1.Node) {
+	i := slices.IndexFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == v1alpha1.Taint })
+	if i < 0 {
+		model.Answer, model.Reason = string(core.NotHeld), "NoTaint"
+		model.Message = "the node does not carry the taint " + v1alpha1.Taint
+		return
+	}
+	model.Answer, model.Reason = string(core.Held), string(core.NodeHeld)
+	model.Until = cluster.HeldUntil(node)
+	if added := node.Spec.Taints[i].TimeAdded; added != nil {
+		model.Since = added.Time
+	}
+}
+
+// explainDeployment sums up the held pods of a Deployment.
+func explainDeployment(ctx context.Context, c client.Reader, model *view.Explanation, d *appsv1.Deployment) error {
+	pods, err := cluster.HeldPods(ctx, c, d.Namespace)
+	if err != nil {
+		return err
+	}
+	model.Workload = model.Object
+	pods = slices.DeleteFunc(pods, func(p corev1.Pod) bool { return cluster.OwnerOf(&p) != model.Object })
+	model.Groups = cluster.Groups(pods)
+	if len(pods) == 0 {
+		model.Answer, model.Reason, model.Message = string(core.NotHeld), "NothingHeld", "no pod of it is held now"
+		return nil
+	}
+	largest := slices.MaxFunc(model.Groups, func(a, b view.HeldGroup) int { return cmp.Compare(a.Pods, b.Pods) })
+	model.Answer, model.Reason, model.Message = string(core.Held), largest.Reason, largest.Message
+	model.Since, model.Until, model.Pods = largest.Since, largest.Until, len(pods)
+	if why := cluster.PausedBy(d); why != "" {
+		model.Reason, model.Message = string(core.Paused), why
+	}
+	return nil
+}
+
+// explainAccounts adds the accounts that something waits for.
+func explainAccounts(ctx context.Context, c client.Reader, model *view.Explanation) error {
+	if model.Answer != string(core.Held) {
+		return nil
+	}
+	budgets, err := cluster.Budgets(ctx, c)
+	if err != nil {
+		return err
+	}
+	for i := range budgets {
+		for _, row := range cluster.BudgetRows(&budgets[i]) {
+			if row.Held > 0 {
+				model.Accounts = append(model.Accounts, cluster.Account(row))
+			}
+		}
+	}
+	return nil
+}
+
+// history adds the Events that Pace wrote about the object, oldest first.
+func history(ctx context.Context, c client.Reader, model *view.Explanation, obj client.Object) error {
+	namespace := cmp.Or(obj.GetNamespace(), "default")
+	var list eventsv1.EventList
+	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		if apierrors.IsForbidden(err) {
+			return err
+		}
+		return fmt.Errorf("listing events: %w", err)
+	}
+	for _, e := range list.Items {
+		if e.Regarding.UID != obj.GetUID() || e.Regarding.Name != obj.GetName() || !strings.HasPrefix(e.ReportingController, v1alpha1.Group) {
+			continue
+		}
+		model.History = append(model.History, view.Entry{At: cluster.EventTime(&e), Reason: e.Reason, Note: e.Note})
+	}
+	slices.SortFunc(model.History, func(a, b view.Entry) int { return a.At.Compare(b.At) })
+	model.History = model.History[max(len(model.History)-maxHistory, 0):]
+	return nil
+}

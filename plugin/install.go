@@ -1,0 +1,241 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/version"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/manifests"
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/plugin/cluster"
+	"github.com/pullpace/pace/plugin/setup"
+	"github.com/pullpace/pace/plugin/view"
+)
+
+// leastCluster is the first Kubernetes with match conditions and scheduling gates
+// for good.
+const leastCluster = "1.30"
+
+// defaultPolicy is the PacePolicy that an installation makes.
+const defaultPolicy = "default"
+
+type installOptions struct {
+	s         *session
+	out       output
+	dry       dryRun
+	override  setup.Override
+	shadow    bool
+	enforce   bool
+	explain   bool
+	wait      bool
+	timeout   time.Duration
+	objects   []*unstructured.Unstructured
+	modeGiven bool
+}
+
+func newInstall(s *session) *cobra.Command {
+	o := &installOptions{s: s}
+	cmd := &cobra.Command{
+		Use:   "install [--shadow | --enforce] [--dry-run] [--explain-rbac]",
+		Short: "Put Pace into the cluster; nothing is held until a namespace is opted in",
+		Long: "Put Pace into the cluster, or bring it up to date, and wait until it is ready.\n\n" +
+			"No namespace is opted in, and the default PacePolicy only watches (mode Shadow)\n" +
+			"unless --enforce says otherwise; an existing one is kept as it is.\n" +
+			"--dry-run=client -o yaml prints what would be applied, for a repository.",
+		Example: s.examples("install --explain-rbac", "install --shadow --dry-run=client -o yaml > pace.yaml", "install --image-registry registry.corp.example/pace"),
+		Args:    args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.complete(); err != nil {
+				return err
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	flags := cmd.Flags()
+	o.out.add(flags)
+	o.dry.add(flags)
+	flags.StringVar(&o.override.Image, "image", "", "the controller's image, instead of "+manifests.Image)
+	flags.StringVar(&o.override.Registry, "image-registry", "", "registry and path to take the controller's image from")
+	flags.BoolVar(&o.shadow, "shadow", false, "make the default policy watch only (the default)")
+	flags.BoolVar(&o.enforce, "enforce", false, "make the default policy hold")
+	flags.BoolVar(&o.explain, "explain-rbac", false, "list every permission and stop")
+	flags.BoolVar(&o.wait, "wait", true, "wait until the controller is ready")
+	flags.DurationVar(&o.timeout, "timeout", 3*time.Minute, "how long to wait")
+	return cmd
+}
+
+func (o *installOptions) complete() (err error) {
+	if err := o.out.validate(); err != nil {
+		return err
+	}
+	if err := o.dry.validate(); err != nil {
+		return err
+	}
+	if o.shadow && o.enforce {
+		return usagef("--shadow and --enforce exclude each other")
+	}
+	o.modeGiven = o.shadow || o.enforce
+	o.objects, err = setup.Render(source(), o.override)
+	return err
+}
+
+// source is the base that this binary carries.
+func source() setup.Source {
+	return setup.Source{Files: manifests.Files(), Base: manifests.Base, Image: manifests.Image}
+}
+
+func (o *installOptions) run(ctx context.Context) error {
+	if o.explain {
+		rules, err := setup.Permissions(o.objects)
+		if err != nil {
+			return err
+		}
+		return show(o.s, o.out, rules, view.RBACPage)
+	}
+	model := view.Install{Image: setup.ImageOf(o.objects, cluster.ControllerName), Mode: string(o.mode()), DryRun: o.dry.on(), Server: "not asked"}
+	if o.dry.mode == "client" {
+		return o.print(model)
+	}
+	c, err := o.s.connect()
+	if err != nil {
+		return err
+	}
+	if err := o.before(c, &model); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	if err := o.apply(ctx, c, &model); err != nil {
+		return err
+	}
+	if err := o.after(ctx, c, &model); err != nil {
+		return err
+	}
+	return show(o.s, o.out, model, view.InstallPage)
+}
+
+// print lists what would be applied without asking a cluster.
+func (o *installOptions) print(model view.Install) error {
+	objects := append(o.objects[:len(o.objects):len(o.objects)], o.policy())
+	if o.out.format == "yaml" {
+		return setup.Print(o.s.env.Out, objects)
+	}
+	for _, obj := range objects {
+		model.Objects = append(model.Objects, view.Applied{Kind: obj.GetKind(), Namespace: obj.GetNamespace(), Name: obj.GetName(), Change: "would apply"})
+	}
+	return show(o.s, o.out, model, view.InstallPage)
+}
+
+// before checks that the cluster can run Pace.
+func (o *installOptions) before(c *cluster.Cluster, model *view.Install) error {
+	info, err := c.Version()
+	if err != nil {
+		return fmt.Errorf("asking for the version: %w", err)
+	}
+	model.Server = info.GitVersion
+	got, err := version.ParseGeneric(info.GitVersion)
+	if err == nil && got.LessThan(version.MustParseGeneric(leastCluster)) {
+		return fmt.Errorf("the cluster is %s: Pace needs %s or newer; nothing was changed", info.GitVersion, leastCluster)
+	}
+	if note := supported(info.GitVersion); note != "" {
+		model.Notes = append(model.Notes, fmt.Sprintf("cluster %s %s: supported are %s - %s", info.GitVersion, note, oldestCluster, newestCluster))
+	}
+	return nil
+}
+
+// apply writes everything in order.
+func (o *installOptions) apply(ctx context.Context, c *cluster.Cluster, model *view.Install) error {
+	target := o.dry.client(c.Client)
+	for _, obj := range o.objects {
+		done, err := setup.Apply(ctx, target, obj)
+		if o.dry.on() && apierrors.IsNotFound(err) {
+			// The API server cannot check what goes into a namespace that a dry
+			// run does not make.
+			done.Change, err = "would be created", nil
+		}
+		if err != nil {
+			return fmt.Errorf("%w; %d objects were applied before it, run the command again", err, len(model.Objects))
+		}
+		if o.dry.on() {
+			done.Change = "would be " + done.Change
+		} else if obj.GetKind() == "CustomResourceDefinition" {
+			if err := setup.Established(ctx, c.Client, obj); err != nil {
+				return err
+			}
+		}
+		model.Objects = append(model.Objects, done)
+	}
+	return o.applyPolicy(ctx, c, target, model)
+}
+
+// applyPolicy makes the default policy, and changes one that exists only if told.
+func (o *installOptions) applyPolicy(ctx context.Context, c *cluster.Cluster, target client.Client, model *view.Install) error {
+	var existing v1alpha1.PacePolicy
+	err := c.Client.Get(ctx, client.ObjectKey{Name: defaultPolicy}, &existing)
+	if err == nil && !o.modeGiven {
+		model.Mode = string(existing.Spec.Mode)
+		model.Objects = append(model.Objects, view.Applied{Kind: "PacePolicy", Name: defaultPolicy, Change: "kept"})
+		return nil
+	}
+	if o.dry.on() && err != nil {
+		// Its kind may not exist yet.
+		model.Objects = append(model.Objects, view.Applied{Kind: "PacePolicy", Name: defaultPolicy, Change: "would be created"})
+		return nil
+	}
+	done, err := setup.Apply(ctx, target, o.policy())
+	if err != nil {
+		return err
+	}
+	model.Objects = append(model.Objects, done)
+	return nil
+}
+
+func (o *installOptions) mode() v1alpha1.Mode {
+	if o.enforce {
+		return v1alpha1.Enforce
+	}
+	return v1alpha1.Shadow
+}
+
+// policy is the default PacePolicy.
+func (o *installOptions) policy() *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": v1alpha1.GroupVersion().String(),
+		"kind":       "PacePolicy",
+		"metadata":   map[string]any{"name": defaultPolicy},
+		"spec":       map[string]any{"mode": string(o.mode())},
+	}}
+}
+
+// after waits for the controller and counts what is opted in.
+func (o *installOptions) after(ctx context.Context, c *cluster.Cluster, model *view.Install) error {
+	if o.wait && !o.dry.on() {
+		for _, obj := range o.objects {
+			if obj.GetKind() != "Deployment" {
+				continue
+			}
+			seen, err := setup.Ready(ctx, c.Client, client.ObjectKeyFromObject(obj))
+			if err != nil {
+				return fmt.Errorf("%w; everything is applied: kubectl describe pods -n %s", err, v1alpha1.Namespace)
+			}
+			if obj.GetName() == cluster.ControllerName {
+				model.Controller = seen
+			} else {
+				model.Failsafe = seen
+			}
+		}
+	}
+	var opted corev1.NamespaceList
+	if err := c.Client.List(ctx, &opted, client.MatchingLabels{v1alpha1.LabelPace: v1alpha1.LabelPaceEnabled}); err != nil {
+		return fmt.Errorf("counting namespaces: %w", err)
+	}
+	model.Namespaces = len(opted.Items)
+	return nil
+}

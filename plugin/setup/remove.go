@@ -1,0 +1,130 @@
+package setup
+
+import (
+	"context"
+	"fmt"
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/plugin/view"
+)
+
+// Stage is a part of the removal: stages are carried out in order.
+type Stage int
+
+// The stages. The webhook goes first so that nothing new is held, the failsafe
+// after everything was let go, the CRDs only if asked.
+const (
+	StageWebhook Stage = iota
+	StageController
+	StageRest
+	StageCRD
+)
+
+// StageOf says when an object goes.
+func StageOf(obj *unstructured.Unstructured) Stage {
+	switch obj.GetKind() {
+	case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "MutatingAdmissionPolicy",
+		"MutatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
+		return StageWebhook
+	case "CustomResourceDefinition":
+		return StageCRD
+	case "Deployment":
+		if !strings.Contains(obj.GetName(), "failsafe") {
+			return StageController
+		}
+	}
+	return StageRest
+}
+
+// Delete removes the objects of a stage, the last applied first. What is gone
+// already is skipped.
+func Delete(ctx context.Context, c client.Client, objects []*unstructured.Unstructured, stage Stage) ([]view.Applied, error) {
+	var deleted []view.Applied
+	for _, obj := range slices.Backward(objects) {
+		if StageOf(obj) != stage {
+			continue
+		}
+		err := c.Delete(ctx, obj.DeepCopy(), client.PropagationPolicy("Background"))
+		switch {
+		case apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
+			continue
+		case err != nil:
+			return deleted, fmt.Errorf("deleting %s %s: %w", obj.GetKind(), obj.GetName(), err)
+		}
+		done := describe(obj)
+		done.Change = "deleted"
+		deleted = append(deleted, done)
+	}
+	return deleted, nil
+}
+
+// Remains counts what is still there of the objects of an installation, without
+// the CRDs. An object that is being deleted does not count.
+func Remains(ctx context.Context, c client.Reader, objects []*unstructured.Unstructured, left *view.Left) error {
+	for _, obj := range objects {
+		if StageOf(obj) == StageCRD {
+			continue
+		}
+		there, err := Exists(ctx, c, obj)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !there:
+		case StageOf(obj) == StageWebhook:
+			left.Webhooks++
+		case strings.Contains(obj.GetKind(), "Role"):
+			left.Roles++
+		}
+	}
+	return nil
+}
+
+// Exists reports whether an object is there and not being deleted.
+func Exists(ctx context.Context, c client.Reader, obj *unstructured.Unstructured) (bool, error) {
+	got := &unstructured.Unstructured{}
+	got.SetGroupVersionKind(obj.GroupVersionKind())
+	err := c.Get(ctx, client.ObjectKeyFromObject(obj), got)
+	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for %s %s: %w", obj.GetKind(), obj.GetName(), err)
+	}
+	return got.GetDeletionTimestamp() == nil, nil
+}
+
+// nodePools are the kinds that may declare our taint on new nodes.
+var nodePools = schema.GroupVersionKind{Group: "karpenter.sh", Version: "v1", Kind: "NodePoolList"}
+
+// Blocked names what would be broken by the removal: a node pool that starts its
+// nodes with our taint would get nodes that nobody frees.
+func Blocked(ctx context.Context, c client.Reader) ([]string, error) {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(nodePools)
+	if err := c.List(ctx, list); err != nil {
+		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("listing node pools: %w", err)
+	}
+	var blocked []string
+	for _, pool := range list.Items {
+		taints, _, _ := unstructured.NestedSlice(pool.Object, "spec", "template", "spec", "startupTaints")
+		for _, item := range taints {
+			if taint, ok := item.(map[string]any); ok && taint["key"] == v1alpha1.Taint {
+				blocked = append(blocked, fmt.Sprintf("NodePool %s declares startup taint %s: without Pace every new node of it stays unusable. Take the taint out of it first",
+					pool.GetName(), v1alpha1.Taint))
+			}
+		}
+	}
+	return blocked, nil
+}

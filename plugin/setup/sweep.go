@@ -1,0 +1,185 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/plugin/cluster"
+	"github.com/pullpace/pace/plugin/view"
+)
+
+// pageSize bounds one answer of the API server.
+const pageSize = 500
+
+// Found is what a search found of Pace on objects that are not Pace's.
+type Found struct {
+	Left     view.Left
+	Searched view.Searched
+	// Marked are copies of the objects that carry something of Pace.
+	Marked []client.Object
+}
+
+// Search looks at every pod, node and workload of the cluster.
+func Search(ctx context.Context, c client.Reader) (Found, error) {
+	var found Found
+	lists := []struct {
+		what  string
+		list  client.ObjectList
+		count *int
+	}{
+		{"pods", &corev1.PodList{}, &found.Searched.Pods},
+		{"nodes", &corev1.NodeList{}, &found.Searched.Nodes},
+		{"deployments", &appsv1.DeploymentList{}, &found.Searched.Workloads},
+		{"statefulsets", &appsv1.StatefulSetList{}, &found.Searched.Workloads},
+		{"daemonsets", &appsv1.DaemonSetList{}, &found.Searched.Workloads},
+		{"jobs", &batchv1.JobList{}, &found.Searched.Workloads},
+	}
+	for _, l := range lists {
+		err := each(ctx, c, l.list, func(obj client.Object) {
+			*l.count++
+			found.note(obj)
+		})
+		if err != nil {
+			return found, fmt.Errorf("searching %s: %w", l.what, err)
+		}
+	}
+	return found, nil
+}
+
+// note counts what Pace left on an object.
+func (f *Found) note(obj client.Object) {
+	clean := obj.DeepCopyObject().(client.Object)
+	left := Clean(clean)
+	if left.Total() == 0 {
+		return
+	}
+	f.Left.Gates += left.Gates
+	f.Left.Taints += left.Taints
+	f.Left.Pauses += left.Pauses
+	f.Left.Annotations += left.Annotations
+	f.Marked = append(f.Marked, obj.DeepCopyObject().(client.Object))
+}
+
+// Clean takes everything of Pace off an object and returns what it took. What was
+// remembered on the object is put back.
+func Clean(obj client.Object) view.Left {
+	var took view.Left
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		took.Gates = ungate(o)
+	case *corev1.Node:
+		took.Taints = untaint(o)
+	}
+	if cluster.Restore(obj) {
+		took.Pauses++
+	}
+	took.Annotations = strip(obj.GetAnnotations()) + strip(obj.GetLabels())
+	return took
+}
+
+func ungate(pod *corev1.Pod) int {
+	var kept []corev1.PodSchedulingGate
+	for _, gate := range pod.Spec.SchedulingGates {
+		if gate.Name != v1alpha1.Gate {
+			kept = append(kept, gate)
+		}
+	}
+	took := len(pod.Spec.SchedulingGates) - len(kept)
+	pod.Spec.SchedulingGates = kept
+	return took
+}
+
+func untaint(node *corev1.Node) int {
+	var kept []corev1.Taint
+	for _, taint := range node.Spec.Taints {
+		if taint.Key != v1alpha1.Taint {
+			kept = append(kept, taint)
+		}
+	}
+	took := len(node.Spec.Taints) - len(kept)
+	node.Spec.Taints = kept
+	return took
+}
+
+// strip deletes the keys under our domain.
+func strip(marks map[string]string) int {
+	took := 0
+	for key := range marks {
+		if strings.HasPrefix(key, v1alpha1.Group+"/") {
+			delete(marks, key)
+			took++
+		}
+	}
+	return took
+}
+
+// Sweep cleans the objects that a search found. An object that is gone, or that
+// somebody changed meanwhile, is left to the next search.
+func Sweep(ctx context.Context, c client.Client, marked []client.Object, sum *view.Uninstall) error {
+	for _, obj := range marked {
+		before := obj.DeepCopyObject().(client.Object)
+		took := Clean(obj)
+		err := cluster.PatchLocked(ctx, c, before, obj)
+		switch {
+		case apierrors.IsNotFound(err) || apierrors.IsConflict(err):
+			continue
+		case err != nil:
+			return fmt.Errorf("cleaning %s/%s: %w", before.GetNamespace(), before.GetName(), err)
+		}
+		sum.Released += took.Gates
+		sum.Untainted += took.Taints
+		sum.Restored += took.Pauses
+		sum.Stripped++
+	}
+	return nil
+}
+
+// each visits every object of a list, page by page.
+func each(ctx context.Context, c client.Reader, list client.ObjectList, visit func(client.Object)) error {
+	for next := ""; ; {
+		if err := c.List(ctx, list, client.Limit(pageSize), client.Continue(next)); err != nil {
+			return err
+		}
+		if err := visitAll(list, visit); err != nil {
+			return err
+		}
+		if next = list.GetContinue(); next == "" {
+			return nil
+		}
+	}
+}
+
+func visitAll(list client.ObjectList, visit func(client.Object)) error {
+	switch l := list.(type) {
+	case *corev1.PodList:
+		visitItems(l.Items, func(o *corev1.Pod) { visit(o) })
+	case *corev1.NodeList:
+		visitItems(l.Items, func(o *corev1.Node) { visit(o) })
+	case *appsv1.DeploymentList:
+		visitItems(l.Items, func(o *appsv1.Deployment) { visit(o) })
+	case *appsv1.StatefulSetList:
+		visitItems(l.Items, func(o *appsv1.StatefulSet) { visit(o) })
+	case *appsv1.DaemonSetList:
+		visitItems(l.Items, func(o *appsv1.DaemonSet) { visit(o) })
+	case *batchv1.JobList:
+		visitItems(l.Items, func(o *batchv1.Job) { visit(o) })
+	default:
+		return errors.New("a list of an unknown kind")
+	}
+	return nil
+}
+
+func visitItems[T any](items []T, visit func(*T)) {
+	for i := range items {
+		visit(&items[i])
+	}
+}

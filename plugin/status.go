@@ -1,0 +1,162 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/plugin/cluster"
+	"github.com/pullpace/pace/plugin/view"
+)
+
+// refresh is how often -w asks again.
+const refresh = 5 * time.Second
+
+type statusOptions struct {
+	s     *session
+	out   output
+	watch bool
+}
+
+func newStatus(s *session) *cobra.Command {
+	o := &statusOptions{s: s}
+	cmd := &cobra.Command{
+		Use:     "status",
+		Short:   "Show what is held, why, and whether Pace works",
+		Example: s.examples("status", "status -w"),
+		Args:    args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.out.validate(); err != nil {
+				return err
+			}
+			c, err := s.connect()
+			if err != nil {
+				return err
+			}
+			return s.repeat(cmd.Context(), o.watch, func(ctx context.Context) error {
+				model, err := s.status(ctx, c)
+				if err != nil {
+					return err
+				}
+				return show(s, o.out, model, view.StatusPage)
+			})
+		},
+	}
+	o.out.add(cmd.Flags())
+	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "show it again every 5s until interrupted")
+	return cmd
+}
+
+// repeat runs f once, or until ctx ends.
+func (s *session) repeat(ctx context.Context, watch bool, f func(context.Context) error) error {
+	if err := f(ctx); err != nil || !watch {
+		return err
+	}
+	tick, stop := s.env.Tick(refresh)
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick:
+		}
+		if s.env.Terminal {
+			// Home and clear: one screen, not a scroll of them.
+			if _, err := io.WriteString(s.env.Out, "\x1b[H\x1b[2J"); err != nil {
+				return err
+			}
+		} else if _, err := fmt.Fprintln(s.env.Out); err != nil {
+			return err
+		}
+		if err := f(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// status reads everything; parts that may not be read are named as unknown.
+func (s *session) status(ctx context.Context, c *cluster.Cluster) (view.Status, error) {
+	model := view.Status{Namespaces: []string{}, Held: []view.HeldGroup{}, HeldNodes: []view.HeldNode{}, Accounts: []view.Budget{}, Policies: []view.Policy{}}
+	parts := []struct {
+		name string
+		read func(context.Context, client.Reader, *view.Status) error
+	}{
+		{"controller", readController}, {"failsafe", readFailsafe}, {"webhook", readWebhook}, {"policies", readPolicies},
+		{"namespaces", readNamespaces}, {"held pods", readHeld}, {"held nodes", readHeldNodes}, {"accounts", readAccounts},
+	}
+	for _, part := range parts {
+		err := part.read(ctx, c.Client, &model)
+		switch {
+		case apierrors.IsForbidden(err):
+			model.Unknown = append(model.Unknown, fmt.Sprintf("%s: %v", part.name, cluster.Explain(err, s.env.program())))
+		case err != nil && !meta.IsNoMatchError(err):
+			return model, err
+		}
+	}
+	return model, nil
+}
+
+func readController(ctx context.Context, c client.Reader, model *view.Status) (err error) {
+	model.Controller, err = cluster.ControllerOf(ctx, c)
+	return err
+}
+
+func readFailsafe(ctx context.Context, c client.Reader, model *view.Status) error {
+	var d appsv1.Deployment
+	err := c.Get(ctx, client.ObjectKey{Namespace: v1alpha1.Namespace, Name: cluster.FailsafeName}, &d)
+	if err == nil {
+		model.Failsafe = view.Replicas{Ready: d.Status.ReadyReplicas, Wanted: cluster.Replicas(&d)}
+	}
+	return client.IgnoreNotFound(err)
+}
+
+func readWebhook(ctx context.Context, c client.Reader, model *view.Status) error {
+	var hook admissionv1.MutatingWebhookConfiguration
+	err := c.Get(ctx, client.ObjectKey{Name: cluster.WebhookName}, &hook)
+	model.Webhook = err == nil && len(hook.Webhooks) > 0
+	return client.IgnoreNotFound(err)
+}
+
+func readNamespaces(ctx context.Context, c client.Reader, model *view.Status) error {
+	var list corev1.NamespaceList
+	if err := c.List(ctx, &list, client.MatchingLabels{v1alpha1.LabelPace: v1alpha1.LabelPaceEnabled}); err != nil {
+		return err
+	}
+	for _, ns := range list.Items {
+		if ns.Annotations[v1alpha1.LabelPace] != v1alpha1.AnnotationPaceOff {
+			model.Namespaces = append(model.Namespaces, ns.Name)
+		}
+	}
+	return nil
+}
+
+func readHeld(ctx context.Context, c client.Reader, model *view.Status) error {
+	pods, err := cluster.HeldPods(ctx, c, "")
+	if err != nil {
+		return err
+	}
+	model.Held = cluster.Groups(pods)
+	return nil
+}
+
+func readHeldNodes(ctx context.Context, c client.Reader, model *view.Status) error {
+	nodes, err := cluster.HeldNodes(ctx, c)
+	if err != nil {
+		return err
+	}
+	model.HeldNodes = append(model.HeldNodes, nodes...)
+	return nil
+}
