@@ -76,7 +76,7 @@ func (c *Client) paused() error {
 	if !c.now().Before(c.refusedUntil) {
 		return nil
 	}
-	return fmt.Errorf("not asking for a token again before %s: %w", c.refusedUntil.UTC().Format(time.RFC3339), c.refused)
+	return fmt.Errorf("not before %s: %w", c.refusedUntil.UTC().Format(time.RFC3339), c.refused)
 }
 
 // pause leaves the token service alone for a while.
@@ -115,7 +115,7 @@ func (c *Client) fetch(ctx context.Context, ch challenge, repository string) (st
 		return "", err
 	}
 	if err := c.paused(); err != nil {
-		return "", err
+		return "", fmt.Errorf("asking %s for a token: %w", u.Host, err)
 	}
 	q := u.Query()
 	if service := ch.params["service"]; service != "" {
@@ -179,7 +179,7 @@ func (c *Client) readToken(resp *http.Response, asked time.Time) (token, error) 
 // tokenLife reads expires_in, a number of seconds, within bounds.
 func tokenLife(raw json.RawMessage) time.Duration {
 	seconds, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || seconds != seconds {
+	if err != nil {
 		return defaultTokenLife
 	}
 	seconds = min(max(seconds, minTokenLife.Seconds()), maxTokenLife.Seconds())
