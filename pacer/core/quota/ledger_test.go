@@ -147,6 +147,7 @@ func TestGrades(t *testing.T) {
 		"missing, and back":                    {reads: []Observation{says(1, 60), silent(20), says(40, 60)}, at: 41, want: GradeOK, wantAvailable: 60},
 		"three probes without an answer":       {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 301, want: GradeStale, wantAvailable: 100},
 		"the same before five minutes":         {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 300, want: GradeOK, wantAvailable: 60},
+		"a login that is refused says nothing": {reads: []Observation{{SentAt: at(1), Status: 401}, {SentAt: at(2), Status: 401}, {SentAt: at(3), Status: 403}}, at: 4, want: GradeNone},
 		"no answer from the start":             {reads: []Observation{noAnswer(1), noAnswer(20), noAnswer(40)}, at: 300, want: GradeStale, wantUnlimited: true},
 		"stale for a window":                   {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 301 + 3600, want: GradeStale, wantUnlimited: true},
 		"an address though there is a login":   {credentials: true, reads: []Observation{address}, at: 2, want: GradeMismatch, wantUnlimited: true},

@@ -16,8 +16,24 @@ const (
 	mismatchAfter = 5               // units closed while the account stays full
 )
 
-// statusTooManyRequests is HTTP 429; the core does not import net/http.
-const statusTooManyRequests = 429
+// HTTP statuses; the core does not import net/http.
+const (
+	statusUnauthorized    = 401
+	statusForbidden       = 403
+	statusTooManyRequests = 429
+)
+
+// unanswered reports whether a status says nothing of the account: no answer, an
+// error of the server, or a registry that does not know who asks.
+func unanswered(obs Observation) bool {
+	switch {
+	case obs.Status == 0 || obs.Status >= 500:
+		return true
+	case obs.Status == statusUnauthorized || obs.Status == statusForbidden:
+		return !obs.Header.HasLimit
+	}
+	return false
+}
 
 // Read takes in the outcome of one probe.
 func (l *Ledger) Read(now time.Time, obs Observation) {
@@ -30,7 +46,7 @@ func (l *Ledger) Read(now time.Time, obs Observation) {
 	if obs.Status == statusTooManyRequests {
 		l.refused(now, obs)
 	}
-	if obs.Status == 0 || obs.Status >= 500 {
+	if unanswered(obs) {
 		l.missed++
 		return
 	}
