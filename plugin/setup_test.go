@@ -1,0 +1,175 @@
+package plugin
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/plugin/cluster"
+)
+
+// working makes what is applied work at once: CRDs are served, replicas are
+// available.
+func working() interceptor.Funcs {
+	return interceptor.Funcs{Apply: func(ctx context.Context, c client.WithWatch, obj runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+		if err := c.Apply(ctx, obj, opts...); err != nil {
+			return err
+		}
+		var crds apiextensionsv1.CustomResourceDefinitionList
+		if err := c.List(ctx, &crds); err != nil {
+			return err
+		}
+		for _, crd := range crds.Items {
+			crd.Status.Conditions = []apiextensionsv1.CustomResourceDefinitionCondition{{Type: "Established", Status: "True"}}
+			if err := c.Status().Update(ctx, &crd); err != nil {
+				return err
+			}
+		}
+		var deployments appsv1.DeploymentList
+		if err := c.List(ctx, &deployments, client.InNamespace(v1alpha1.Namespace)); err != nil {
+			return err
+		}
+		for _, d := range deployments.Items {
+			n := cluster.Replicas(&d)
+			d.Status = appsv1.DeploymentStatus{Replicas: n, UpdatedReplicas: n, ReadyReplicas: n, AvailableReplicas: n, ObservedGeneration: d.Generation}
+			if err := c.Status().Update(ctx, &d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
+func TestInstall(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, working())
+	h.wants(h.run("install", "--image-registry", "registry.corp:5000/pace"), ExitOK, "Installed.", "created", "controller 2/2", "Shadow, 0 namespaces", "registry.corp:5000/pace/pacer:")
+	controller := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.Namespace, Name: cluster.ControllerName}}
+	image := read(h, controller).Spec.Template.Spec.Containers[0].Image
+	if !strings.HasPrefix(image, "registry.corp:5000/pace/pacer:") {
+		t.Errorf("image %s", image)
+	}
+	policy := &v1alpha1.PacePolicy{ObjectMeta: metav1.ObjectMeta{Name: defaultPolicy}}
+	if got := read(h, policy).Spec.Mode; got != v1alpha1.Shadow {
+		t.Errorf("mode %s, want Shadow", got)
+	}
+	policy.Spec.Mode = v1alpha1.Enforce
+	if err := h.client.Update(t.Context(), policy); err != nil {
+		t.Fatal(err)
+	}
+	h.wants(h.run("install"), ExitOK, "kept", "Enforce")
+	if got := read(h, policy).Spec.Mode; got != v1alpha1.Enforce {
+		t.Errorf("a second install changed the mode to %s", got)
+	}
+	h.wants(h.run("install", "--shadow"), ExitOK, "Shadow")
+	if got := read(h, policy).Spec.Mode; got != v1alpha1.Shadow {
+		t.Errorf("--shadow left the mode at %s", got)
+	}
+}
+
+func TestInstallUsage(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{})
+	h.wants(h.run("install", "--shadow", "--enforce"), ExitUsage, "exclude each other")
+	h.wants(h.run("install", "--image", "a", "--image-registry", "b"), ExitError, "exclude each other")
+	h.wants(h.run("install", "--image", "Not A Ref"), ExitError, "reading --image")
+	h.wants(h.run("install", "--explain-rbac"), ExitOK, "secrets", "pullpace-system", "pods/status")
+	h.wants(h.run("install", "--dry-run=client"), ExitOK, "nothing was changed", "would apply", "deployment/pacer")
+	h.wants(h.run("install", "--dry-run=client", "-o", "yaml", "--image", "r.example/p@sha256:"+strings.Repeat("ab", 32)), ExitOK,
+		"kind: CustomResourceDefinition", "kind: PacePolicy", "mode: Shadow", "image: r.example/p@sha256:abab")
+	var list corev1.NamespaceList
+	if err := h.client.List(t.Context(), &list); err != nil || len(list.Items) > 0 {
+		t.Errorf("something was made: %v %v", list.Items, err)
+	}
+}
+
+// installed are the objects of an installation with held pods and a held node;
+// no controller works.
+func installed(t *testing.T) *harness {
+	t.Helper()
+	saved := deployment("web")
+	saved.Annotations[v1alpha1.AnnotationSaved] = `{"maxUnavailable":"25%","progressDeadlineSeconds":600}`
+	saved.Annotations[v1alpha1.AnnotationPaused] = `{"by":"kim","reason":"leaks"}`
+	h := newHarness(t, working(), deployment("api"), saved, heldPod("api-1", "api"), heldPod("api-2", "api"), taintedNode(), budget(1))
+	h.wants(h.run("install"), ExitOK)
+	return h
+}
+
+func TestUninstallLeavesNothing(t *testing.T) {
+	t.Parallel()
+	h := installed(t)
+	h.wants(h.run("uninstall", "--now"), ExitOK, "2 pods let go", "1 node freed",
+		"left behind  0 gates, 0 taints, 0 pauses, 0 annotations, 0 webhooks, 0 roles   (searched 1 nodes, 2 pods, 2 workloads)",
+		"kept         2 CRDs, 1 PullBudget, 1 PacePolicy")
+	pod := read(h, heldPod("api-1", "api"))
+	if len(pod.Spec.SchedulingGates) != 1 || pod.Annotations["kept"] != "yes" || len(pod.Annotations) != 1 {
+		t.Errorf("gates %v, annotations %v", pod.Spec.SchedulingGates, pod.Annotations)
+	}
+	web := read(h, deployment("web"))
+	if web.Spec.Strategy.RollingUpdate == nil || web.Spec.Strategy.RollingUpdate.MaxUnavailable.String() != "25%" || web.Spec.ProgressDeadlineSeconds == nil || *web.Spec.ProgressDeadlineSeconds != 600 {
+		t.Errorf("not restored: %+v", web.Spec.Strategy)
+	}
+	if taints := read(h, taintedNode()).Spec.Taints; len(taints) != 1 {
+		t.Errorf("taints %v", taints)
+	}
+	read(h, &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "pullbudgets.pullpace.dev"}})
+	h.wants(h.run("uninstall", "--now", "--crds"), ExitOK, "customresourcedefinition/pullbudgets.pullpace.dev")
+}
+
+func TestUninstallDryRun(t *testing.T) {
+	t.Parallel()
+	h := installed(t)
+	h.wants(h.run("uninstall", "--dry-run"), ExitOK, "nothing was changed", "2 pods would be let go", "would delete", "deployment/pacer")
+	read(h, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.Namespace, Name: cluster.ControllerName}})
+	if len(read(h, heldPod("api-1", "api")).Spec.SchedulingGates) != 2 {
+		t.Error("a dry run released a pod")
+	}
+}
+
+// TestUninstallDrips lets one pod go at once, since one unit is free, and the
+// next when the limit refills.
+func TestUninstallDrips(t *testing.T) {
+	t.Parallel()
+	h := installed(t)
+	ticks := make(chan time.Time, 1)
+	var every time.Duration
+	h.env.Tick = func(d time.Duration) (<-chan time.Time, func()) {
+		every = d
+		ticks <- now
+		return ticks, func() {}
+	}
+	h.wants(h.run("uninstall"), ExitOK, "letting 2 pods go: 1 now, then one per 36s", "2 pods let go", "0 gates")
+	if every != 36*time.Second {
+		t.Errorf("one per %s, want 36s", every)
+	}
+}
+
+func TestUninstallBlocked(t *testing.T) {
+	t.Parallel()
+	pool := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": map[string]any{"name": "general"},
+		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"startupTaints": []any{map[string]any{"key": v1alpha1.Taint, "effect": "NoSchedule"}}}}},
+	}}
+	h := newHarness(t, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+		if pools, ok := list.(*unstructured.UnstructuredList); ok {
+			pools.Items = []unstructured.Unstructured{*pool}
+			return nil
+		}
+		return c.List(ctx, list, opts...)
+	}}, heldPod("api-1", "api"))
+	h.wants(h.run("uninstall"), ExitError, "BLOCKED", "NodePool general", "Nothing was changed")
+	if len(read(h, heldPod("api-1", "api")).Spec.SchedulingGates) != 2 {
+		t.Error("a pod was released")
+	}
+}

@@ -1,0 +1,135 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/plugin/view"
+)
+
+// noCRDs answers as a cluster without Pace.
+func noCRDs() interceptor.Funcs {
+	return interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+		switch list.(type) {
+		case *v1alpha1.PullBudgetList, *v1alpha1.PacePolicyList:
+			return &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: v1alpha1.Group, Kind: "PullBudget"}, SearchedVersions: []string{"v1alpha1"}}
+		}
+		return c.List(ctx, list, opts...)
+	}}
+}
+
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(50))...)
+	h.wants(h.run("budget"), ExitOK, "203.0.113.42", "100/1h", "55", "50", "ok")
+	h.wants(h.run("budget", "hub", "--spent"), ExitOK, "registry counts 45 of 100/1h used (read 9s ago)")
+	h.wants(h.run("budget", "none"), ExitError, `no PullBudget "none"`)
+	h.wants(h.run("budget", "-o", "name"), ExitOK, "pullbudget.pullpace.dev/hub")
+	h.wants(h.run("budget", "-o", "xml"), ExitUsage, "unknown output format")
+	if code := h.run("budget", "-o", "json"); code != ExitOK {
+		t.Fatal(h.err.String())
+	}
+	var model view.Budgets
+	if err := json.Unmarshal(h.out.Bytes(), &model); err != nil || len(model.Items) != 1 || *model.Items[0].Limit != 100 {
+		t.Errorf("%v: %s", err, h.out.String())
+	}
+}
+
+func TestBudgetWithoutController(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{}, budget(50))
+	h.wants(h.run("budget"), ExitOK, "no controller", "figures are as old as their reading")
+}
+
+func TestWithoutCRDs(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, noCRDs())
+	h.wants(h.run("budget"), ExitError, "knows no PullBudget", "install --dry-run")
+	h.wants(h.run("status"), ExitOK, "Pace is not installed", "kubectl pace install")
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), heldPod("api-1", "api"), heldPod("api-2", "api"), taintedNode())...)
+	h.wants(h.run("status"), ExitOK, "2 pods and 1 node held", "deploy/api", "WaitingForBudget", "20m", "needs 1, 0 free?[31m", "kubectl pace explain deploy/api -n shop")
+	if strings.Contains(h.out.String(), "\x1b") {
+		t.Error("an escape of the cluster reached the terminal")
+	}
+}
+
+func TestStatusNamesWhatItMayNotSee(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+		if _, ok := list.(*corev1.NodeList); ok {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "nodes"}, "", errText(`User "kim" cannot list resource "nodes" in API group "" at the cluster scope`))
+		}
+		return c.List(ctx, list, opts...)
+	}}, paced()...)
+	h.wants(h.run("status"), ExitOK, `held nodes: not allowed: user "kim" may not list nodes in the whole cluster`)
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	released := heldPod("api-9", "api")
+	released.Spec.SchedulingGates = nil
+	released.Annotations[v1alpha1.AnnotationRelease] = v1alpha1.ReleaseMark{Decision: "d7", Reason: "Budget"}.String()
+	event := &eventsv1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "e1"}, EventTime: metav1.NewMicroTime(now.Add(-time.Minute)),
+		Reason: "WaitingForBudget", Note: "held", ReportingController: "pullpace.dev/pacer",
+		Regarding: corev1.ObjectReference{Kind: "Pod", Name: "api-1", Namespace: "shop", UID: "api-1"},
+	}
+	foreign := event.DeepCopy()
+	foreign.Name, foreign.ReportingController, foreign.Note = "e2", "kubelet", "not ours"
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), heldPod("api-1", "api"), released, event, foreign, taintedNode(), deployment("web"))...)
+	tests := map[string]struct {
+		arg      string
+		wantCode int
+		want     []string
+	}{
+		"held pod":       {"pod/api-1", ExitOK, []string{"HELD 20m", "WaitingForBudget", "15:10:00", "docker.io/anonymous   0 free", "14:09:00  WaitingForBudget  held", "rollout undo deploy/api"}},
+		"bare name":      {"api-1", ExitOK, []string{"HELD 20m"}},
+		"released pod":   {"pod/api-9", ExitOK, []string{"RELEASED  Budget", "decision d7"}},
+		"deployment":     {"deploy/api", ExitOK, []string{"HELD", "1 pod", "release deploy/api"}},
+		"idle":           {"deploy/web", ExitOK, []string{"NOT HELD", "no pod of it is held now"}},
+		"node":           {"node/worker", ExitOK, []string{"HELD", "NodeHeld"}},
+		"unknown kind":   {"thing/x", ExitUsage, []string{"unknown kind"}},
+		"other kind":     {"job/x", ExitUsage, []string{"explain knows"}},
+		"missing object": {"pod/none", ExitError, []string{"is not in namespace"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h.t = t
+			h.wants(h.run("explain", tc.arg), tc.wantCode, tc.want...)
+			if strings.Contains(h.out.String(), "not ours") {
+				t.Error("an Event of somebody else is shown")
+			}
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{}, heartbeat(now))
+	h.wants(h.run("version"), ExitOK, "client v0.0.0-test   controller installed   cluster v1.37.2")
+	h.wants(h.run("version", "--client"), ExitOK, "cluster not asked")
+}
+
+func TestCheckPaused(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{}, annotated(v1alpha1.AnnotationPaused, `{"by":"kim","reason":"leaks"}`)...)
+	h.wants(h.run("check", "rollout", "deploy/api"), ExitPaused, `"decision": "hold"`, `"reason": "Paused"`)
+	h.wants(h.run("check"), ExitUsage, "say what to check")
+}
