@@ -83,3 +83,6 @@ func (g *Ground) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
+
+// Bin is the folder of kubectl and kubectl-pace.
+func (g *Ground) Bin() string { return g.bin }
