@@ -325,3 +325,6 @@ func (t *Tracker) Group(id core.GroupID) (engine.Group, bool) {
 	}
 	return g.announced, true
 }
+
+// Known reports whether a pod is there and not finished.
+func (t *Tracker) Known(id core.PodID) bool { return t.pods[id] != nil }

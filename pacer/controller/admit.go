@@ -1,0 +1,143 @@
+package controller
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"gomodules.xyz/jsonpatch/v2"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/kube"
+)
+
+// admitPath is where pods are admitted.
+const admitPath = "/mutate-pods"
+
+// admitter puts the gate on pods that are being created. It reads caches only and
+// lets a pod through ungated whenever it is in doubt. It is safe for concurrent
+// use.
+type admitter struct {
+	reader  client.Reader
+	decoder admission.Decoder
+	clock   clock.PassiveClock
+	metrics *Metrics
+	// rules is what PullBudgets and PacePolicies say; nil until they were read.
+	rules atomic.Pointer[kube.Rules]
+}
+
+// Handle implements admission.Handler. A dry run is answered as a real one:
+// nothing is written but the answer.
+func (a *admitter) Handle(ctx context.Context, req admission.Request) admission.Response {
+	var pod corev1.Pod
+	if err := a.decoder.Decode(req, &pod); err != nil {
+		log.FromContext(ctx).Error(err, "pod not understood, let through")
+		return admission.Allowed("")
+	}
+	if pod.Namespace == "" {
+		pod.Namespace = req.Namespace
+	}
+	verdict := a.judge(ctx, &pod)
+	a.metrics.admitted(verdict)
+	if !verdict.Hold {
+		return admission.Allowed(string(verdict.Reason))
+	}
+	return admission.Patched("", gatePatch(&pod, a.clock.Now(), verdict.MaxHold)...)
+}
+
+// gatePatch is what puts the gate on a pod. It names what it adds and nothing
+// else, so that fields which this program does not know are left as they are.
+func gatePatch(pod *corev1.Pod, now time.Time, maxHold time.Duration) []jsonpatch.Operation {
+	gated := pod.DeepCopy()
+	kube.Gate(gated, now, maxHold)
+	ops := addKeys("/metadata/annotations", pod.Annotations, gated.Annotations)
+	ops = append(ops, addKeys("/metadata/labels", pod.Labels, gated.Labels)...)
+	if len(pod.Spec.SchedulingGates) == 0 {
+		return append(ops, jsonpatch.NewOperation("add", "/spec/schedulingGates", gated.Spec.SchedulingGates))
+	}
+	last := gated.Spec.SchedulingGates[len(gated.Spec.SchedulingGates)-1]
+	return append(ops, jsonpatch.NewOperation("add", "/spec/schedulingGates/-", last))
+}
+
+// addKeys adds what after has and before has not, sorted.
+func addKeys(path string, before, after map[string]string) []jsonpatch.Operation {
+	if len(before) == 0 {
+		return []jsonpatch.Operation{jsonpatch.NewOperation("add", path, after)}
+	}
+	var ops []jsonpatch.Operation
+	for _, key := range slices.Sorted(maps.Keys(after)) {
+		if value, had := before[key]; !had || value != after[key] {
+			pointer := strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+			ops = append(ops, jsonpatch.NewOperation("add", path+"/"+pointer, after[key]))
+		}
+	}
+	return ops
+}
+
+// judge gathers what the caches know around the pod.
+func (a *admitter) judge(ctx context.Context, pod *corev1.Pod) kube.Verdict {
+	rules := a.rules.Load()
+	if rules == nil {
+		return kube.Verdict{Reason: core.Excluded}
+	}
+	c := kube.Case{Pod: pod}
+	var namespace corev1.Namespace
+	if a.reader.Get(ctx, client.ObjectKey{Name: pod.Namespace}, &namespace) != nil {
+		return kube.Verdict{Reason: core.NotOptedIn}
+	}
+	c.Namespace = &namespace
+	c.Deployment = a.deployment(ctx, pod)
+	var held corev1.PodList
+	if a.reader.List(ctx, &held, client.InNamespace(pod.Namespace), client.MatchingFields{indexHeld: "true"}, client.UnsafeDisableDeepCopy) != nil {
+		return kube.Verdict{Reason: core.Excluded}
+	}
+	c.Gated = len(held.Items)
+	return rules.Judge(c)
+}
+
+// deployment is the owner of the pod's ReplicaSet; nil when the caches do not
+// know it yet.
+func (a *admitter) deployment(ctx context.Context, pod *corev1.Pod) *appsv1.Deployment {
+	ref := metav1.GetControllerOf(pod)
+	if ref == nil || ref.Kind != "ReplicaSet" {
+		return nil
+	}
+	name := kube.OwnerOf(pod).Name
+	var set appsv1.ReplicaSet
+	if a.reader.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: ref.Name}, &set) == nil {
+		owner := metav1.GetControllerOf(&set)
+		if owner == nil || owner.Kind != "Deployment" {
+			return nil
+		}
+		name = owner.Name
+	}
+	var d appsv1.Deployment
+	if a.reader.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: name}, &d) != nil {
+		return nil
+	}
+	return &d
+}
+
+// ready reports whether the admitter knows the rules.
+func (a *admitter) ready(*http.Request) error {
+	if a.rules.Load() == nil {
+		return errNotYet("PullBudgets and PacePolicies are not read yet")
+	}
+	return nil
+}
+
+// errNotYet says what a replica still waits for.
+type errNotYet string
+
+func (e errNotYet) Error() string { return string(e) }

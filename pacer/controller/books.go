@@ -1,0 +1,206 @@
+package controller
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/quota"
+)
+
+// bookEvery is how often the status of one PullBudget is written at most, unless
+// releases wait for it.
+const bookEvery = 2 * time.Second
+
+// bookkeeper writes what is known into the status of PullBudgets. Only the leader
+// writes, so that no lock is needed.
+type bookkeeper struct {
+	client client.Client
+	// written is what was written last, by PullBudget.
+	written map[string]writtenStatus
+}
+
+// writtenStatus is a status as it was written.
+type writtenStatus struct {
+	uid    types.UID
+	text   []byte
+	at     time.Time
+	status v1alpha1.PullBudgetStatus
+}
+
+// page is what is to be written: a decision, what must survive a restart, and
+// whose it is.
+type page struct {
+	decision engine.Decision
+	state    engine.State
+	world    *world
+	// booked says that releases wait until it is written.
+	booked bool
+}
+
+func newBookkeeper(c client.Client) *bookkeeper {
+	return &bookkeeper{client: c, written: map[string]writtenStatus{}}
+}
+
+// write brings every PullBudget's status up to date. With booked it writes at
+// once whatever changed, and any failure is an error.
+func (b *bookkeeper) write(ctx context.Context, now time.Time, p page) error {
+	views := map[core.AccountID]engine.View{}
+	for _, v := range p.decision.Accounts {
+		views[v.Account] = v
+	}
+	states := map[core.AccountID]quota.State{}
+	for _, s := range p.state.Accounts {
+		states[s.Account] = s.State
+	}
+	names := make([]string, 0, len(p.world.budgets))
+	for name := range p.world.budgets {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		budget := p.world.budgets[name]
+		last := b.written[name]
+		if last.uid != budget.UID {
+			last = writtenStatus{uid: budget.UID, status: budget.Status}
+		}
+		if !p.booked && now.Sub(last.at) < bookEvery {
+			continue
+		}
+		var accounts []v1alpha1.AccountStatus
+		for _, id := range p.world.tracker.Accounts(name) {
+			view := views[id]
+			view.Account = id
+			accounts = append(accounts, v1alpha1.AccountStatusOf(view, states[id]))
+		}
+		if err := b.writeOne(ctx, now, budget, last, statusOf(now, budget, last.status, accounts, p.world)); err != nil {
+			return err
+		}
+	}
+	for name := range b.written {
+		if p.world.budgets[name] == nil {
+			delete(b.written, name)
+		}
+	}
+	return nil
+}
+
+// writeOne writes a status unless it is what was written last.
+func (b *bookkeeper) writeOne(ctx context.Context, now time.Time, budget *v1alpha1.PullBudget, last writtenStatus, next v1alpha1.PullBudgetStatus) error {
+	text, err := json.Marshal(map[string]any{"status": next})
+	if err != nil {
+		return fmt.Errorf("encoding the status of PullBudget %q: %w", budget.Name, err)
+	}
+	if bytes.Equal(text, last.text) {
+		return nil
+	}
+	target := &v1alpha1.PullBudget{ObjectMeta: metav1.ObjectMeta{Name: budget.Name}}
+	err = b.client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, text), client.FieldOwner(v1alpha1.FieldManager))
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("writing the status of PullBudget %q: %w", budget.Name, err)
+	}
+	b.written[budget.Name] = writtenStatus{uid: budget.UID, text: text, at: now, status: next}
+	return nil
+}
+
+// statusOf is the status that a PullBudget should have.
+func statusOf(now time.Time, budget *v1alpha1.PullBudget, last v1alpha1.PullBudgetStatus, accounts []v1alpha1.AccountStatus, w *world) v1alpha1.PullBudgetStatus {
+	next := v1alpha1.PullBudgetStatus{Accounts: accounts, ObservedGeneration: budget.Generation, Overrides: last.Overrides}
+	next.Conditions = slices.Clone(last.Conditions)
+	for _, c := range []metav1.Condition{ready(budget, w), reading(accounts, budget), flowing(accounts)} {
+		c.ObservedGeneration = budget.Generation
+		c.LastTransitionTime = metav1.NewTime(now)
+		meta.SetStatusCondition(&next.Conditions, c)
+	}
+	return next
+}
+
+// ready says whether the PullBudget can be used.
+func ready(budget *v1alpha1.PullBudget, w *world) metav1.Condition {
+	for _, invalid := range w.invalid {
+		if invalid.Kind == "PullBudget" && invalid.Name == budget.Name {
+			return metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: "Invalid", Message: cut(invalid.Err.Error(), maxMessage)}
+		}
+	}
+	return metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Valid", Message: "in use"}
+}
+
+// maxMessage bounds the message of a condition; the API allows 32768 bytes.
+const maxMessage = 1024
+
+// reading says whether what the registry says can be relied on: the worst of the
+// accounts decides.
+func reading(accounts []v1alpha1.AccountStatus, budget *v1alpha1.PullBudget) metav1.Condition {
+	if budget.Spec.Limit != nil && budget.Spec.Limit.Source == v1alpha1.Fixed {
+		return metav1.Condition{Type: "Reading", Status: metav1.ConditionTrue, Reason: "Fixed", Message: "the limit is declared"}
+	}
+	worst := metav1.Condition{Type: "Reading", Status: metav1.ConditionUnknown, Reason: string(core.WaitingForReading), Message: "nothing read yet"}
+	rank := 0
+	for _, a := range accounts {
+		c, r := gradeCondition(a)
+		if r >= rank {
+			worst, rank = c, r
+		}
+	}
+	return worst
+}
+
+// gradeCondition is the condition of one account and how bad it is.
+func gradeCondition(a v1alpha1.AccountStatus) (metav1.Condition, int) {
+	c := metav1.Condition{Type: "Reading"}
+	switch quota.Grade(a.Grade) {
+	case quota.GradeOK:
+		c.Status, c.Reason = metav1.ConditionTrue, "OK"
+		c.Message = fmt.Sprintf("%s allows %d per %s", a.Account, a.Limit, a.Window.Duration)
+		return c, 1
+	case quota.GradeNever:
+		c.Status, c.Reason = metav1.ConditionTrue, "NoLimit"
+		c.Message = a.Account + " sends no limit: unlimited for what can be known"
+		return c, 1
+	case quota.GradeMismatch:
+		c.Status, c.Reason = metav1.ConditionFalse, string(core.IdentityMismatch)
+		c.Message = a.Account + ": " + text(core.IdentityMismatch)
+		return c, 4
+	case quota.GradeLost, quota.GradeStale:
+		c.Status, c.Reason = metav1.ConditionFalse, string(core.ReadingLost)
+		c.Message = a.Account + ": " + text(core.ReadingLost)
+		if quota.Grade(a.Grade) == quota.GradeStale {
+			c.Message = a.Account + ": the registry does not answer; check that the controller reaches it"
+		}
+		return c, 3
+	}
+	c.Status, c.Reason = metav1.ConditionUnknown, string(core.WaitingForReading)
+	c.Message = a.Account + ": nothing read yet"
+	return c, 2
+}
+
+// flowing says whether pulls may go on as far as the budget has units.
+func flowing(accounts []v1alpha1.AccountStatus) metav1.Condition {
+	for _, a := range accounts {
+		if a.Breaker != nil && a.Breaker.State != "ok" {
+			reason := core.BreakerOpen
+			if a.Breaker.Cause == string(core.Paused) {
+				reason = core.Paused
+			}
+			return metav1.Condition{Type: "Flowing", Status: metav1.ConditionFalse, Reason: string(reason),
+				Message: a.Account + ": " + cmp.Or(a.Breaker.Cause, text(reason))}
+		}
+	}
+	return metav1.Condition{Type: "Flowing", Status: metav1.ConditionTrue, Reason: "OK", Message: "pods go as the budget allows"}
+}

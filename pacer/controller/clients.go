@@ -1,0 +1,79 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/registry"
+)
+
+// clients makes askers out of PullBudgets and keeps them, with their tokens, while
+// neither the PullBudget nor its Secret changes. It is safe for concurrent use.
+type clients struct {
+	reader    client.Reader
+	namespace string
+	agent     string
+
+	mu   sync.Mutex
+	kept map[string]keptClient
+}
+
+// keptClient is an asker and what it was made of.
+type keptClient struct {
+	generation int64
+	uid        string
+	secret     string
+	client     *registry.Client
+}
+
+// open returns the asker of a PullBudget.
+func (c *clients) open(ctx context.Context, budget *v1alpha1.PullBudget) (asker, error) {
+	cfg, version, err := c.config(ctx, budget)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	made := keptClient{generation: budget.Generation, uid: string(budget.UID), secret: version}
+	if kept, ok := c.kept[budget.Name]; ok {
+		made.client = kept.client
+		if kept == made {
+			return kept.client, nil
+		}
+	}
+	if made.client, err = registry.New(cfg); err != nil {
+		return nil, fmt.Errorf("reading PullBudget %q: %w", budget.Name, err)
+	}
+	if c.kept == nil {
+		c.kept = map[string]keptClient{}
+	}
+	c.kept[budget.Name] = made
+	return made.client, nil
+}
+
+// config is how to ask for a PullBudget, and the version of its Secret.
+func (c *clients) config(ctx context.Context, budget *v1alpha1.PullBudget) (registry.Config, string, error) {
+	cfg := registry.Config{Host: budget.Spec.Registry, UserAgent: c.agent}
+	if probe := budget.Spec.Probe; probe != nil {
+		cfg.Endpoint, cfg.CABundle, cfg.RealmHosts = probe.Endpoint, []byte(probe.CABundle), probe.TokenRealmHosts
+	}
+	if budget.Spec.Credentials == nil {
+		return cfg, "", nil
+	}
+	var secret corev1.Secret
+	key := client.ObjectKey{Namespace: c.namespace, Name: budget.Spec.Credentials.SecretName}
+	if err := c.reader.Get(ctx, key, &secret); err != nil {
+		return cfg, "", fmt.Errorf("reading the credentials of PullBudget %q: %w", budget.Name, err)
+	}
+	var err error
+	cfg.Username, cfg.Password, err = registry.Credentials(secret.Data[corev1.DockerConfigJsonKey], budget.Spec.Registry)
+	if err != nil {
+		return cfg, "", fmt.Errorf("reading Secret %q of PullBudget %q: %w", key.Name, budget.Name, err)
+	}
+	return cfg, secret.ResourceVersion, nil
+}

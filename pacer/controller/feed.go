@@ -1,0 +1,173 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/kube"
+)
+
+// feed collects changes of objects between two turns. Of an object that changes
+// more than once only the last state is kept. It is safe for concurrent use.
+type feed struct {
+	mu      sync.Mutex
+	changes map[changeKey]change
+	// signal has one element while there is something to take.
+	signal chan struct{}
+}
+
+// changeKey names an object; the uid tells a pod from its successor of the same
+// name.
+type changeKey struct {
+	kind                 int
+	namespace, name, uid string
+}
+
+// change is the last state of an object.
+type change struct {
+	object client.Object
+	gone   bool
+}
+
+// kinds are the watched objects in the order in which a turn takes them in: what
+// rules pods comes before them.
+func kinds() []client.Object {
+	return []client.Object{
+		&corev1.Namespace{}, &v1alpha1.PacePolicy{}, &v1alpha1.PullBudget{}, &corev1.Node{},
+		&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{},
+	}
+}
+
+const podKind = 6
+
+func newFeed() *feed { return &feed{changes: map[changeKey]change{}, signal: make(chan struct{}, 1)} }
+
+// wake makes the signal readable.
+func (f *feed) wake() {
+	select {
+	case f.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (f *feed) put(kind int, object client.Object, gone bool) {
+	key := changeKey{kind: kind, namespace: object.GetNamespace(), name: object.GetName()}
+	if kind == podKind {
+		key.uid = string(object.GetUID())
+	}
+	f.mu.Lock()
+	f.changes[key] = change{object: object, gone: gone}
+	f.mu.Unlock()
+	f.wake()
+}
+
+// take returns the changes in the order in which they are to be taken in.
+func (f *feed) take() []change {
+	f.mu.Lock()
+	changes := f.changes
+	f.changes = map[changeKey]change{}
+	f.mu.Unlock()
+	keys := make([]changeKey, 0, len(changes))
+	for key := range changes {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(a, b changeKey) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), comparePods(changes[a], changes[b]),
+			cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name), cmp.Compare(a.uid, b.uid))
+	})
+	out := make([]change, len(keys))
+	for i, key := range keys {
+		out[i] = changes[key]
+	}
+	return out
+}
+
+// comparePods puts ends first, then pods that are not held, then held pods by
+// age: what a held pod is for depends on how many others live.
+func comparePods(a, b change) int {
+	p, isPod := a.object.(*corev1.Pod)
+	q, isPodToo := b.object.(*corev1.Pod)
+	if !isPod || !isPodToo {
+		return 0
+	}
+	rank := func(c change, p *corev1.Pod) int {
+		switch {
+		case c.gone:
+			return 0
+		case kube.Gated(p):
+			return 2
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(rank(a, p), rank(b, q)), p.CreationTimestamp.Compare(q.CreationTimestamp.Time))
+}
+
+// subscribe connects the feed with the informers of a cache and waits until it
+// has seen what is there. The returned function disconnects it.
+func (f *feed) subscribe(ctx context.Context, c cache.Cache) (stop func(), err error) {
+	var undo []func()
+	stop = func() {
+		for _, u := range undo {
+			u()
+		}
+	}
+	var synced []toolscache.InformerSynced
+	for kind, object := range kinds() {
+		informer, err := c.GetInformer(ctx, object)
+		if err != nil {
+			stop()
+			return nil, fmt.Errorf("watching %T: %w", object, err)
+		}
+		handler := toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    func(o any) { f.put(kind, o.(client.Object), false) },
+			UpdateFunc: func(_, o any) { f.put(kind, o.(client.Object), false) },
+			DeleteFunc: func(o any) {
+				if last, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+					o = last.Obj
+				}
+				if object, ok := o.(client.Object); ok {
+					f.put(kind, object, true)
+				}
+			},
+		}
+		registration, err := informer.AddEventHandler(handler)
+		if err != nil {
+			stop()
+			return nil, fmt.Errorf("watching %T: %w", object, err)
+		}
+		undo = append(undo, func() { _ = informer.RemoveEventHandler(registration) })
+		synced = append(synced, registration.HasSynced)
+	}
+	if !waitFor(ctx, synced) {
+		stop()
+		return nil, ctx.Err()
+	}
+	return stop, nil
+}
+
+// waitFor waits until all report true; false when ctx ended first.
+func waitFor(ctx context.Context, synced []toolscache.InformerSynced) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if !slices.ContainsFunc(synced, func(s toolscache.InformerSynced) bool { return !s() }) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/kube"
+)
+
+// Metrics are what the controller tells Prometheus. Labels are bounded: accounts
+// by the PullBudgets, Reasons and classes by closed lists. It is safe for
+// concurrent use.
+type Metrics struct {
+	board                                   *board
+	releases, admissions, probes, throttles *prometheus.CounterVec
+	releaseErrors, turnErrors               prometheus.Counter
+	turns                                   prometheus.Histogram
+	lastTurn                                prometheus.Gauge
+}
+
+// metricsNamespace begins the name of every metric.
+const metricsNamespace = "pullpace"
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: metricsNamespace, Name: name, Help: help}, labels)
+		r.MustRegister(v)
+		return v
+	}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: metricsNamespace, Name: name, Help: help})
+		r.MustRegister(c)
+		return c
+	}
+	m := &Metrics{
+		board:         newBoard(),
+		releases:      counters("releases_total", "Pods let go.", "reason"),
+		admissions:    counters("admissions_total", "Pods seen at admission: Held, or the Reason why not.", "answer"),
+		probes:        counters("probes_total", "Readings asked for, by what came back.", "account", "outcome"),
+		throttles:     counters("throttled_pulls_total", "Pulls of this cluster answered by 429, as pods show them.", "account"),
+		releaseErrors: counter("release_errors_total", "Releases that were not written."),
+		turnErrors:    counter("turn_errors_total", "Turns that were not completed."),
+		turns: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: metricsNamespace, Name: "turn_duration_seconds",
+			Help: "How long completed turns took.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}),
+		lastTurn: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: metricsNamespace, Name: "last_turn_timestamp_seconds",
+			Help: "When the last turn was completed."}),
+	}
+	r.MustRegister(m.board, m.turns, m.lastTurn)
+	return m
+}
+
+func (m *Metrics) released(r core.Reason) { m.releases.WithLabelValues(string(r)).Inc() }
+func (m *Metrics) releaseFailed()         { m.releaseErrors.Inc() }
+func (m *Metrics) throttled(account core.AccountID) {
+	m.throttles.WithLabelValues(string(account)).Inc()
+}
+func (m *Metrics) turnFailed() { m.turnErrors.Inc() }
+
+func (m *Metrics) probed(account core.AccountID, outcome string) {
+	m.probes.WithLabelValues(string(account), outcome).Inc()
+}
+
+func (m *Metrics) turnDone(now time.Time, took time.Duration) {
+	m.turns.Observe(took.Seconds())
+	m.lastTurn.Set(seconds(now))
+}
+
+func (m *Metrics) admitted(v kube.Verdict) {
+	answer := string(v.Reason)
+	if v.Hold {
+		answer = string(core.Held)
+	}
+	m.admissions.WithLabelValues(answer).Inc()
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+// board shows the last decision: a whole one at every scrape.
+type board struct {
+	limit, remaining, reserved, ungated, foreign, available, read, demand, held *prometheus.Desc
+
+	mu    sync.Mutex
+	shown []prometheus.Metric
+}
+
+var _ prometheus.Collector = (*board)(nil)
+
+func newBoard() *board {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName(metricsNamespace, "", name), help, labels, nil)
+	}
+	return &board{
+		limit:     desc("account_limit_units", "What the registry allows in a window.", "account"),
+		remaining: desc("account_remaining_units", "What the registry said is left, by the last reading.", "account"),
+		reserved:  desc("account_reserved_units", "Set aside for releases that no reading covers yet.", "account"),
+		ungated:   desc("account_ungated_units", "Set aside for pods that were not held.", "account"),
+		foreign:   desc("account_foreign_units_per_hour", "The pace of others on the account.", "account"),
+		available: desc("account_available_units", "What a class may spend now.", "account", "class"),
+		read:      desc("account_reading_timestamp_seconds", "When the last reading was sent.", "account"),
+		demand:    desc("account_demand_units", "What held pods may cost at most.", "account"),
+		held:      desc("held_pods", "Pods held now.", "reason", "class"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (b *board) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{b.limit, b.remaining, b.reserved, b.ungated, b.foreign, b.available, b.read, b.demand, b.held} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (b *board) Collect(out chan<- prometheus.Metric) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.shown {
+		out <- m
+	}
+}
+
+// observe shows a decision from now on.
+func (m *Metrics) observe(d engine.Decision, t *kube.Tracker) {
+	b := m.board
+	var shown []prometheus.Metric
+	add := func(desc *prometheus.Desc, value float64, labels ...string) {
+		shown = append(shown, prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...))
+	}
+	for _, a := range d.Accounts {
+		account := string(a.Account)
+		add(b.limit, float64(a.Limit), account)
+		add(b.remaining, float64(a.Remaining), account)
+		add(b.reserved, float64(a.Reserved), account)
+		add(b.ungated, float64(a.Ungated), account)
+		add(b.foreign, a.ForeignPerHour, account)
+		add(b.demand, float64(a.Demand), account)
+		if !a.SentAt.IsZero() {
+			add(b.read, seconds(a.SentAt), account)
+		}
+		for i, units := range a.Available {
+			add(b.available, float64(units), account, core.Class(i).String())
+		}
+	}
+	held := map[[2]string]int{}
+	for _, h := range d.Holds {
+		if g, ok := t.Group(h.Group); ok {
+			held[[2]string{string(h.Reason), g.Class.String()}] += h.Count
+		}
+	}
+	for labels, n := range held {
+		add(b.held, float64(n), labels[0], labels[1])
+	}
+	b.mu.Lock()
+	b.shown = shown
+	b.mu.Unlock()
+}

@@ -1,0 +1,139 @@
+package controller
+
+import (
+	"errors"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/kube"
+)
+
+// world is what a turn knows of the cluster's objects besides the tracker.
+type world struct {
+	tracker  *kube.Tracker
+	budgets  map[string]*v1alpha1.PullBudget
+	policies map[string]*v1alpha1.PacePolicy
+	// invalid are the objects that cannot be used, by kind and name.
+	invalid []*kube.InvalidError
+}
+
+func newWorld() *world {
+	return &world{tracker: kube.NewTracker(), budgets: map[string]*v1alpha1.PullBudget{}, policies: map[string]*v1alpha1.PacePolicy{}}
+}
+
+// observe takes in changes and returns what became known by them.
+func (w *world) observe(now time.Time, changes []change) []engine.Event {
+	var events []engine.Event
+	dirty := false
+	for i, c := range changes {
+		if w.isRule(c) {
+			dirty = w.observeRule(c) || dirty
+			if next := i + 1; dirty && (next == len(changes) || !w.isRule(changes[next])) {
+				events = append(events, w.readRules()...)
+				dirty = false
+			}
+			continue
+		}
+		events = append(events, w.observeObject(now, c)...)
+	}
+	return events
+}
+
+func (w *world) isRule(c change) bool {
+	switch c.object.(type) {
+	case *v1alpha1.PacePolicy, *v1alpha1.PullBudget:
+		return true
+	}
+	return false
+}
+
+// observeRule takes in a PullBudget or PacePolicy and reports whether what it
+// rules changed; a change of its status does not.
+func (w *world) observeRule(c change) bool {
+	switch o := c.object.(type) {
+	case *v1alpha1.PullBudget:
+		before := w.budgets[o.Name]
+		if c.gone {
+			delete(w.budgets, o.Name)
+			return before != nil
+		}
+		w.budgets[o.Name] = o
+		return before == nil || before.UID != o.UID || before.Generation != o.Generation ||
+			before.Annotations[v1alpha1.AnnotationPaused] != o.Annotations[v1alpha1.AnnotationPaused]
+	case *v1alpha1.PacePolicy:
+		before := w.policies[o.Name]
+		if c.gone {
+			delete(w.policies, o.Name)
+			return before != nil
+		}
+		w.policies[o.Name] = o
+		return before == nil || before.UID != o.UID || before.Generation != o.Generation
+	}
+	return false
+}
+
+// readRules reads all PullBudgets and PacePolicies again.
+func (w *world) readRules() []engine.Event {
+	var budgets []v1alpha1.PullBudget
+	for _, b := range w.budgets {
+		budgets = append(budgets, *b)
+	}
+	var policies []v1alpha1.PacePolicy
+	for _, p := range w.policies {
+		policies = append(policies, *p)
+	}
+	rules, err := kube.NewRules(budgets, policies)
+	w.invalid = invalidOf(err)
+	return w.tracker.Rules(rules)
+}
+
+// invalidOf unpacks the error of kube.NewRules.
+func invalidOf(err error) []*kube.InvalidError {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	var out []*kube.InvalidError
+	for _, e := range joined.Unwrap() {
+		if invalid, ok := errors.AsType[*kube.InvalidError](e); ok {
+			out = append(out, invalid)
+		}
+	}
+	return out
+}
+
+func (w *world) observeObject(now time.Time, c change) []engine.Event {
+	t := w.tracker
+	switch o := c.object.(type) {
+	case *corev1.Namespace:
+		if c.gone {
+			return t.NamespaceGone(o.Name)
+		}
+		return t.Namespace(o)
+	case *corev1.Node:
+		if c.gone {
+			return t.NodeGone(o.Name)
+		}
+		return t.Node(o)
+	case *appsv1.Deployment:
+		if c.gone {
+			return t.DeploymentGone(o.Namespace, o.Name)
+		}
+		return t.Deployment(o)
+	case *appsv1.ReplicaSet:
+		if c.gone {
+			return t.ReplicaSetGone(o.Namespace, o.Name)
+		}
+		return t.ReplicaSet(o)
+	case *corev1.Pod:
+		if c.gone {
+			return t.PodGone(kube.PodID(o))
+		}
+		return t.Pod(now, o)
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+)
+
+// The pace of turns. Changes that come together are taken in together; a turn is
+// taken at least every turnIdle, so that the heartbeat stays fresh.
+const (
+	turnDebounce = 50 * time.Millisecond
+	turnIdle     = 5 * time.Second
+)
+
+// Turn owns the engine: it takes in what changed, lets the engine decide, carries
+// the decision out and writes down what is known. One replica at a time runs it,
+// in one goroutine.
+type Turn struct {
+	engine *engine.Engine
+	world  *world
+	feed   *feed
+	clock  clock.PassiveClock
+
+	releaser  *releaser
+	prober    *prober
+	books     *bookkeeper
+	explainer *explainer
+	heart     *heartbeat
+	metrics   *Metrics
+	answers   *answers
+	events    recorder.EventRecorder
+
+	cache  cache.Cache
+	reader client.Reader
+}
+
+// NeedLeaderElection says that one replica takes turns.
+func (t *Turn) NeedLeaderElection() bool { return true }
+
+// Start takes turns until ctx ends. It implements manager.Runnable.
+func (t *Turn) Start(ctx context.Context) error {
+	stop, err := t.feed.subscribe(ctx, t.cache)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer stop()
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
+	defer t.prober.wait()
+	for {
+		wake, err := t.take(ctx)
+		if err != nil {
+			// What was not written is written by a later turn; without a completed
+			// turn the heartbeat grows old and new pods are not held.
+			log.FromContext(ctx).Error(err, "turn not completed")
+		}
+		if !t.sleep(ctx, wake) {
+			return nil
+		}
+	}
+}
+
+// sleep waits until something changed, then a moment for what comes with it, or
+// until wake. It reports false when ctx ended.
+func (t *Turn) sleep(ctx context.Context, wake time.Time) bool {
+	timer := time.NewTimer(max(0, min(wake.Sub(t.clock.Now()), turnIdle)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	case <-t.feed.signal:
+	}
+	timer.Reset(turnDebounce)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// begin gives the engine back what survived, then everything that is there.
+// Nothing is granted until a reading was sent after this.
+func (t *Turn) begin(ctx context.Context) error {
+	// Read past the cache: the last leader may have written a moment ago.
+	var budgets v1alpha1.PullBudgetList
+	if err := t.reader.List(ctx, &budgets); err != nil {
+		return fmt.Errorf("reading the books: %w", err)
+	}
+	var state engine.State
+	for i := range budgets.Items {
+		for _, a := range budgets.Items[i].Status.Accounts {
+			state.Accounts = append(state.Accounts, a.State())
+		}
+	}
+	now := t.clock.Now()
+	t.engine.Restore(now, state)
+	changes := t.feed.take()
+	t.engine.Replace(now, engine.World{Events: t.world.observe(now, changes)})
+	log.FromContext(ctx).Info("leading", "objects", len(changes), "accounts", len(state.Accounts))
+	return nil
+}
+
+// take is one turn. It returns when the next one is due.
+func (t *Turn) take(ctx context.Context) (time.Time, error) {
+	now := t.clock.Now()
+	began := now
+	t.observe(ctx, now)
+	d := t.engine.Decide(now)
+	released, err := t.act(ctx, d)
+	if released > 0 {
+		// What went changes what is free; say it as it is now.
+		now = t.clock.Now()
+		d = t.engine.Decide(now)
+	}
+	t.prober.ask(ctx, now, d.Probes, t.budgetOf)
+	t.prober.lookAt(ctx, t.world.tracker.NewImages(), t.budgetOf)
+	t.explainer.explain(ctx, t.world.tracker, d)
+	t.answers.set(d, t.world.tracker)
+	t.metrics.observe(d, t.world.tracker)
+	if err == nil {
+		err = t.books.write(ctx, now, t.page(d, false))
+	}
+	if err != nil {
+		t.metrics.turnFailed()
+		return now.Add(time.Second), err
+	}
+	t.metrics.turnDone(t.clock.Now(), t.clock.Since(began))
+	if err := t.heart.beat(ctx, t.clock.Now()); err != nil {
+		return now.Add(time.Second), err
+	}
+	return t.next(d, now, released), nil
+}
+
+// observe takes in everything that became known since the last turn.
+func (t *Turn) observe(ctx context.Context, now time.Time) {
+	for _, ev := range t.world.observe(now, t.feed.take()) {
+		if ev.Throttled != nil {
+			log.FromContext(ctx).Info("a pull was throttled", "account", ev.Throttled.Account)
+			t.metrics.throttled(ev.Throttled.Account)
+		}
+		t.engine.Observe(now, ev)
+	}
+	for _, ev := range t.prober.take() {
+		t.engine.Observe(now, ev)
+	}
+}
+
+// next is when the next turn is due if nothing changes before.
+func (t *Turn) next(d engine.Decision, now time.Time, released int) time.Time {
+	wake := now.Add(turnIdle)
+	consider := func(at time.Time) {
+		if !at.IsZero() && at.Before(wake) {
+			wake = at
+		}
+	}
+	consider(d.Wake)
+	for _, p := range d.Probes {
+		if !t.prober.busy(p.Account, now) {
+			consider(p.At)
+		}
+	}
+	if released > 0 && len(d.Releases) > 0 {
+		consider(now)
+	}
+	// A turn that is due already must not make the next ones spin.
+	if soonest := now.Add(turnDebounce); wake.Before(soonest) {
+		wake = soonest
+	}
+	return wake
+}
+
+// page is what the bookkeeper writes down. booked says that releases wait for it.
+func (t *Turn) page(d engine.Decision, booked bool) page {
+	return page{decision: d, state: t.engine.Export(), world: t.world, booked: booked}
+}
+
+// budgetOf is the PullBudget that declares an account; nil: none any more.
+func (t *Turn) budgetOf(id core.AccountID) *v1alpha1.PullBudget {
+	return t.world.budgets[t.world.tracker.BudgetOf(id)]
+}
+
+// say records an Event on a pod about why it was let go or not.
+func (t *Turn) say(pod *corev1.Pod, kind string, reason core.Reason, note string) {
+	t.events.Eventf(pod, nil, kind, string(reason), "Release", "%s", note)
+}
