@@ -1,0 +1,374 @@
+package enginetest
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/quota"
+)
+
+// Run plays the scenarios of a file. Every command takes key=value arguments:
+//
+//	world [slots=N] [scheduler=firstfit] [write=D] [bind=D] [rtt=D]
+//	limiter name= type=rolling|fixed|bucket|sliding limit= window= [phase=] [reserve=PERCENT]
+//	        [rollback-need=N] [foreign-every=D] [counts-denied] [silent] [egress=]
+//	image name= account= [manifests=1] [pull=3s] [unshaped]
+//	nodes count= [egress=] [at=]          warm image= count=
+//	group name= pods= images=(a,b) [class=rollout] [namespace=default] [lane=] [weight=] [canary=] [wave=] [by=]
+//	        [init=D] [stuck=D] [hold=D] [more=N] [ungated] [at=]
+//	scale name= by=N [at=]                override name= [at=]
+//	limit account= value= [at=]           foreign account= units= [at=]
+//	headers account= [at=] [for=]         (they vanish)
+//	outage account= [at=] [for=]          (no answer to probes; pulls still work)
+//	pause account=|group= [at=] [for=]    crash [at=] [for=] [lost]
+//	run until=D                           to the end of all pods and entries, D at the latest
+//	expect                                with lines `name op expression`, see values
+//	show holds|releases|namespaces|accounts [span=D]
+//
+// Times are since the start of the world.
+func Run(t *testing.T, path string) {
+	w := New()
+	datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+		a := args{pos: d.Pos, list: slices.Clone(d.CmdArgs)}
+		if d.Cmd == "world" {
+			w = New()
+		}
+		out, err := w.command(d, a)
+		if err != nil {
+			t.Fatalf("%s: %s: %v", d.Pos, d.Cmd, err)
+		}
+		return out
+	})
+}
+
+func (w *World) command(d *datadriven.TestData, a args) (string, error) {
+	switch d.Cmd {
+	case "run":
+		w.run(a.span("until", 48*time.Hour))
+		return w.summary(), nil
+	case "expect":
+		return w.expect(d.Input)
+	case "show":
+		return w.show(a), nil
+	case "world":
+		w.slots, w.firstFit = a.int("slots", 0), a.text("scheduler", "") == "firstfit"
+		w.write, w.bind, w.rtt = a.span("write", w.write), a.span("bind", w.bind), a.span("rtt", w.rtt)
+		return "", nil
+	}
+	act, err := w.entry(d.Cmd, a)
+	if err != nil {
+		return "", err
+	}
+	if at := a.span("at", 0); at > 0 {
+		w.timeline++
+		w.at(at, func() { w.timeline--; act() })
+		return "", nil
+	}
+	act()
+	return "", nil
+}
+
+// entry is what a command does when its time has come.
+func (w *World) entry(cmd string, a args) (func(), error) {
+	switch cmd {
+	case "limiter":
+		return w.limiterEntry(a)
+	case "image":
+		return func() { w.imageEntry(a) }, nil
+	case "group":
+		return w.groupEntry(a)
+	case "nodes":
+		return func() { w.addNodes(a.int("count", 1), a.text("egress", "")) }, nil
+	case "warm":
+		return func() { w.warm(core.Image(a.text("image", "")), a.int("count", 0)) }, nil
+	case "crash":
+		return func() { w.crash(a.span("for", 0), !a.has("lost")) }, nil
+	case "pause":
+		return func() { w.pause(a, true); w.later(a, func() { w.pause(a, false) }) }, nil
+	}
+	if r := w.registries[core.AccountID(a.text("account", ""))]; r != nil {
+		return w.registryEntry(cmd, a, r)
+	}
+	if g := a.text("name", ""); cmd == "scale" || cmd == "override" {
+		return func() { w.groupCommand(cmd, a, w.groupNamed(g)) }, nil
+	}
+	return nil, fmt.Errorf("unknown command or account")
+}
+
+func (w *World) registryEntry(cmd string, a args, r *registry) (func(), error) {
+	switch cmd {
+	case "limit":
+		return func() { r.limiter.setLimit(int64(a.int("value", 0))) }, nil
+	case "foreign":
+		return func() { w.others(r, a.int("units", 1)) }, nil
+	case "headers":
+		return func() { r.silent = true; w.later(a, func() { r.silent = false }) }, nil
+	case "outage":
+		return func() { r.down = true; w.later(a, func() { r.down = false }) }, nil
+	}
+	return nil, fmt.Errorf("unknown command for an account")
+}
+
+// later undoes an entry after its `for`, if it has one.
+func (w *World) later(a args, undo func()) {
+	if d := a.span("for", 0); d > 0 {
+		w.timeline++
+		w.after(d, func() { w.timeline--; undo() })
+	}
+}
+
+func (w *World) limiterEntry(a args) (func(), error) {
+	l, err := newLimiter(a.text("type", "rolling"), int64(a.int("limit", 0)), a.span("window", 0), a.span("phase", 0))
+	if err != nil {
+		return nil, err
+	}
+	id := core.AccountID(a.text("name", ""))
+	need := a.int("rollback-need", 0)
+	r := &registry{limiter: l, kind: a.text("type", "rolling"), countsDenied: a.has("counts-denied"), silent: a.has("silent"),
+		foreignEvery: a.span("foreign-every", 0),
+		account: engine.Account{ID: id, Host: string(id), Egress: a.text("egress", ""), RollbackNeed: core.Units(need),
+			Settings: quota.Settings{ReservePercent: a.int("reserve", 0), RollbackReserve: need > 0}}}
+	return func() {
+		w.registries[id] = r
+		account := r.account
+		w.observe(engine.Event{Account: &account})
+		if r.foreignEvery > 0 {
+			w.after(r.foreignEvery/2, func() { w.visit(r) })
+		}
+	}, nil
+}
+
+// visit is one unit of somebody else, and the next.
+func (w *World) visit(r *registry) {
+	w.others(r, 1)
+	w.after(r.foreignEvery, func() { w.visit(r) })
+}
+
+func (w *World) imageEntry(a args) {
+	i := &image{name: core.Image(a.text("name", "")), account: core.AccountID(a.text("account", "")),
+		manifests: a.int("manifests", 1), pull: a.span("pull", 3*time.Second), unshaped: a.has("unshaped")}
+	w.images[i.name] = i
+	if !i.unshaped {
+		w.observe(engine.Event{Shape: &engine.ImageShape{Image: i.name, Manifests: i.manifests}})
+	}
+}
+
+func (w *World) groupEntry(a args) (func(), error) {
+	class, err := core.ParseClass(a.text("class", "rollout"))
+	if err != nil {
+		return nil, err
+	}
+	g := &group{initFor: a.span("init", 0), stuck: a.span("stuck", 0), hold: a.span("hold", 0), ungated: a.has("ungated"),
+		Group: engine.Group{ID: core.GroupID(a.text("name", "")), Namespace: a.text("namespace", "default"), Class: class,
+			Weight: a.int("weight", 0), Lane: engine.Lane(a.text("lane", "")), Pool: "all", More: a.int("more", 0),
+			Waves: engine.Waves{By: a.text("by", ""), Size: a.int("wave", 0), Canary: a.int("canary", 0)}}}
+	g.Workload = "Deployment/" + g.Namespace + "/" + string(g.ID)
+	for _, name := range a.values("images") {
+		img := w.images[core.Image(name)]
+		if img == nil {
+			return nil, fmt.Errorf("no image %q", name)
+		}
+		use := engine.ImageUse{Image: img.name}
+		if w.registries[img.account] != nil {
+			use.Accounts = []core.AccountID{img.account}
+		}
+		g.Images = append(g.Images, use)
+	}
+	return func() { w.addGroup(g, a.int("pods", 0)) }, nil
+}
+
+func (w *World) warm(name core.Image, count int) {
+	for _, n := range w.nodes[:count] {
+		n.cache[name] = true
+		w.seeNode(n)
+	}
+}
+
+func (w *World) groupCommand(cmd string, a args, g *group) {
+	by := a.int("by", 0)
+	switch {
+	case cmd == "override":
+		w.observe(engine.Event{Override: &engine.Override{Group: g.ID}})
+	case by < 0:
+		w.removePods(g, -by)
+	default:
+		w.addPods(g, by)
+	}
+}
+
+func (w *World) pause(a args, on bool) {
+	if r := w.registries[core.AccountID(a.text("account", ""))]; r != nil {
+		r.account.Paused = on
+		account := r.account
+		w.observe(engine.Event{Account: &account})
+		return
+	}
+	g := w.groupNamed(a.text("group", ""))
+	g.Paused = on
+	seen := g.Group
+	w.observe(engine.Event{Group: &seen})
+}
+
+// mostEvents ends a world that goes round in circles.
+const mostEvents = 3_000_000
+
+// run lets time pass until all pods are done and nothing is to come.
+func (w *World) run(until time.Duration) {
+	w.kick()
+	for w.unfinished > 0 || w.timeline > 0 {
+		if !w.step(until) {
+			w.now = max(w.now, until)
+			return
+		}
+		if w.ran > mostEvents {
+			w.wrong("goes round in circles")
+			return
+		}
+	}
+}
+
+func (w *World) show(a args) string {
+	switch {
+	case a.has("holds"):
+		return w.report.list(false)
+	case a.has("releases"):
+		return w.report.list(true)
+	case a.has("namespaces"):
+		return w.report.namespaces(a.span("span", time.Hour))
+	}
+	var out strings.Builder
+	for _, v := range w.report.accounts {
+		fmt.Fprintf(&out, "%s grade=%s remaining=%d/%d reserved=%d ungated=%d foreign/h=%v held=%d unlimited=%v\n", v.Account, v.Grade,
+			v.Remaining, v.Limit, v.Reserved, v.Ungated, v.ForeignPerHour, v.Held, v.Unlimited)
+	}
+	return out.String()
+}
+
+// expect checks lines `name op expression`; an expression is a sum of numbers,
+// spans and factor*name.
+func (w *World) expect(input string) (string, error) {
+	values := w.values()
+	var out strings.Builder
+	out.WriteString(w.report.wrongList())
+	for line := range strings.Lines(input) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 {
+			return "", fmt.Errorf("line %q: want `name op expression`", line)
+		}
+		left, ok := values[fields[0]]
+		if !ok {
+			return "", fmt.Errorf("line %q: no value %q", line, fields[0])
+		}
+		right, err := evaluate(strings.Join(fields[2:], ""), values)
+		if err != nil {
+			return "", fmt.Errorf("line %q: %w", line, err)
+		}
+		if !holds(left, fields[1], right) {
+			fmt.Fprintf(&out, "not %s: %v is not %s %v\n", strings.TrimSpace(line), left, fields[1], right)
+		}
+	}
+	if out.Len() == 0 {
+		return "ok\n", nil
+	}
+	return out.String(), nil
+}
+
+func holds(a float64, op string, b float64) bool {
+	switch op {
+	case "==":
+		return a == b
+	case "<=":
+		return a <= b
+	case ">=":
+		return a >= b
+	}
+	return false
+}
+
+func evaluate(expr string, values map[string]float64) (float64, error) {
+	var sum float64
+	for _, term := range strings.Split(expr, "+") {
+		product := 1.0
+		for _, factor := range strings.Split(term, "*") {
+			f, err := atom(factor, values)
+			if err != nil {
+				return 0, err
+			}
+			product *= f
+		}
+		sum += product
+	}
+	return sum, nil
+}
+
+func atom(s string, values map[string]float64) (float64, error) {
+	if v, ok := values[s]; ok {
+		return v, nil
+	}
+	if n, err := strconv.ParseFloat(s, 64); err == nil {
+		return n, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no value, number or span", s)
+	}
+	return d.Seconds(), nil
+}
+
+// args reads the arguments of a command; a malformed one ends the test.
+type args struct {
+	pos  string
+	list []datadriven.CmdArg
+}
+
+func (a args) has(key string) bool {
+	return slices.ContainsFunc(a.list, func(arg datadriven.CmdArg) bool { return arg.Key == key })
+}
+
+func (a args) values(key string) []string {
+	for _, arg := range a.list {
+		if arg.Key == key {
+			return arg.Vals
+		}
+	}
+	return nil
+}
+
+func (a args) text(key, fallback string) string {
+	if vals := a.values(key); len(vals) > 0 {
+		return vals[0]
+	}
+	return fallback
+}
+
+func (a args) int(key string, fallback int) int {
+	s := a.text(key, "")
+	if s == "" {
+		return fallback
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		panic(fmt.Sprintf("%s: %s=%q is no number", a.pos, key, s))
+	}
+	return n
+}
+
+func (a args) span(key string, fallback time.Duration) time.Duration {
+	s := a.text(key, "")
+	if s == "" {
+		return fallback
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		panic(fmt.Sprintf("%s: %s=%q is no span", a.pos, key, s))
+	}
+	return d
+}
