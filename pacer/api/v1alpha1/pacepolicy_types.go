@@ -74,6 +74,8 @@ type PacePolicySpec struct {
 	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
 	// MaxHold bounds every hold. Default 24h, class ci 2m.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=40
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="maxHold must be between 10s and 168h"
 	MaxHold *metav1.Duration `json:"maxHold,omitempty"`
 	// MaxGatedPerNamespace lets further pods go ungated. Default 500.
@@ -159,6 +161,9 @@ type Nodes struct {
 	Size int32 `json:"size,omitempty"`
 	// MaxHold bounds the hold of a node. Default 10m.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s') && duration(self) <= duration('24h')",message="nodes.maxHold must be a duration above zero and at most 24h"
 	MaxHold *metav1.Duration `json:"maxHold,omitempty"`
 }
 
@@ -166,6 +171,7 @@ type Nodes struct {
 type PauseOn struct {
 	// FailureRate, such as "20%". Default 20%.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="type(self) == string ? self.matches('^([0-9]|[1-9][0-9]|100)%$') : type(self) == int && self >= 0 && self <= 100",message="pauseOn.failureRate must be a percentage such as 20%, of 0% to 100%"
 	FailureRate *intstr.IntOrString `json:"failureRate,omitempty"`
 	// MinPods is the least sample. Default 5.
 	// +optional
@@ -173,9 +179,13 @@ type PauseOn struct {
 	MinPods *int32 `json:"minPods,omitempty"`
 	// Window of the sample. Default 2m.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s') && duration(self) <= duration('24h')",message="pauseOn.window must be a duration above zero and at most 24h"
 	Window *metav1.Duration `json:"window,omitempty"`
 	// ResumeBelow is the rate below which it goes on. Default 5%.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="type(self) == string ? self.matches('^([0-9]|[1-9][0-9]|100)%$') : type(self) == int && self >= 0 && self <= 100",message="pauseOn.resumeBelow must be a percentage such as 20%, of 0% to 100%"
 	ResumeBelow *intstr.IntOrString `json:"resumeBelow,omitempty"`
 }
 

@@ -61,19 +61,23 @@ type PullBudgetSpec struct {
 	// registry-1.docker.io are one.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$`
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[0-9]{1,5})?$`
 	Registry string `json:"registry"`
 
 	// UpstreamOf are hosts whose misses are fetched from this registry on this
 	// budget, such as a pull-through cache.
 	// +optional
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[0-9]{1,5})?$`
 	// +listType=set
 	UpstreamOf []string `json:"upstreamOf,omitempty"`
 
 	// Mirrors are hosts that nodes ask before the registry.
 	// +optional
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[0-9]{1,5})?$`
 	// +listType=set
 	Mirrors []string `json:"mirrors,omitempty"`
 
@@ -122,11 +126,15 @@ type BudgetMatch struct {
 	// PullSecretNames match pods that name one of these Secrets in imagePullSecrets.
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
 	// +listType=set
 	PullSecretNames []string `json:"pullSecretNames,omitempty"`
 	// ServiceAccounts match pods that run as one of these.
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
 	// +listType=set
 	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
 	// NamespaceSelector matches pods of namespaces with these labels.
@@ -142,6 +150,7 @@ type BudgetCredentials struct {
 	// SecretName is a Secret in pullpace-system.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
 	SecretName string `json:"secretName"`
 }
 
@@ -152,6 +161,7 @@ type Egress struct {
 	// Name of the group, for people. Default: the budget's name.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
 	Name string `json:"name,omitempty"`
 	// NodeSelector selects the nodes of the group.
 	// +optional
@@ -174,7 +184,7 @@ const (
 
 // Limit declares a limit, for registries that send no headers.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.source) || self.source != 'Fixed' || (has(self.pulls) && has(self.window)) != (has(self.rate) && has(self.burst))",message="limit.source Fixed needs either pulls and window, or rate and burst"
+// +kubebuilder:validation:XValidation:rule="!has(self.source) || self.source != 'Fixed' || (has(self.pulls) && has(self.window) && !has(self.rate) && !has(self.burst)) || (has(self.rate) && has(self.burst) && !has(self.pulls) && !has(self.window))",message="limit.source Fixed needs either pulls and window, or rate and burst"
 // +kubebuilder:validation:XValidation:rule="(has(self.source) && self.source == 'Fixed') || !(has(self.pulls) || has(self.window) || has(self.rate) || has(self.burst))",message="pulls, window, rate and burst are only for limit.source Fixed: an observed limit is read from the registry"
 type Limit struct {
 	// Source is Observed (the registry's headers) or Fixed.
@@ -188,9 +198,13 @@ type Limit struct {
 	Pulls int64 `json:"pulls,omitempty"`
 	// Window of Pulls.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="limit.window must be a duration above zero, such as 6h"
 	Window *metav1.Duration `json:"window,omitempty"`
 	// Rate of pulls per second, such as "10" or "0.5".
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",message="limit.rate must be a number above zero, such as 10 or 0.5"
 	Rate *resource.Quantity `json:"rate,omitempty"`
 	// Burst that Rate fills up to.
 	// +optional
@@ -209,6 +223,9 @@ type Probe struct {
 	Repository string `json:"repository,omitempty"`
 	// Interval while work waits. Default 20s, less for windows of minutes.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="probe.interval must be a duration of 1s at least"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 	// Endpoint is asked instead of the registry's host. It gets no credentials.
 	// +optional
@@ -223,6 +240,8 @@ type Probe struct {
 	// credentials. The registry's own host always is one.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[0-9]{1,5})?$`
 	// +listType=set
 	TokenRealmHosts []string `json:"tokenRealmHosts,omitempty"`
 }
@@ -255,6 +274,7 @@ type Reserve struct {
 type Share struct {
 	// FractionOfRemaining that may be spent at a reading, such as "0.1". Default 1.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0')) && !quantity(string(self)).isGreaterThan(quantity('1'))",message="share.fractionOfRemaining must be above 0 and at most 1"
 	FractionOfRemaining *resource.Quantity `json:"fractionOfRemaining,omitempty"`
 	// Guard is kept back besides. Default 0.
 	// +optional
@@ -267,6 +287,8 @@ type Share struct {
 }
 
 // Breaker says when failing pulls pause an account.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.base) || !has(self.max) || duration(self.base) <= duration(self.max)",message="breaker.base must not be above breaker.max"
 type Breaker struct {
 	// FailurePercent of pulls that opens it. Default 20.
 	// +optional
@@ -275,9 +297,15 @@ type Breaker struct {
 	FailurePercent *int32 `json:"failurePercent,omitempty"`
 	// Base is the first time that it stays open. Default 30s.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="breaker.base must be a duration above zero, such as 30s"
 	Base *metav1.Duration `json:"base,omitempty"`
 	// Max is the longest. Default 30m.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="breaker.max must be a duration above zero, such as 30m"
 	Max *metav1.Duration `json:"max,omitempty"`
 }
 
@@ -314,12 +342,18 @@ type AccountStatus struct {
 	// Limit and Window are what the registry allows.
 	Limit int64 `json:"limit"`
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="window must be a duration"
 	Window metav1.Duration `json:"window,omitempty"`
 	// Remaining by the last reading, which was sent at SentAt and metered Source.
 	Remaining int64 `json:"remaining"`
 	// +optional
 	Source string `json:"source,omitempty"`
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}(Z|[+-][0-9]{2}:[0-9]{2})$`
 	SentAt *metav1.MicroTime `json:"sentAt,omitempty"`
 	// Reserved for releases that no reading covers yet, UngatedDemand for pods that
 	// were not held, Open of both for pulls not seen to end.
@@ -384,6 +418,9 @@ type ChargePerPull struct {
 
 // SpentBucket is units spent in the bucket of time that ends at End.
 type SpentBucket struct {
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}(Z|[+-][0-9]{2}:[0-9]{2})$`
 	End   metav1.MicroTime `json:"end"`
 	Units int64            `json:"units"`
 }
