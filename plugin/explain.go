@@ -180,7 +180,7 @@ func history(ctx context.Context, c client.Reader, model *view.Explanation, obj 
 		return fmt.Errorf("listing events: %w", err)
 	}
 	for _, e := range list.Items {
-		if e.Regarding.UID != obj.GetUID() || e.Regarding.Name != obj.GetName() || !strings.HasPrefix(e.ReportingController, v1alpha1.Group) {
+		if e.Regarding.UID != obj.GetUID() || e.Regarding.Name != obj.GetName() || !strings.HasPrefix(e.ReportingController, v1alpha1.FieldManager) {
 			continue
 		}
 		model.History = append(model.History, view.Entry{At: cluster.EventTime(&e), Reason: e.Reason, Note: e.Note})

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/follow"
 	"github.com/pullpace/pace/plugin/view"
@@ -30,6 +33,7 @@ type live struct {
 	*rolloutOptions
 	cluster  *cluster.Cluster
 	watch    *follow.Watch
+	hosts    map[string]bool // registries of its images
 	accounts []view.Account
 	readAt   time.Time
 	started  time.Time
@@ -51,7 +55,7 @@ func (o *rolloutOptions) watch(ctx context.Context, c *cluster.Cluster, d *appsv
 	if err != nil {
 		return o.interrupted(ctx, err)
 	}
-	l := &live{rolloutOptions: o, cluster: c, watch: w, started: o.s.env.Now()}
+	l := &live{rolloutOptions: o, cluster: c, watch: w, started: o.s.env.Now(), hosts: registries(&d.Spec.Template.Spec)}
 	if !o.s.env.Terminal {
 		return l.loop(ctx, nil)
 	}
@@ -61,6 +65,17 @@ func (o *rolloutOptions) watch(ctx context.Context, c *cluster.Cluster, d *appsv
 	}
 	defer restore()
 	return l.loop(ctx, keys)
+}
+
+// registries are the hosts that the images of a pod come from.
+func registries(spec *corev1.PodSpec) map[string]bool {
+	hosts := map[string]bool{}
+	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+		if _, host, ok := kube.NormalImage(c.Image); ok {
+			hosts[host] = true
+		}
+	}
+	return hosts
 }
 
 // interrupted turns the end of ctx into the verdict that watching ended.
@@ -159,7 +174,7 @@ func (l *live) budgets(ctx context.Context) []view.Account {
 	l.accounts = nil
 	for i := range budgets {
 		for _, row := range cluster.BudgetRows(&budgets[i]) {
-			if row.Held > 0 || len(budgets) == 1 {
+			if l.hosts[kube.Host(row.Registry)] {
 				l.accounts = append(l.accounts, cluster.Account(row))
 			}
 		}

@@ -80,7 +80,8 @@ func (o *releaseOptions) releaseOne(ctx context.Context, t cluster.Target) error
 		}
 		return g.show()
 	}
-	if err := o.let(ctx, g, t, obj, served); err != nil {
+	// The taint of a node is taken off from here: nothing queues behind it.
+	if err := o.let(ctx, g, t, obj, served && t.Kind != cluster.Node); err != nil {
 		return err
 	}
 	return g.show()
@@ -125,7 +126,7 @@ func (o *releaseOptions) releaseAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := o.releaseNodes(ctx, g, served); err != nil {
+	if err := o.releaseNodes(ctx, g); err != nil {
 		return err
 	}
 	if served {
@@ -139,7 +140,7 @@ func (o *releaseOptions) releaseAll(ctx context.Context) error {
 	return g.show()
 }
 
-func (o *releaseOptions) releaseNodes(ctx context.Context, g *giver, served bool) error {
+func (o *releaseOptions) releaseNodes(ctx context.Context, g *giver) error {
 	nodes, err := cluster.HeldNodes(ctx, g.cluster.Client)
 	if apierrors.IsForbidden(err) {
 		o.s.notef("held nodes are left alone: %v", cluster.Explain(err, o.s.env.program()))
@@ -154,7 +155,7 @@ func (o *releaseOptions) releaseNodes(ctx context.Context, g *giver, served bool
 		if err != nil {
 			return err
 		}
-		if err := o.let(ctx, g, t, node, served); err != nil {
+		if err := o.let(ctx, g, t, node, false); err != nil {
 			return err
 		}
 	}

@@ -88,7 +88,7 @@ func TestExplain(t *testing.T) {
 	released.Annotations[v1alpha1.AnnotationRelease] = v1alpha1.ReleaseMark{Decision: "d7", Reason: "Budget"}.String()
 	event := &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "e1"}, EventTime: metav1.NewMicroTime(now.Add(-time.Minute)),
-		Reason: "WaitingForBudget", Note: "held", ReportingController: "pullpace.dev/pacer",
+		Reason: "WaitingForBudget", Note: "held", ReportingController: "pullpace",
 		Regarding: corev1.ObjectReference{Kind: "Pod", Name: "api-1", Namespace: "shop", UID: "api-1"},
 	}
 	foreign := event.DeepCopy()
