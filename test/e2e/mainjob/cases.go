@@ -1,0 +1,92 @@
+//go:build linux
+
+package mainjob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pullpace/pace/test/e2e/stage"
+	"github.com/pullpace/pace/test/e2e/suite"
+)
+
+// play is what a case does on its stage.
+type play func(ctx context.Context, s *stage.Stage, r *suite.Report) error
+
+// builder makes cases on one lab.
+type builder struct{ lab *stage.Lab }
+
+// on is a case with a stage of its own.
+func (b builder) on(name string, o stage.Options, p play) suite.Case {
+	return suite.Case{
+		Name: name,
+		Run: func(ctx context.Context, r *suite.Report) error {
+			s, err := b.lab.New(ctx, name, o)
+			if err != nil {
+				return err
+			}
+			err = p(ctx, s, r)
+			r.Note("pulls", s.Charges(""))
+			r.Note("429", s.Throttled(time.Time{}))
+			if err != nil {
+				return err // the stage is left as it is, to be inspected
+			}
+			return s.Clear(ctx)
+		},
+		Inspect: func(ctx context.Context, _ error) string { return b.lab.Evidence(ctx, name) },
+	}
+}
+
+// alone marks a case that disturbs the whole cluster.
+func alone(c suite.Case) suite.Case {
+	c.Alone = true
+	return c
+}
+
+// Cases are those of the suite.
+func Cases(lab *stage.Lab) []suite.Case {
+	b := builder{lab}
+	return []suite.Case{
+		b.on("left-alone", stage.Options{NotPaced: true, NoBudget: true}, leftAlone),
+	}
+}
+
+// leftAlone is the control: what the other cases do not see is there to be seen.
+func leftAlone(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+	if _, err := s.Fleet(ctx, pulls/stage.Nodes); err != nil {
+		return err
+	}
+	// All 24 pods ask within the window; 8 are served, and the first refusal of
+	// any of the other 16 is enough.
+	f := s.Own()
+	f.Throttled = true
+	if _, err := s.Registry.Log().Wait(ctx, 1, f); err != nil {
+		return fmt.Errorf("an unpaced rollout was never refused: %w", err)
+	}
+	return nil
+}
+
+// pulls are those of a whole rollout: 6 Deployments on 4 nodes. On 8 in any 10 s
+// they take (24/8-1)*10 s = 20 s at least from the first to the last.
+const pulls = 24
+
+// noOwn429 complains about refusals.
+func noOwn429(s *stage.Stage) error {
+	if n := s.Throttled(time.Time{}); n > 0 {
+		return fmt.Errorf("the nodes met %d answers of 429, want 0", n)
+	}
+	return nil
+}
+
+// exactly complains unless the nodes were charged so many units.
+func exactly(s *stage.Stage, want int64) error {
+	if got := s.Charges(""); got != want {
+		return fmt.Errorf("the nodes were charged %d units, want %d", got, want)
+	}
+	return nil
+}
+
+// all joins what was found wrong.
+func all(errs ...error) error { return errors.Join(errs...) }

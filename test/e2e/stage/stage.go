@@ -1,0 +1,235 @@
+//go:build linux
+
+package stage
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/test/cluster"
+	"github.com/pullpace/pace/test/ground"
+	"github.com/pullpace/pace/test/registry"
+	"github.com/pullpace/pace/test/registry/dialect"
+	"github.com/pullpace/pace/test/registry/limit"
+)
+
+// Nodes is how many nodes there are, all behind one address, and so how many
+// cold pulls a Deployment of as many replicas makes.
+const Nodes = 4
+
+// Runtime is in the user agent of what nodes ask a registry, and in no other's.
+const Runtime = "containerd"
+
+// Lab is the ground that all cases share.
+type Lab struct {
+	*ground.Ground
+	// Client reads and writes objects, those of Pace too, with all rights.
+	Client client.Client
+	// Address is what a registry sees of every node.
+	Address string
+}
+
+// Open brings the ground up without the product.
+func Open(ctx context.Context, o ground.Options) (*Lab, error) {
+	for range Nodes {
+		// Cases run side by side on the same nodes: a pull that a registry keeps
+		// waiting must not hold up those of other cases, nor may the kubelet's own
+		// limit of pulls a second.
+		o.Nodes = append(o.Nodes, cluster.NodeOptions{Kubelet: map[string]any{
+			"serializeImagePulls": false, "registryPullQPS": 0,
+		}})
+	}
+	g, err := ground.Start(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{Ground: g}
+	if err := l.open(ctx); err != nil {
+		return nil, fmt.Errorf("%w (then: %v)", err, g.Stop())
+	}
+	return l, nil
+}
+
+func (l *Lab) open(ctx context.Context) error {
+	address, err := l.Cluster.EgressAddress(ctx, "")
+	if err != nil {
+		return err
+	}
+	l.Address = address.String()
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	if l.Client, err = client.New(l.Cluster.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	return l.Push(ctx, Unmetered)
+}
+
+// Unmetered is an image that no limit applies to.
+const Unmetered = ground.Infra + "/pace/idle:1"
+
+// Options say what is particular about a stage. The zero value is what most
+// cases use: 8 pulls in any 10 s, read from the headers of Docker Hub.
+type Options struct {
+	Limit  int64
+	Window time.Duration
+	Counts registry.Counts
+	// ReservePercent of the PullBudget; nil is the default.
+	ReservePercent *int32
+	// NotPaced leaves the namespace without its label.
+	NotPaced bool
+	// NoBudget makes no PullBudget.
+	NoBudget bool
+}
+
+// The limit of a stage, unless its options say otherwise: real-cluster cases use
+// 8 pulls per 10 s and 24 pulls.
+const (
+	Limit  = 8
+	Window = 10 * time.Second
+)
+
+// Stage is one case's corner. Its name is that of its namespace, its PullBudget
+// and the first label of its registry host.
+type Stage struct {
+	*Lab
+	Name    string
+	Host    *registry.Host
+	Options Options
+	began   time.Time
+}
+
+// New makes a stage and, unless it has no budget, waits for a first reading.
+func (l *Lab) New(ctx context.Context, name string, o Options) (*Stage, error) {
+	if o.Limit == 0 {
+		o.Limit = Limit
+	}
+	if o.Window == 0 {
+		o.Window = Window
+	}
+	if o.Counts == "" {
+		o.Counts = registry.CountsManifestGET
+	}
+	s := &Stage{Lab: l, Name: name, Options: o, began: time.Now()}
+	host, err := l.AddHost(registry.HostConfig{
+		Name: name + ".hub.test", Dialect: dialect.DockerHub, Denial: registry.HubDenial(),
+		Limiters: []registry.Limiter{{
+			Spec: limit.Spec{Kind: limit.RollingLog, Limit: o.Limit, Window: o.Window},
+			Per:  registry.PerEgressIP, Counts: o.Counts,
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Host = host
+	if err := l.Push(ctx, s.Image("probe")); err != nil {
+		return nil, err
+	}
+	if err := l.Namespace(ctx, name, !o.NotPaced); err != nil {
+		return nil, err
+	}
+	if o.NoBudget {
+		return s, nil
+	}
+	return s, s.declare(ctx)
+}
+
+// declare makes the PullBudget and waits for its first reading.
+func (s *Stage) declare(ctx context.Context) error {
+	budget := &v1alpha1.PullBudget{
+		ObjectMeta: metav1.ObjectMeta{Name: s.Name},
+		Spec: v1alpha1.PullBudgetSpec{
+			Registry: s.Host.Name(),
+			Probe:    &v1alpha1.Probe{Repository: "probe:1", CABundle: string(s.Registry.CA().PEM())},
+			Reserve:  &v1alpha1.Reserve{Percent: s.Options.ReservePercent},
+		},
+	}
+	if err := s.Client.Create(ctx, budget); err != nil {
+		return fmt.Errorf("making PullBudget %q: %w", s.Name, err)
+	}
+	return s.AwaitAccount(ctx, "a first reading", func(a v1alpha1.AccountStatus) bool {
+		return a.Grade == "OK" && a.Limit == s.Options.Limit
+	})
+}
+
+// Identity is whom the registry meters for the nodes' pulls.
+func (s *Stage) Identity() registry.Identity { return registry.Anonymous(s.Address) }
+
+// Image is the reference of an app's image at the stage's host.
+func (s *Stage) Image(app string) string { return s.Host.Name() + "/" + app + ":1" }
+
+// Deployment pushes the app's image and returns a Deployment of it.
+func (s *Stage) Deployment(ctx context.Context, app string, replicas int32) (*appsv1.Deployment, error) {
+	if err := s.Push(ctx, s.Image(app)); err != nil {
+		return nil, err
+	}
+	return ground.Deployment(s.Name, app, s.Image(app), replicas), nil
+}
+
+// Deploy pushes the app's image and makes a Deployment of it.
+func (s *Stage) Deploy(ctx context.Context, app string, replicas int32) error {
+	d, err := s.Deployment(ctx, app, replicas)
+	if err != nil {
+		return err
+	}
+	return s.Create(ctx, d)
+}
+
+// Fleet makes n Deployments, each of an image of its own and with a pod on every
+// node: n*Nodes cold pulls. It returns their names.
+func (s *Stage) Fleet(ctx context.Context, n int) ([]string, error) {
+	var all []*appsv1.Deployment
+	var names []string
+	for i := range n {
+		d, err := s.Deployment(ctx, fmt.Sprintf("app-%d", i+1), Nodes)
+		if err != nil {
+			return nil, err
+		}
+		all, names = append(all, d), append(names, d.Name)
+	}
+	// Images are pushed first, so that all ask at once.
+	for _, d := range all {
+		if err := s.Create(ctx, d); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// Await returns when all those Deployments run what they should.
+func (s *Stage) Await(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		if err := s.AwaitRollout(ctx, s.Name, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Clear removes the stage's objects, without waiting for their end.
+func (s *Stage) Clear(ctx context.Context) error {
+	if out := s.Kubectl(ctx, "delete", "namespace", s.Name, "--wait=false"); out.Code != 0 {
+		return fmt.Errorf("clearing the stage: %s", out)
+	}
+	if s.Options.NoBudget {
+		return nil
+	}
+	if out := s.Kubectl(ctx, "delete", "pullbudget", s.Name, "--wait=false"); out.Code != 0 && !strings.Contains(out.Stderr, "not found") {
+		return fmt.Errorf("clearing the stage: %s", out)
+	}
+	return nil
+}
