@@ -106,7 +106,7 @@ func explainPod(model *view.Explanation, pod *corev1.Pod) {
 	case released:
 		model.Answer, model.Reason, model.Decision = string(core.Released), mark.Reason, mark.Decision
 	case pod.Annotations[v1alpha1.AnnotationSeen] != "":
-		model.Answer, model.Reason = string(core.NotHeld), "NotGated"
+		model.Answer = string(core.NotHeld)
 		model.Message = "the webhook saw the pod and did not hold it"
 	default:
 		model.Answer, model.Reason = string(core.NotHeld), string(core.NotOptedIn)
@@ -117,7 +117,7 @@ func explainPod(model *view.Explanation, pod *corev1.Pod) {
 func explainNode(model *view.Explanation, node *corev1.Node) {
 	i := slices.IndexFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == v1alpha1.Taint })
 	if i < 0 {
-		model.Answer, model.Reason = string(core.NotHeld), "NoTaint"
+		model.Answer = string(core.NotHeld)
 		model.Message = "the node does not carry the taint " + v1alpha1.Taint
 		return
 	}
@@ -138,7 +138,7 @@ func explainDeployment(ctx context.Context, c client.Reader, model *view.Explana
 	pods = slices.DeleteFunc(pods, func(p corev1.Pod) bool { return cluster.OwnerOf(&p) != model.Object })
 	model.Groups = cluster.Groups(pods)
 	if len(pods) == 0 {
-		model.Answer, model.Reason, model.Message = string(core.NotHeld), "NothingHeld", "no pod of it is held now"
+		model.Answer, model.Message = string(core.NotHeld), "no pod of it is held now"
 		return nil
 	}
 	largest := slices.MaxFunc(model.Groups, func(a, b view.HeldGroup) int { return cmp.Compare(a.Pods, b.Pods) })

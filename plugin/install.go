@@ -158,13 +158,13 @@ func (o *installOptions) apply(ctx context.Context, c *cluster.Cluster, model *v
 		if o.dry.on() && apierrors.IsNotFound(err) {
 			// The API server cannot check what goes into a namespace that a dry
 			// run does not make.
-			done.Change, err = "would be created", nil
+			done.Change, err = "created", nil
 		}
 		if err != nil {
 			return fmt.Errorf("%w; %d objects were applied before it, run the command again", err, len(model.Objects))
 		}
 		if o.dry.on() {
-			done.Change = "would be " + done.Change
+			done.Change = would(done.Change)
 		} else if obj.GetKind() == "CustomResourceDefinition" {
 			if err := setup.Established(ctx, c.Client, obj); err != nil {
 				return err
@@ -173,6 +173,17 @@ func (o *installOptions) apply(ctx context.Context, c *cluster.Cluster, model *v
 		model.Objects = append(model.Objects, done)
 	}
 	return o.applyPolicy(ctx, c, target, model)
+}
+
+// would says of a dry run what a real one says it did.
+func would(change string) string {
+	switch change {
+	case "created":
+		return "would create"
+	case "configured":
+		return "would change"
+	}
+	return change
 }
 
 // applyPolicy makes the default policy, and changes one that exists only if told.
@@ -186,7 +197,7 @@ func (o *installOptions) applyPolicy(ctx context.Context, c *cluster.Cluster, ta
 	}
 	if o.dry.on() && err != nil {
 		// Its kind may not exist yet.
-		model.Objects = append(model.Objects, view.Applied{Kind: "PacePolicy", Name: defaultPolicy, Change: "would be created"})
+		model.Objects = append(model.Objects, view.Applied{Kind: "PacePolicy", Name: defaultPolicy, Change: would("created")})
 		return nil
 	}
 	done, err := setup.Apply(ctx, target, o.policy())

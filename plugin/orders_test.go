@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	apimachineryvalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -22,6 +24,10 @@ func asKim() interceptor.Funcs {
 		if review, ok := obj.(*authenticationv1.SelfSubjectReview); ok {
 			review.Status.UserInfo.Username = "kim"
 			return nil
+		}
+		// The client in memory takes any name; the API server does not.
+		if bad := apimachineryvalidation.NameIsDNSSubdomain(obj.GetGenerateName(), true); obj.GetGenerateName() != "" && len(bad) > 0 {
+			return fmt.Errorf("generateName %q: %v", obj.GetGenerateName(), bad)
 		}
 		return c.Create(ctx, obj, opts...)
 	}}

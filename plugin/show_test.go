@@ -85,7 +85,7 @@ func TestExplain(t *testing.T) {
 	t.Parallel()
 	released := heldPod("api-9", "api")
 	released.Spec.SchedulingGates = nil
-	released.Annotations[v1alpha1.AnnotationRelease] = v1alpha1.ReleaseMark{Decision: "d7", Reason: "Budget"}.String()
+	released.Annotations[v1alpha1.AnnotationRelease] = v1alpha1.ReleaseMark{Decision: "d7", Reason: "Budget", Time: now}.String()
 	event := &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "e1"}, EventTime: metav1.NewMicroTime(now.Add(-time.Minute)),
 		Reason: "WaitingForBudget", Note: "held", ReportingController: "pullpace",

@@ -9,7 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Hold is what is written on a held pod.
+// Hold is what is written on a held pod. Reason is empty before the controller
+// has said why.
 type Hold struct {
 	Reason  string
 	Message string
@@ -28,7 +29,7 @@ func HoldOf(pod *corev1.Pod) Hold {
 		}
 	}
 	if hold.Reason == "" {
-		hold.Reason, hold.Message = "Undecided", "the controller has not said why yet"
+		hold.Message = "the controller has not said why yet"
 	}
 	return hold
 }

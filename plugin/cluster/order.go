@@ -41,7 +41,7 @@ func Record(ctx context.Context, c client.Client, obj client.Object, now time.Ti
 	// 1024 bytes is the limit of the API for a note.
 	note = strings.ToValidUTF8(note[:min(len(note), 1024)], "")
 	event := &eventsv1.Event{
-		ObjectMeta:          metav1.ObjectMeta{GenerateName: obj.GetName() + ".", Namespace: namespace},
+		ObjectMeta:          metav1.ObjectMeta{GenerateName: obj.GetName() + "-", Namespace: namespace},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: reporter,
 		ReportingInstance:   reporter,

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -11,7 +12,8 @@ import (
 type Explanation struct {
 	Namespace string `json:"namespace,omitempty"`
 	Object    string `json:"object"`
-	// Answer is Held, Released or NotHeld; Reason one of the closed list.
+	// Answer is Held, Released or NotHeld; Reason one of the closed list, empty
+	// where nobody gave one.
 	Answer  string `json:"answer"`
 	Reason  string `json:"reason"`
 	Meaning string `json:"meaning,omitempty"`
@@ -54,7 +56,7 @@ func ExplanationPage(w io.Writer, e Explanation, st Style) error {
 		p.field("says", "%s", e.Message)
 	}
 	for _, g := range e.Groups {
-		p.field("held", "%s  %s for %s, let go by %s: %s", noun(g.Pods, "pod"), painted{g.Reason, warn}, st.age(g.Since), st.clock(g.Until), dash(g.Message))
+		p.field("held", "%s  %s for %s, let go by %s: %s", noun(g.Pods, "pod"), painted{dash(g.Reason), warn}, st.age(g.Since), st.clock(g.Until), dash(g.Message))
 	}
 	for _, a := range e.Accounts {
 		p.budget(a)
@@ -82,7 +84,7 @@ func (e Explanation) verdict(st Style) painted {
 		if !e.Since.IsZero() {
 			text += " " + st.age(e.Since)
 		}
-		text += "  " + e.Reason
+		text += "  " + dash(e.Reason)
 		if !e.Until.IsZero() {
 			text += "  let go by " + st.clock(e.Until) + " at the latest"
 		}
@@ -90,7 +92,7 @@ func (e Explanation) verdict(st Style) painted {
 	case "Released":
 		return painted{"RELEASED  " + e.Reason, good}
 	}
-	return painted{"NOT HELD  " + e.Reason, good}
+	return painted{strings.TrimRight("NOT HELD  "+e.Reason, " "), good}
 }
 
 func (e Explanation) where() string {
@@ -114,7 +116,7 @@ func (p *page) sooner(e Explanation) {
 	if e.Answer != "Held" {
 		return
 	}
-	if e.Workload != "" {
+	if strings.HasPrefix(e.Workload, "deploy/") {
 		p.field("sooner", "kubectl rollout undo %s -n %s", e.Workload, e.Namespace)
 	}
 	where := ""

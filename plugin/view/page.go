@@ -23,7 +23,7 @@ func (p *page) line(format string, args ...any) {
 
 // field adds "name      text" with names in one column.
 func (p *page) field(name, format string, args ...any) {
-	p.line("%-13s"+format, append([]any{name}, args...)...)
+	p.line("%-12s "+format, append([]any{name}, args...)...)
 }
 
 func (p *page) gap() { p.text.WriteByte('\n') }

@@ -138,7 +138,7 @@ func RolloutScreen(w io.Writer, r Rollout, st Style) error {
 		p.budget(a)
 	}
 	if r.New.Held > 0 {
-		p.field("held", "%s: %s", painted{r.Reason, warn}, dash(r.Message))
+		p.field("held", "%s: %s", painted{dash(r.Reason), warn}, dash(r.Message))
 		p.field("next", "%s, at the latest %s", st.span(r.Next), st.clock(r.Until))
 	}
 	p.field("429", "own %d   pulls failed %d", r.Errors.Throttled, r.Errors.Pull)
@@ -186,7 +186,7 @@ func (r Rollout) verdict() painted {
 	case Done:
 		return painted{"done in " + span(r.At.Sub(r.Started)), good}
 	case HeldState:
-		return painted{"held: " + r.Reason, warn}
+		return painted{"held: " + dash(r.Reason), warn}
 	case PausedState:
 		return painted{"paused: " + r.Message, warn}
 	case Failed:

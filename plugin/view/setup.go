@@ -63,8 +63,11 @@ func InstallPage(w io.Writer, i Install, st Style) error {
 	for _, object := range i.Objects {
 		p.field(object.Change, "%s", object.object())
 	}
-	if !i.DryRun {
-		p.field("ready", "controller %d/%d, failsafe %d/%d", i.Controller.Ready, i.Controller.Wanted, i.Failsafe.Ready, i.Failsafe.Wanted)
+	if i.Controller.Wanted > 0 {
+		p.field("ready", "controller %d/%d", i.Controller.Ready, i.Controller.Wanted)
+	}
+	if i.Failsafe.Wanted > 0 {
+		p.field("ready", "failsafe %d/%d", i.Failsafe.Ready, i.Failsafe.Wanted)
 	}
 	p.field("mode", "%s, %s opted in. %s", i.Mode, noun(i.Namespaces, "namespace"), modeMeaning(i.Mode, i.Namespaces))
 	for _, note := range i.Notes {

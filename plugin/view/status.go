@@ -103,7 +103,7 @@ func (p *page) held(s Status) {
 		p.gap()
 		t := table{heads: []string{"NAMESPACE", "WORKLOAD", ">HELD", "REASON", ">FOR", "LET GO BY", "WHY"}}
 		for _, g := range s.Held {
-			t.row(g.Namespace, g.Workload, fmt.Sprint(g.Pods), painted{g.Reason, warn}, p.style.age(g.Since), p.style.clock(g.Until), dash(g.Message))
+			t.row(g.Namespace, g.Workload, fmt.Sprint(g.Pods), painted{dash(g.Reason), warn}, p.style.age(g.Since), p.style.clock(g.Until), dash(g.Message))
 		}
 		p.table(t)
 	}
