@@ -173,7 +173,7 @@ func TestNormalImage(t *testing.T) {
 		"ghcr.io/a/b:1@" + digest:           {"ghcr.io/a/b@" + digest, "ghcr.io"},
 		"localhost:5000/a:1":                {"localhost:5000/a:1", "localhost:5000"},
 		"":                                  {},
-		"UPPER/case":                        {},
+		"acme/UPPER":                        {},
 		"sha256:abc$":                       {},
 		"docker-pullable://nginx@" + digest: {"docker.io/library/nginx@" + digest, "docker.io"},
 	}
