@@ -1,0 +1,161 @@
+package controller
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admission/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/kube"
+)
+
+// makeAdmitter knows the objects and the rules of a Docker Hub limit.
+func makeAdmitter(t *testing.T, objects ...client.Object) *admitter {
+	t.Helper()
+	scheme, err := Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithIndex(&corev1.Pod{}, indexHeld, heldIndex).Build()
+	a := &admitter{reader: c, decoder: admission.NewDecoder(scheme), clock: clocktesting.NewFakePassiveClock(start), metrics: NewMetrics(prometheus.NewRegistry())}
+	rules, err := kube.NewRules([]v1alpha1.PullBudget{*makeBudget(5)}, []v1alpha1.PacePolicy{*makePolicy()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.rules.Store(rules)
+	return a
+}
+
+// sent is a pod as a ReplicaSet controller creates it, with a field that this
+// program does not know.
+func sent(edit func(pod map[string]any)) []byte {
+	pod := map[string]any{
+		"apiVersion": "v1", "kind": "Pod",
+		"metadata": map[string]any{"generateName": "web-v1-", "labels": map[string]any{"pod-template-hash": "v1"},
+			"ownerReferences": []any{map[string]any{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-v1", "uid": "1", "controller": true}}},
+		"spec": map[string]any{"containers": []any{map[string]any{"name": "app", "image": "acme/web:1"}}, "fieldOfTomorrow": "kept"},
+	}
+	if edit != nil {
+		edit(pod)
+	}
+	raw, err := json.Marshal(pod)
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
+// admitted applies the answer to what was sent.
+func admitted(t *testing.T, a *admitter, raw []byte, dryRun bool) map[string]any {
+	t.Helper()
+	resp := a.Handle(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
+		Namespace: "shop", DryRun: &dryRun, Object: runtime.RawExtension{Raw: raw}}})
+	if !resp.Allowed {
+		t.Fatalf("a pod was denied: %+v", resp.Result)
+	}
+	if len(resp.Patches) > 0 {
+		text, err := json.Marshal(resp.Patches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		patch, err := jsonpatch.DecodePatch(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if raw, err = patch.Apply(raw); err != nil {
+			t.Fatalf("applying %s: %v", text, err)
+		}
+	}
+	var out map[string]any
+	if err := json.Unmarshal(raw, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestAdmissionPutsTheGateOnAndNothingElse(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]func(map[string]any){
+		"nothing there": func(p map[string]any) { delete(p["metadata"].(map[string]any), "annotations") },
+		"annotations and another gate": func(p map[string]any) {
+			p["metadata"].(map[string]any)["annotations"] = map[string]any{"theirs": "kept"}
+			p["spec"].(map[string]any)["schedulingGates"] = []any{map[string]any{"name": "other.dev/gate"}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var want map[string]any
+			if err := json.Unmarshal(sent(edit), &want); err != nil {
+				t.Fatal(err)
+			}
+			meta, spec := want["metadata"].(map[string]any), want["spec"].(map[string]any)
+			annotations, _ := meta["annotations"].(map[string]any)
+			if annotations == nil {
+				annotations = map[string]any{}
+				meta["annotations"] = annotations
+			}
+			annotations[v1alpha1.AnnotationSeen] = start.Format(time.RFC3339)
+			annotations[v1alpha1.AnnotationHoldUntil] = start.Add(24 * time.Hour).Format(time.RFC3339)
+			meta["labels"].(map[string]any)[v1alpha1.LabelHeld] = "true"
+			gates, _ := spec["schedulingGates"].([]any)
+			spec["schedulingGates"] = append(gates, map[string]any{"name": v1alpha1.Gate})
+			a := makeAdmitter(t, makeNamespace(nil))
+			for _, dryRun := range []bool{false, true} {
+				if diff := cmp.Diff(want, admitted(t, a, sent(edit), dryRun)); diff != "" {
+					t.Errorf("dry run %v (-want +got):\n%s", dryRun, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestAdmissionLetsThroughWhatIsNotHeld(t *testing.T) {
+	t.Parallel()
+	recreate := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}
+	recreate.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType
+	bare := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-v1",
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "web", UID: "1", Controller: new(true)}}}}
+	cases := map[string]struct {
+		objects []client.Object
+		raw     []byte
+		rules   bool
+	}{
+		"namespace not known": {raw: sent(nil), rules: true},
+		"rules not read":      {objects: []client.Object{makeNamespace(nil)}, raw: sent(nil)},
+		"recreated":           {objects: []client.Object{makeNamespace(nil), recreate, bare}, raw: sent(nil), rules: true},
+		"not a pod":           {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{"spec":{"containers":"junk"}}`), rules: true},
+		"not even JSON":       {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{`), rules: true},
+		"image of no budget": {objects: []client.Object{makeNamespace(nil)}, rules: true, raw: sent(func(p map[string]any) {
+			p["spec"].(map[string]any)["containers"] = []any{map[string]any{"name": "a", "image": "ghcr.io/a/b"}}
+		})},
+		"switched off":           {objects: []client.Object{makeNamespace(map[string]string{v1alpha1.AnnotationPace: v1alpha1.AnnotationPaceOff})}, raw: sent(nil), rules: true},
+		"scheduled by its owner": {objects: []client.Object{makeNamespace(nil)}, rules: true, raw: sent(func(p map[string]any) { p["spec"].(map[string]any)["nodeName"] = "n1" })},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := makeAdmitter(t, tc.objects...)
+			if !tc.rules {
+				a.rules.Store(nil)
+			}
+			resp := a.Handle(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: "shop", Object: runtime.RawExtension{Raw: tc.raw}}})
+			if !resp.Allowed || len(resp.Patches) > 0 || len(resp.Patch) > 0 {
+				t.Errorf("answer %+v, want allowed as it is", resp)
+			}
+		})
+	}
+}
