@@ -11,12 +11,12 @@ import (
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/controller"
 )
 
 func newController(env environment) *cobra.Command {
-	o := controller.Options{Version: version()}
+	o := controller.Defaults()
+	o.Version = version()
 	var kubeconfig string
 	var verbosity int
 	cmd := &cobra.Command{
@@ -32,15 +32,15 @@ func newController(env environment) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&kubeconfig, "kubeconfig", "", "file that names the cluster; default: the cluster that this pod runs in")
-	flags.StringVar(&o.Namespace, "namespace", env.get("POD_NAMESPACE", v1alpha1.Namespace), "namespace that Pace runs in")
+	flags.StringVar(&o.Namespace, "namespace", env.get("POD_NAMESPACE", o.Namespace), "namespace that Pace runs in")
 	flags.StringVar(&o.Identity, "identity", env.get("POD_NAME", env.hostname), "name of this replica")
-	flags.BoolVar(&o.LeaderElect, "leader-elect", true, "let one of several replicas decide")
-	flags.IntVar(&o.WebhookPort, "webhook-port", v1alpha1.WebhookPort, "port of admission and of /v1/budgets")
-	flags.StringVar(&o.WebhookConfig, "webhook-config", "pacer", "MutatingWebhookConfiguration that is to trust the certificate")
-	flags.StringVar(&o.WebhookService, "webhook-service", "pacer", "Service that the webhook configuration names")
+	flags.BoolVar(&o.LeaderElect, "leader-elect", o.LeaderElect, "let one of several replicas decide")
+	flags.IntVar(&o.WebhookPort, "webhook-port", o.WebhookPort, "port of admission and of /v1/budgets")
+	flags.StringVar(&o.WebhookConfig, "webhook-config", o.WebhookConfig, "MutatingWebhookConfiguration that is to trust the certificate")
+	flags.StringVar(&o.WebhookService, "webhook-service", o.WebhookService, "Service that the webhook configuration names")
 	flags.StringSliceVar(&o.WebhookHosts, "webhook-host", nil, "further names and addresses of the certificate")
-	flags.StringVar(&o.MetricsAddress, "metrics-address", ":8080", "address of /metrics; 0: none")
-	flags.StringVar(&o.HealthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0: none")
+	flags.StringVar(&o.MetricsAddress, "metrics-address", o.MetricsAddress, "address of /metrics; 0: none")
+	flags.StringVar(&o.HealthAddress, "health-address", o.HealthAddress, "address of /healthz and /readyz; 0: none")
 	flags.IntVarP(&verbosity, "verbosity", "v", 0, "0: what changed, 1: for debugging")
 	return cmd
 }

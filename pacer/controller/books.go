@@ -6,9 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,14 +34,17 @@ type bookkeeper struct {
 	client client.Client
 	// written is what was written last, by PullBudget.
 	written map[string]writtenStatus
+	// policiesAt is when the status of PacePolicies was looked at last.
+	policiesAt time.Time
 }
 
 // writtenStatus is a status as it was written.
 type writtenStatus struct {
-	uid    types.UID
-	text   []byte
-	at     time.Time
-	status v1alpha1.PullBudgetStatus
+	uid types.UID
+	// essence is what of it is worth another write when it changes.
+	essence []byte
+	at      time.Time
+	status  v1alpha1.PullBudgetStatus
 }
 
 // page is what is to be written: a decision, what must survive a restart, and
@@ -66,12 +72,7 @@ func (b *bookkeeper) write(ctx context.Context, now time.Time, p page) error {
 	for _, s := range p.state.Accounts {
 		states[s.Account] = s.State
 	}
-	names := make([]string, 0, len(p.world.budgets))
-	for name := range p.world.budgets {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(p.world.budgets)) {
 		budget := p.world.budgets[name]
 		last := b.written[name]
 		if last.uid != budget.UID {
@@ -95,17 +96,50 @@ func (b *bookkeeper) write(ctx context.Context, now time.Time, p page) error {
 			delete(b.written, name)
 		}
 	}
+	if p.booked {
+		return nil
+	}
+	return b.writePolicies(ctx, now, p.world)
+}
+
+// writePolicies brings the status of PacePolicies up to date.
+func (b *bookkeeper) writePolicies(ctx context.Context, now time.Time, w *world) error {
+	if now.Sub(b.policiesAt) < bookEvery {
+		return nil
+	}
+	b.policiesAt = now
+	held := w.tracker.HeldByPolicy()
+	for _, name := range slices.Sorted(maps.Keys(w.policies)) {
+		policy := w.policies[name]
+		next := policy.DeepCopy()
+		next.Status.Held = int32(min(held[name], math.MaxInt32))
+		next.Status.ObservedGeneration = policy.Generation
+		c := usable("PacePolicy", name, w)
+		c.ObservedGeneration, c.LastTransitionTime = policy.Generation, metav1.NewTime(now)
+		meta.SetStatusCondition(&next.Status.Conditions, c)
+		if equality.Semantic.DeepEqual(policy.Status, next.Status) {
+			continue
+		}
+		err := b.client.Status().Patch(ctx, next, client.MergeFrom(policy), client.FieldOwner(v1alpha1.FieldManager))
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("writing the status of PacePolicy %q: %w", name, err)
+		}
+	}
 	return nil
 }
 
 // writeOne writes a status unless it is what was written last.
 func (b *bookkeeper) writeOne(ctx context.Context, now time.Time, budget *v1alpha1.PullBudget, last writtenStatus, next v1alpha1.PullBudgetStatus) error {
-	text, err := json.Marshal(map[string]any{"status": next})
+	essence, err := json.Marshal(roughly(next))
 	if err != nil {
 		return fmt.Errorf("encoding the status of PullBudget %q: %w", budget.Name, err)
 	}
-	if bytes.Equal(text, last.text) {
+	if bytes.Equal(essence, last.essence) {
 		return nil
+	}
+	text, err := json.Marshal(map[string]any{"status": next})
+	if err != nil {
+		return fmt.Errorf("encoding the status of PullBudget %q: %w", budget.Name, err)
 	}
 	target := &v1alpha1.PullBudget{ObjectMeta: metav1.ObjectMeta{Name: budget.Name}}
 	err = b.client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, text), client.FieldOwner(v1alpha1.FieldManager))
@@ -115,15 +149,29 @@ func (b *bookkeeper) writeOne(ctx context.Context, now time.Time, budget *v1alph
 	if err != nil {
 		return fmt.Errorf("writing the status of PullBudget %q: %w", budget.Name, err)
 	}
-	b.written[budget.Name] = writtenStatus{uid: budget.UID, text: text, at: now, status: next}
+	b.written[budget.Name] = writtenStatus{uid: budget.UID, essence: essence, at: now, status: next}
 	return nil
 }
+
+// roughly is a status without what moves with the clock alone.
+func roughly(s v1alpha1.PullBudgetStatus) v1alpha1.PullBudgetStatus {
+	s.Accounts = slices.Clone(s.Accounts)
+	for i := range s.Accounts {
+		if f := s.Accounts[i].Forecast; f != nil {
+			s.Accounts[i].Forecast = &v1alpha1.Forecast{From: metav1.NewTime(f.From.Truncate(forecastStep)), To: metav1.NewTime(f.To.Truncate(forecastStep))}
+		}
+	}
+	return s
+}
+
+// forecastStep is how far a forecast must move to be written again.
+const forecastStep = 10 * time.Second
 
 // statusOf is the status that a PullBudget should have.
 func statusOf(now time.Time, budget *v1alpha1.PullBudget, last v1alpha1.PullBudgetStatus, accounts []v1alpha1.AccountStatus, w *world) v1alpha1.PullBudgetStatus {
 	next := v1alpha1.PullBudgetStatus{Accounts: accounts, ObservedGeneration: budget.Generation, Overrides: last.Overrides}
 	next.Conditions = slices.Clone(last.Conditions)
-	for _, c := range []metav1.Condition{ready(budget, w), reading(accounts, budget), flowing(accounts)} {
+	for _, c := range []metav1.Condition{usable("PullBudget", budget.Name, w), reading(accounts, budget), flowing(accounts)} {
 		c.ObservedGeneration = budget.Generation
 		c.LastTransitionTime = metav1.NewTime(now)
 		meta.SetStatusCondition(&next.Conditions, c)
@@ -131,10 +179,10 @@ func statusOf(now time.Time, budget *v1alpha1.PullBudget, last v1alpha1.PullBudg
 	return next
 }
 
-// ready says whether the PullBudget can be used.
-func ready(budget *v1alpha1.PullBudget, w *world) metav1.Condition {
+// usable says whether an object can be used.
+func usable(kind, name string, w *world) metav1.Condition {
 	for _, invalid := range w.invalid {
-		if invalid.Kind == "PullBudget" && invalid.Name == budget.Name {
+		if invalid.Kind == kind && invalid.Name == name {
 			return metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: "Invalid", Message: cut(invalid.Err.Error(), maxMessage)}
 		}
 	}

@@ -84,7 +84,7 @@ func TestReplicasShareACertificateAndRenewItWithoutAGap(t *testing.T) {
 	}
 	trusted(t, c, one, now.Add(time.Hour))
 	trusted(t, c, two, now.Add(time.Hour)) // still serves the old one
-	clock.SetTime(now) // by which the new one is young
+	clock.SetTime(now)                     // by which the new one is young
 	if err := two.keep(t.Context()); err != nil {
 		t.Fatal(err)
 	}

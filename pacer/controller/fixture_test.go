@@ -100,7 +100,7 @@ func makeBench(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) 
 		t.Fatal(err)
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-		WithStatusSubresource(&v1alpha1.PullBudget{}, &corev1.Pod{}).WithInterceptorFuncs(funcs).
+		WithStatusSubresource(&v1alpha1.PullBudget{}, &v1alpha1.PacePolicy{}, &corev1.Pod{}).WithInterceptorFuncs(funcs).
 		WithIndex(&corev1.Pod{}, indexHeld, heldIndex).Build()
 	clk := clocktesting.NewFakeClock(start)
 	rec := events.NewFakeRecorder(1000)

@@ -62,6 +62,9 @@ type Options struct {
 	Registerer Registerer
 }
 
+// Defaults are the options of a replica in its own cluster.
+func Defaults() Options { return Options{LeaderElect: true}.withDefaults() }
+
 func (o Options) withDefaults() Options {
 	orElse(&o.Namespace, v1alpha1.Namespace)
 	orElse(&o.Identity, "pacer")

@@ -32,7 +32,7 @@ func TestATurnReleasesWhatTheBudgetAllows(t *testing.T) {
 	t.Parallel()
 	b := makeBench(t, interceptor.Funcs{}, makeBudget(2), makePolicy(), makeNamespace(nil),
 		makeNode("n1"), makeNode("n2"), makeNode("n3"), makeNode("n4"), makePod(1), makePod(2), makePod(3), makePod(4))
-	for range 2 { // the first turn looks at the image, which halves its price
+	for range 3 { // the first turn looks at the image, which halves its price
 		if err := b.take(settled); err != nil {
 			t.Fatal(err)
 		}
@@ -54,6 +54,13 @@ func TestATurnReleasesWhatTheBudgetAllows(t *testing.T) {
 	}
 	if a := budget.Status.Accounts; len(a) != 1 || a[0].Account != "docker.io/anonymous" || a[0].Limit != 2 {
 		t.Errorf("accounts %+v, want the books of docker.io/anonymous", a)
+	}
+	var policy v1alpha1.PacePolicy
+	if err := b.client.Get(t.Context(), client.ObjectKey{Name: "default"}, &policy); err != nil {
+		t.Fatal(err)
+	}
+	if policy.Status.Held != 2 || len(policy.Status.Conditions) != 1 || policy.Status.Conditions[0].Status != "True" {
+		t.Errorf("status of the policy %+v, want 2 held and Ready", policy.Status)
 	}
 	var lease coordinationv1.Lease
 	if err := b.client.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.Namespace, Name: v1alpha1.Heartbeat}, &lease); err != nil {

@@ -35,6 +35,8 @@ type trackedPod struct {
 // trackedGroup is a group with its pods.
 type trackedGroup struct {
 	announced engine.Group
+	// policy rules its pods; empty: none does.
+	policy string
 	owner     Owner
 	set       Owner
 	pods      map[core.PodID]bool
@@ -171,6 +173,7 @@ func (t *Tracker) joinGroup(id core.GroupID, g engine.Group, c constraints, p *t
 		known = &trackedGroup{owner: p.owner, set: p.set, announced: g, pods: map[core.PodID]bool{}, held: map[core.PodID]bool{}}
 		t.groups[id] = known
 		t.own(p.owner, id)
+		known.policy = t.policyOf(p)
 		known.announced.Paused, known.announced.More = t.groupState(known)
 		announced := known.announced
 		t.emit(engine.Event{Group: &announced})
@@ -328,3 +331,21 @@ func (t *Tracker) Group(id core.GroupID) (engine.Group, bool) {
 
 // Known reports whether a pod is there and not finished.
 func (t *Tracker) Known(id core.PodID) bool { return t.pods[id] != nil }
+
+// policyOf is the name of the PacePolicy that rules a pod; empty: none does.
+func (t *Tracker) policyOf(p *trackedPod) string {
+	rules := policyFor(t.rules.policies, t.namespace(p.object.Namespace).labels, p.object.Labels)
+	if rules == nil {
+		return ""
+	}
+	return rules.name
+}
+
+// HeldByPolicy counts the held pods of each PacePolicy.
+func (t *Tracker) HeldByPolicy() map[string]int {
+	held := map[string]int{}
+	for _, g := range t.groups {
+		held[g.policy] += len(g.held)
+	}
+	return held
+}
