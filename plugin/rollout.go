@@ -124,8 +124,7 @@ func (o *rolloutOptions) run(ctx context.Context) error {
 		return err
 	}
 	if !o.follow {
-		started, err := o.start(ctx, c, d)
-		if err != nil || !started {
+		if d, err = o.start(ctx, c, d); err != nil || d == nil {
 			return err
 		}
 	}
@@ -133,31 +132,31 @@ func (o *rolloutOptions) run(ctx context.Context) error {
 }
 
 // start prices the change and writes it; false when it was only a dry run.
-func (o *rolloutOptions) start(ctx context.Context, c *cluster.Cluster, d *appsv1.Deployment) (bool, error) {
+func (o *rolloutOptions) start(ctx context.Context, c *cluster.Cluster, d *appsv1.Deployment) (*appsv1.Deployment, error) {
 	if err := o.editable(ctx, c, d); err != nil {
-		return false, err
+		return nil, err
 	}
 	changed, err := o.change(d)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	o.warn(d)
 	cost, err := o.s.priceIfAllowed(ctx, c, changed)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	late := !cost.Finish.IsZero() && cost.Finish.To.After(o.s.env.Now().Add(o.maxWait))
 	o.announce(cost, late)
 	if late {
-		return false, verdict(ExitHold)
+		return nil, verdict(ExitHold)
 	}
 	if o.dry.on() {
-		return false, nil
+		return nil, nil
 	}
 	if err := cluster.PatchLocked(ctx, c.Client, d.DeepCopy(), changed); err != nil {
-		return false, fmt.Errorf("starting the rollout: %w", err)
+		return nil, fmt.Errorf("starting the rollout: %w", err)
 	}
-	return true, nil
+	return changed, nil
 }
 
 // editable complains where an edit would be undone, or would not be paced.

@@ -19,6 +19,8 @@ import (
 // World is what the API server holds of one rollout.
 type World struct {
 	Deployment *appsv1.Deployment
+	// Generation is the least that the Deployment must have to tell of the rollout.
+	Generation int64
 	Sets       []appsv1.ReplicaSet
 	Pods       []corev1.Pod
 	// Accounts are the budgets that can be read; empty where they cannot.
@@ -94,7 +96,7 @@ func (w World) note(r *view.Rollout, pod *corev1.Pod, reasons map[string]int) {
 func (w World) verdict(r view.Rollout) (state, message string) {
 	d := w.Deployment
 	switch {
-	case d.Status.ObservedGeneration < d.Generation:
+	case d.Status.ObservedGeneration < max(d.Generation, w.Generation):
 		return view.Progressing, ""
 	case d.Status.UpdatedReplicas == r.Replicas && d.Status.Replicas == r.Replicas && d.Status.AvailableReplicas == r.Replicas:
 		return view.Done, ""

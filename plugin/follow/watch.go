@@ -20,19 +20,23 @@ type Watch struct {
 	// Changed receives after something changed; changes in between are merged.
 	Changed <-chan struct{}
 
-	key    string
-	stores [3]cache.Store // deployments, replica sets, pods
+	key string
+	// generation is the least that the rollout to watch has: a list may be older
+	// than the change that began it.
+	generation int64
+	stores     [3]cache.Store // deployments, replica sets, pods
 }
 
 // Start watches a Deployment, its ReplicaSets and its pods until ctx ends. It
-// returns when all three were listed once.
+// returns when all three were listed once. d is the Deployment as last written or
+// read: what is older is not taken for the state of its rollout.
 func Start(ctx context.Context, c client.WithWatch, d *appsv1.Deployment) (*Watch, error) {
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil {
 		return nil, fmt.Errorf("reading the selector of deploy/%s: %w", d.Name, err)
 	}
 	changed := make(chan struct{}, 1)
-	w := &Watch{Changed: changed, key: d.Namespace + "/" + d.Name}
+	w := &Watch{Changed: changed, key: d.Namespace + "/" + d.Name, generation: d.Generation}
 	labelled := client.MatchingLabelsSelector{Selector: selector}
 	named := client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", d.Name)}
 	sources := []source{
@@ -67,7 +71,7 @@ func (w *Watch) World() (World, bool) {
 	if !ok {
 		return World{}, false
 	}
-	world.Deployment = d
+	world.Deployment, world.Generation = d, w.generation
 	for _, obj := range w.stores[1].List() {
 		if rs, ok := obj.(*appsv1.ReplicaSet); ok && metav1.IsControlledBy(rs, d) {
 			world.Sets = append(world.Sets, *rs)

@@ -74,8 +74,8 @@ func (r Rollout) Names() []string { return []string{r.Workload} }
 
 // Same reports whether a reader of lines would learn nothing new from next.
 func (r Rollout) Same(next Rollout) bool {
-	return r.State == next.State && r.New == next.New && r.OldReady == next.OldReady && r.Ready == next.Ready &&
-		r.Reason == next.Reason && r.Errors == next.Errors && r.To == next.To && r.Replicas == next.Replicas
+	return r.State == next.State && r.New == next.New && r.OldReady == next.OldReady &&
+		r.Reason == next.Reason && r.Errors == next.Errors && r.Replicas == next.Replicas
 }
 
 // RolloutLine writes one line of key=value pairs after a time of day.
@@ -98,7 +98,7 @@ func RolloutLine(w io.Writer, r Rollout, st Style) error {
 			}
 		}
 	}
-	if !r.Next.IsZero() && r.State != Done {
+	if !r.Next.IsZero() && r.New.Held > 0 {
 		l.add("next", strings.ReplaceAll(st.span(r.Next), " - ", ".."))
 	}
 	l.add("own_429", fmt.Sprint(r.Errors.Throttled))
