@@ -200,9 +200,12 @@ func (d *demo) paced(ctx context.Context) (outcome, error) {
 	if err := d.rolloutAll(ctx); err != nil {
 		return outcome{}, err
 	}
+	if err := d.await(ctx, accountPaced); err != nil {
+		return outcome{}, err
+	}
 	took := time.Since(begin)
 	fmt.Print("\n$ kubectl pace budget\n", d.ground.Kubectl(ctx, "pace", "budget").Stdout)
-	return d.measure(accountPaced, took), d.await(ctx, accountPaced)
+	return d.measure(accountPaced, took), nil
 }
 
 // budget declares the account as a user would.
