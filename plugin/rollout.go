@@ -131,7 +131,8 @@ func (o *rolloutOptions) run(ctx context.Context) error {
 	return o.watch(ctx, c, d)
 }
 
-// start prices the change and writes it; false when it was only a dry run.
+// start prices the change and writes it. It returns the Deployment as written, nil
+// where nothing was started.
 func (o *rolloutOptions) start(ctx context.Context, c *cluster.Cluster, d *appsv1.Deployment) (*appsv1.Deployment, error) {
 	if err := o.editable(ctx, c, d); err != nil {
 		return nil, err
