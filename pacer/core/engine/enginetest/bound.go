@@ -29,18 +29,18 @@ func (w *World) bound(r *registry, left int64) time.Duration {
 		edge := r.edge()
 		return edge + time.Duration(ceil((float64(n)-first)/most)-1)*window
 	case "sliding":
-		return window + spans((float64(n)-first)/most)
+		return r.edge() + spans((float64(n)-first)/most)
 	}
 	return spans((float64(n) - first) / (float64(limit) - foreign))
 }
 
-// edge is the first edge of a fixed window after the start.
+// edge is the first edge of a window after the start.
 func (r *registry) edge() time.Duration {
-	f := r.limiter.(*fixed)
-	if f.phase == 0 {
-		return f.window
+	if r.phase > 0 {
+		return r.phase
 	}
-	return f.phase
+	_, window := r.limiter.says()
+	return window
 }
 
 func ceil(f float64) int64 {

@@ -128,7 +128,7 @@ func (w *World) attempt(p *pod, n *node, i int, done func()) {
 		})
 	default:
 		w.report.attempts++
-		w.observe(engine.Event{Throttled: &engine.Throttled{Account: img.account, At: w.time()}})
+		w.observe(engine.Event{Throttled: &engine.Throttled{Account: w.meters(n, img).account.ID, At: w.time()}})
 		p.backoff = min(max(2*p.backoff, firstBackoff), lastBackoff)
 		w.after(p.backoff, func() { w.need(p, i) })
 		done()
@@ -152,7 +152,7 @@ func (w *World) started(p *pod, i int, name core.Image) {
 
 // ask sends the manifest requests of a cold pull; what was granted stays.
 func (w *World) ask(p *pod, n *node, img *image) bool {
-	r := w.registries[img.account]
+	r := w.meters(n, img)
 	if r == nil {
 		return true // not metered
 	}
@@ -186,4 +186,14 @@ func (w *World) send(r *registry) bool {
 		}
 	}
 	return false
+}
+
+// meters is the registry that charges a pull of an image to a node.
+func (w *World) meters(n *node, img *image) *registry {
+	for _, id := range img.accounts {
+		if r := w.registries[id]; r != nil && (r.account.Egress == "" || r.account.Egress == n.Egress) {
+			return r
+		}
+	}
+	return nil
 }

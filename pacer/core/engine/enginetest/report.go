@@ -150,9 +150,9 @@ func (w *World) values() map[string]float64 {
 // summary is one line of what was reached.
 func (w *World) summary() string {
 	v := w.values()
-	return fmt.Sprintf("%sunfinished=%d throttled=%d units=%v last=%v done=%v bound=%v reserve-bound=%v\n", w.report.wrongList(),
+	return fmt.Sprintf("%sunfinished=%d throttled=%d units=%v last=%v done=%v bound=%v reserve-bound=%v foreign-lost=%v\n", w.report.wrongList(),
 		w.unfinished, w.report.throttled, v["units"], w.report.last().Round(time.Second), w.report.done.Round(time.Second),
-		seconds(v["bound"]), seconds(v["reserveBound"]))
+		seconds(v["bound"]), seconds(v["reserveBound"]), v["foreignLost"])
 }
 
 func seconds(s float64) time.Duration {

@@ -21,6 +21,9 @@ type registry struct {
 	// silent: no headers; down: no answer.
 	silent, down bool
 	countsDenied bool
+	// windowless headers do not say the window; late ones tell what was so long ago.
+	windowless   bool
+	late, phase  time.Duration
 	foreignEvery time.Duration
 	probeGen     int
 	probing      bool  // a probe is under way
@@ -30,8 +33,9 @@ type registry struct {
 
 // image is an image, and what a cold pull of it asks for.
 type image struct {
-	name      core.Image
-	account   core.AccountID
+	name core.Image
+	// accounts are candidates; that of the node's egress counts.
+	accounts  []core.AccountID
 	manifests int
 	// unshaped: nobody tells the engine how many manifests it has.
 	unshaped bool
@@ -325,7 +329,10 @@ func (w *World) probe(r *registry) {
 	if !r.down && !r.silent {
 		limit, window := r.limiter.says()
 		obs.Header = quota.Header{Limit: core.Units(limit), HasLimit: true, Window: window,
-			Remaining: core.Units(r.limiter.remaining(sent)), HasRemaining: true}
+			Remaining: core.Units(r.limiter.remaining(max(0, sent-r.late))), HasRemaining: true}
+		if r.windowless {
+			obs.Header.Window = 0
+		}
 	}
 	w.after(w.rtt, func() {
 		r.probing = false
