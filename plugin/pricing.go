@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -9,25 +8,17 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	schedcorev1 "k8s.io/component-helpers/scheduling/corev1"
-	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/core"
-	"github.com/pullpace/pace/pacer/core/plan"
 	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
-
-// cutList is how many images a kubelet reports at most, the largest first
-// (nodeStatusMaxImages); a node that reports as many may hold further ones.
-const cutList = 50
 
 // helmWait is how long `helm --wait` waits unless told otherwise.
 const helmWait = 5 * time.Minute
@@ -51,180 +42,134 @@ func (s *session) price(ctx context.Context, c *cluster.Cluster, d *appsv1.Deplo
 		Namespace: d.Namespace, Workload: "deploy/" + d.Name, Replicas: cluster.Replicas(d), Pods: cluster.Replicas(d),
 		Source: "client", Verdict: "unknown", Images: []view.Image{}, Accounts: []view.Account{},
 	}
-	var nodes corev1.NodeList
-	if err := c.Client.List(ctx, &nodes); err != nil {
-		return cost, fmt.Errorf("listing nodes: %w", err)
-	}
-	rows, err := budgetRows(ctx, c.Client)
-	if err != nil {
-		return cost, err
+	for _, container := range slices.Concat(d.Spec.Template.Spec.InitContainers, d.Spec.Template.Spec.Containers) {
+		if _, _, ok := kube.NormalImage(container.Image); !ok {
+			return cost, fmt.Errorf("container %s: %q is not an image reference; nothing was changed", container.Name, container.Image)
+		}
 	}
 	controller, err := cluster.ControllerOf(ctx, c.Client)
 	if err != nil {
 		return cost, err
 	}
-	p := pricing{cost: &cost, rows: rows, nodes: eligible(&d.Spec.Template.Spec, nodes.Items), now: s.env.Now()}
-	p.images(&d.Spec.Template.Spec)
+	budgets, err := cluster.Budgets(ctx, c.Client)
+	if err != nil && !meta.IsNoMatchError(err) {
+		return cost, err
+	}
+	p := pricing{cost: &cost, now: s.env.Now()}
+	for i := range budgets {
+		p.rows = append(p.rows, cluster.BudgetRows(&budgets[i])...)
+	}
+	in, err := toPrice(ctx, c.Client, d)
+	if err != nil {
+		return cost, err
+	}
+	if in.Rules, err = kube.NewRules(budgets, nil); err != nil {
+		p.unknown("a budget that cannot be used: " + err.Error())
+	}
+	in.Manifests = learned(p.rows)
+	p.fill(kube.Price(in))
 	p.verdict(controller)
 	p.clocks(d)
 	return cost, nil
 }
 
-// budgetRows reads the accounts; none where the cluster knows no PullBudget.
-func budgetRows(ctx context.Context, c client.Reader) ([]view.Budget, error) {
-	budgets, err := cluster.Budgets(ctx, c)
-	if meta.IsNoMatchError(err) {
-		return nil, nil
+// toPrice reads what a price depends on. Namespace and pods only sharpen it: who
+// may not see them does without.
+func toPrice(ctx context.Context, c client.Reader, d *appsv1.Deployment) (kube.ToPrice, error) {
+	in := kube.ToPrice{Template: &d.Spec.Template, Replicas: int(cluster.Replicas(d))}
+	var nodes corev1.NodeList
+	if err := c.List(ctx, &nodes); err != nil {
+		return in, fmt.Errorf("listing nodes: %w", err)
 	}
-	var rows []view.Budget
-	for i := range budgets {
-		rows = append(rows, cluster.BudgetRows(&budgets[i])...)
+	in.Nodes = nodes.Items
+	var ns corev1.Namespace
+	if err := c.Get(ctx, client.ObjectKey{Name: d.Namespace}, &ns); err == nil {
+		in.Namespace = &ns
 	}
-	return rows, err
-}
-
-// eligible returns the nodes that the scheduler may choose for a pod.
-func eligible(spec *corev1.PodSpec, nodes []corev1.Node) []corev1.Node {
-	wanted := nodeaffinity.GetRequiredNodeAffinity(&corev1.Pod{Spec: *spec})
-	var fit []corev1.Node
-	for _, node := range nodes {
-		if ok, err := wanted.Match(&node); err != nil || !ok || node.Spec.Unschedulable {
-			continue
-		}
-		_, repelled := schedcorev1.FindMatchingUntoleratedTaint(logr.Discard(), node.Spec.Taints, spec.Tolerations, func(t *corev1.Taint) bool {
-			return t.Effect != corev1.TaintEffectPreferNoSchedule
-		}, false)
-		if !repelled {
-			fit = append(fit, node)
-		}
+	var pods corev1.PodList
+	if err := c.List(ctx, &pods); err == nil {
+		in.Pods = pods.Items
 	}
-	return fit
+	return in, nil
 }
 
 // pricing fills a cost.
 type pricing struct {
-	cost  *view.Cost
-	rows  []view.Budget
-	nodes []corev1.Node
-	now   time.Time
+	cost *view.Cost
+	rows []view.Budget
+	now  time.Time
 }
 
-// images prices each distinct image of the pods.
-func (p *pricing) images(spec *corev1.PodSpec) {
-	if len(p.nodes) == 0 {
+// fill takes the prices of images over.
+func (p *pricing) fill(prices []kube.PriceRow) {
+	if len(prices) == 0 {
 		p.unknown("where the pods go: no node fits them now")
 	}
-	seen := map[core.Image]bool{}
-	for _, container := range slices.Concat(spec.InitContainers, spec.Containers) {
-		image, host, ok := kube.NormalImage(container.Image)
-		if !ok {
-			p.unknown("the price of " + container.Image + ": it is not an image reference")
-			continue
-		}
-		if !seen[image] {
-			seen[image] = true
-			p.image(image, host)
-		}
-	}
-}
-
-func (p *pricing) image(image core.Image, host string) {
-	count := plan.NodeCount{}
-	for i := range p.nodes {
-		switch {
-		case lists(&p.nodes[i], image):
-			count.Warm++
-		case len(p.nodes[i].Status.Images) >= cutList:
-			count.Unknown++
-		default:
-			count.Cold++
-		}
-	}
-	row, account := p.accountOf(host)
-	order := plan.Order{Pods: int(p.cost.Pods), PerPull: perPull(row), Nodes: []plan.NodeCount{count}}
-	span := plan.Price(order)[0]
-	entry := view.Image{
-		Image: string(image), ColdNodes: view.Units{Min: int64(count.Cold), Max: int64(count.Cold + count.Unknown)},
-		Units: view.Units{Min: int64(span.Min), Max: int64(span.Max)},
-	}
-	switch {
-	case count.Unknown > 0:
-		entry.Why = fmt.Sprintf("%d of %d nodes report only %d images", count.Unknown, len(p.nodes), cutList)
-	case span.Min != span.Max:
-		entry.Why = fmt.Sprintf("%d of %d nodes have it; the scheduler chooses", count.Warm, len(p.nodes))
-	}
-	if account == nil {
-		entry.Why = "no PullBudget for " + host + ": not held"
-	} else {
-		entry.Account = account.Name
-		account.Needs.Min += entry.Units.Min
-		account.Needs.Max += entry.Units.Max
-	}
-	p.cost.Images = append(p.cost.Images, entry)
-}
-
-// lists reports whether a node names the image among those it has.
-func lists(node *corev1.Node, image core.Image) bool {
-	return slices.ContainsFunc(node.Status.Images, func(i corev1.ContainerImage) bool {
-		return slices.ContainsFunc(i.Names, func(name string) bool {
-			listed, _, ok := kube.NormalImage(name)
-			return ok && listed == image
+	for _, price := range prices {
+		units := view.Units{Min: int64(price.Units.Min), Max: int64(price.Units.Max)}
+		p.cost.Images = append(p.cost.Images, view.Image{
+			Image: string(price.Image), Account: string(price.Account), Units: units, Why: price.Why,
+			ColdNodes: view.Units{Min: int64(price.Cold), Max: int64(price.Cold + price.Unknown)},
 		})
-	})
-}
-
-// accountOf returns the account of a host, in the price; nil where nothing is
-// declared for the host. Where several are, the scarcest is taken and said so.
-func (p *pricing) accountOf(host string) (*view.Budget, *view.Account) {
-	var rows []*view.Budget
-	for i := range p.rows {
-		if kube.Host(p.rows[i].Registry) == host {
-			rows = append(rows, &p.rows[i])
+		if price.Account != "" {
+			account := p.account(string(price.Account), price.Budget)
+			account.Needs.Min += units.Min
+			account.Needs.Max += units.Max
 		}
 	}
-	if len(rows) == 0 {
-		return nil, nil
+}
+
+// account returns an account of the price, with what is known of it.
+func (p *pricing) account(name, budget string) *view.Account {
+	i := slices.IndexFunc(p.cost.Accounts, func(a view.Account) bool { return a.Name == name })
+	if i >= 0 {
+		return &p.cost.Accounts[i]
 	}
-	row := slices.MinFunc(rows, func(a, b *view.Budget) int { return cmp.Compare(freeOf(a), freeOf(b)) })
-	account := cluster.Account(*row)
-	i := slices.IndexFunc(p.cost.Accounts, func(a view.Account) bool { return a.Name == account.Name })
+	account := view.Account{Name: name}
+	if row := p.row(name); row != nil {
+		account = cluster.Account(*row)
+	} else {
+		p.unknown("what is free of " + name + ": PullBudget " + budget + " has no reading of it yet")
+	}
+	p.cost.Accounts = append(p.cost.Accounts, account)
+	return &p.cost.Accounts[len(p.cost.Accounts)-1]
+}
+
+// row is the books of an account; nil where there are none yet.
+func (p *pricing) row(account string) *view.Budget {
+	i := slices.IndexFunc(p.rows, func(r view.Budget) bool { return r.Account == account })
 	if i < 0 {
-		if len(rows) > 1 {
-			p.unknown(fmt.Sprintf("which of %d accounts of %s the pods draw on: the scarcest is shown", len(rows), host))
-		}
-		p.cost.Accounts = append(p.cost.Accounts, account)
-		i = len(p.cost.Accounts) - 1
+		return nil
 	}
-	return row, &p.cost.Accounts[i]
+	return &p.rows[i]
 }
 
-// freeOf is what a rollout may spend; more than anything where nothing is held.
-func freeOf(row *view.Budget) int64 {
-	if free, ok := row.Available["rollout"]; ok && !row.Unlimited {
-		return free
-	}
-	return math.MaxInt64
-}
-
-// perPull is what a pull was found to be charged, rounded outwards; 1 before
-// anything was found.
-func perPull(row *view.Budget) plan.Span {
-	span := plan.Span{Min: 1, Max: 1}
-	if row == nil {
-		return span
-	}
-	for i, c := range row.PerPull {
-		mean, err := strconv.ParseFloat(c.Mean, 64)
-		if err != nil || math.IsNaN(mean) || mean < 0 || mean > 1000 {
-			continue
+// learned answers how many units a pull from a registry was found to cost, where
+// every account of the registry says one and the same.
+func learned(rows []view.Budget) func(core.Image) (int, bool) {
+	found := map[string]int{}
+	mixed := map[string]bool{}
+	for _, row := range rows {
+		host := kube.Host(row.Registry)
+		for _, c := range row.PerPull {
+			mean, err := strconv.ParseFloat(c.Mean, 64)
+			// Within 5 % of a whole number the rest is noise of others' pulls.
+			units := math.Round(mean)
+			if err != nil || c.Samples == 0 || !(math.Abs(mean-units) <= 0.05) || units < 1 || units > 10 {
+				mixed[host] = true
+				continue
+			}
+			if n, ok := found[host]; ok && n != int(units) {
+				mixed[host] = true
+			}
+			found[host] = int(units)
 		}
-		low, high := core.Units(math.Floor(mean)), core.Units(math.Ceil(mean))
-		if i == 0 {
-			span = plan.Span{Min: low, Max: high}
-		}
-		span = plan.Span{Min: min(span.Min, low), Max: max(span.Max, high)}
 	}
-	return span
+	return func(image core.Image) (int, bool) {
+		_, host, ok := kube.NormalImage(string(image))
+		n, known := found[host]
+		return n, ok && known && !mixed[host]
+	}
 }
 
 func (p *pricing) unknown(text string) { p.cost.Unknown = append(p.cost.Unknown, text) }
@@ -245,7 +190,7 @@ func (p *pricing) verdict(controller view.Controller) {
 		case a.Unlimited || a.Needs.Max == 0:
 		case a.Free == nil:
 			p.cost.Verdict, p.cost.Reason = "hold", string(core.WaitingForReading)
-			p.unknown("what is free of " + a.Name + ": it was not read yet")
+
 		case *a.Free < a.Needs.Max:
 			p.cost.Verdict, p.cost.Reason = "hold", string(core.WaitingForBudget)
 			p.late(a)
@@ -256,9 +201,8 @@ func (p *pricing) verdict(controller view.Controller) {
 // late widens the time at which the last pod may go. Whatever the limiter does, a
 // whole window brings the whole limit back.
 func (p *pricing) late(a view.Account) {
-	i := slices.IndexFunc(p.rows, func(r view.Budget) bool { return cmp.Or(r.Account, r.Name) == a.Name })
-	row := p.rows[i]
-	if row.Limit == nil || *row.Limit <= 0 || row.WindowSeconds <= 0 {
+	row := p.row(a.Name)
+	if row == nil || row.Limit == nil || *row.Limit <= 0 || row.WindowSeconds <= 0 {
 		p.unknown("when " + a.Name + " has more: its limit or window is not known")
 		return
 	}
