@@ -48,8 +48,28 @@ func alone(c suite.Case) suite.Case {
 // Cases are those of the suite.
 func Cases(lab *stage.Lab) []suite.Case {
 	b := builder{lab}
+	used := stage.Options{Window: anHour, Taken: stage.Limit}
+	// Those that take longest come first.
 	return []suite.Case{
+		b.on("limit-cut", stage.Options{}, limitCut),
+		b.on("foreign-burst", stage.Options{}, foreignBurst),
+		b.on("foreign-steady", stage.Options{}, foreignSteady),
+		b.on("paced", stage.Options{}, paced),
+		b.on("rollback-first", stage.Options{Limit: 2 * stage.Limit, ReservePercent: new(int32(30))}, rollbackFirst),
+		b.on("fair-share", stage.Options{Limit: stage.Nodes, Window: 2 * stage.Window, Taken: stage.Nodes}, fairShare),
+		b.on("scaled-mid-hold", stage.Options{}, scaled),
+		b.on("cost", stage.Options{Limit: pulls}, cost),
+		b.on("foreign-gate", stage.Options{}, foreignGate),
+		b.on("warm-goes", stage.Options{Limit: stage.Nodes, Window: anHour}, warmGoes),
+		b.on("never-gated", used, neverGated),
+		b.on("bad-input", used, badInput),
+		b.on("bad-objects", stage.Options{NoBudget: true}, badObjects),
+		b.on("no-permission", stage.Options{NoBudget: true}, noPermission),
 		b.on("left-alone", stage.Options{NotPaced: true, NoBudget: true}, leftAlone),
+		alone(b.on("headers-vanish", stage.Options{}, headersVanish)),
+		alone(b.on("controller-killed", stage.Options{}, controllerKilled)),
+		alone(b.on("api-server-restarted", stage.Options{}, apiServerRestarted)),
+		alone(b.on("uninstall", stage.Options{}, uninstall)),
 	}
 }
 

@@ -27,6 +27,10 @@ import (
 // cold pulls a Deployment of as many replicas makes.
 const Nodes = 4
 
+// StaticPods is the folder of a node, under its /var/lib, that its kubelet runs
+// pods from.
+const StaticPods = "/var/lib/static"
+
 // Runtime is in the user agent of what nodes ask a registry, and in no other's.
 const Runtime = "containerd"
 
@@ -47,6 +51,7 @@ func Open(ctx context.Context, o ground.Options) (*Lab, error) {
 		// limit of pulls a second.
 		o.Nodes = append(o.Nodes, cluster.NodeOptions{Kubelet: map[string]any{
 			"serializeImagePulls": false, "registryPullQPS": 0,
+			"staticPodPath": StaticPods, "fileCheckFrequency": "2s",
 		}})
 	}
 	g, err := ground.Start(ctx, o)
@@ -88,6 +93,8 @@ type Options struct {
 	Limit  int64
 	Window time.Duration
 	Counts registry.Counts
+	// Taken is what somebody else has taken of the account before Pace first asks.
+	Taken int64
 	// ReservePercent of the PullBudget; nil is the default.
 	ReservePercent *int32
 	// NotPaced leaves the namespace without its label.
@@ -142,6 +149,7 @@ func (l *Lab) New(ctx context.Context, name string, o Options) (*Stage, error) {
 	if err := l.Namespace(ctx, name, !o.NotPaced); err != nil {
 		return nil, err
 	}
+	host.Spend(s.Identity(), o.Taken)
 	if o.NoBudget {
 		return s, nil
 	}

@@ -27,6 +27,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/pullpace/pace/test/e2e/mainjob"
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
@@ -47,6 +50,7 @@ type settings struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	log.SetLogger(logr.Discard()) // the client's library complains otherwise
 	s, err := parse(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -122,11 +126,11 @@ func run(ctx context.Context, s settings) (err error) {
 
 // open brings the ground up and installs the product on it.
 func open(ctx context.Context, s settings) (*stage.Lab, error) {
-	var log io.Writer
+	var progress io.Writer
 	if s.verbose {
-		log = os.Stderr
+		progress = os.Stderr
 	}
-	lab, err := stage.Open(ctx, ground.Options{LogsDir: s.logs, Log: log})
+	lab, err := stage.Open(ctx, ground.Options{LogsDir: s.logs, Log: progress})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,161 @@
+//go:build linux
+
+package mainjob
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pullpace/pace/test/e2e/stage"
+	"github.com/pullpace/pace/test/e2e/suite"
+	"github.com/pullpace/pace/test/registry"
+)
+
+// disturbed runs a whole rollout of 24 pulls, does something in the middle of its
+// second wave, and waits for the end. It returns when the fault was injected.
+func disturbed(ctx context.Context, s *stage.Stage, fault func() error) (time.Time, error) {
+	names, err := s.Fleet(ctx, pulls/stage.Nodes)
+	if err != nil {
+		return time.Time{}, err
+	}
+	// The first wave is 8 pulls; with the ninth the second is under way, and at
+	// most 7 of it are.
+	if _, err := s.AwaitCharged(ctx, stage.Limit+1); err != nil {
+		return time.Time{}, err
+	}
+	at := time.Now()
+	if err := fault(); err != nil {
+		return at, err
+	}
+	return at, s.Await(ctx, names...)
+}
+
+// foreignBurst has somebody else take half the limit at once, unannounced.
+func foreignBurst(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+	return surprised(ctx, s, r, func() error {
+		r.Note("burst", s.Host.Spend(s.Identity(), stage.Limit/2))
+		return nil
+	})
+}
+
+// limitCut has the registry allow half as much from one moment to the next.
+func limitCut(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+	return surprised(ctx, s, r, func() error {
+		s.Host.SetLimit(0, stage.Limit/2)
+		return nil
+	})
+}
+
+// attempts is how often containerd asks for one manifest before a pull fails.
+const attempts = 5
+
+// surprised expects that only pulls that were under way at the fault are refused.
+func surprised(ctx context.Context, s *stage.Stage, r *suite.Report, fault func() error) error {
+	at, err := disturbed(ctx, s, fault)
+	if err != nil {
+		return err
+	}
+	pods, err := s.Pods(ctx, "")
+	if err != nil {
+		return err
+	}
+	releases, err := stage.Releases(pods)
+	if err != nil {
+		return err
+	}
+	f := s.Own()
+	f.Kind, f.Charged = registry.ManifestGET, true
+	underWay := underWay(releases, s.Registry.Log().Entries(f), known(s, at), at)
+	r.Note("under_way", underWay)
+	// Each pull under way may fail once, and containerd asks 5 times for it.
+	if got, most := s.Throttled(time.Time{}), attempts*underWay; got > most {
+		return fmt.Errorf("the nodes met %d answers of 429, want %d at most: %d for each of %d pulls under way", got, most, attempts, underWay)
+	}
+	return exactly(s, pulls)
+}
+
+// known is when Pace can have known of what happened at a time: when the first
+// of its own requests after it arrived, and the answer was taken in.
+func known(s *stage.Stage, at time.Time) time.Time {
+	f := registry.Filter{Host: s.Host.Name(), Kind: registry.ManifestHEAD, NotBefore: at,
+		Where: func(e registry.Entry) bool { return !s.Own().Match(e) }}
+	for _, e := range s.Registry.Log().Entries(f) {
+		return e.Time
+	}
+	return at
+}
+
+// underWay counts the pulls that were let go before known and not served before
+// at: all pulls cost one unit.
+func underWay(releases []stage.Release, charged []registry.Entry, known, at time.Time) (n int) {
+	for _, r := range releases {
+		if !r.At.After(known) {
+			n++
+		}
+	}
+	for _, e := range charged {
+		if e.Time.Before(at) {
+			n--
+		}
+	}
+	return n
+}
+
+// headersVanish has the registry send no limit any more, in the middle of a wave.
+func headersVanish(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+	_, err := disturbed(ctx, s, func() error {
+		s.Host.Inject(registry.Fault{Name: "headers vanish", Headers: registry.HeadersMissing})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	// 1.15 of the bound of 20 s, and a window: 33 s.
+	const most = 20*time.Second*115/100 + stage.Window
+	spread := s.Spread()
+	r.Note("spread", spread.Round(100*time.Millisecond))
+	if spread > most {
+		err = fmt.Errorf("the last pull came %s after the first, want %s at most", spread, most)
+	}
+	return all(err, noOwn429(s), exactly(s, pulls))
+}
+
+// foreignSteady has somebody else take a quarter of the limit, evenly, from before
+// the rollout until after it.
+func foreignSteady(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+	const every = stage.Window / (stage.Limit / 4)
+	client, stop := context.WithCancel(ctx)
+	began := time.Now()
+	taken := make(chan int64)
+	go func() { taken <- spendEvery(client, s, every) }()
+	names, err := s.Fleet(ctx, pulls/stage.Nodes)
+	if err == nil {
+		err = s.Await(ctx, names...)
+	}
+	stop()
+	r.Note("foreign", <-taken)
+	if err != nil {
+		return err
+	}
+	r.Note("first_window_429", s.Throttled(time.Time{})-s.Throttled(began.Add(stage.Window)))
+	if n := s.Throttled(began.Add(stage.Window)); n > 0 {
+		err = fmt.Errorf("the nodes met %d answers of 429 after the first window of the foreign client, want 0", n)
+	}
+	return all(err, exactly(s, pulls))
+}
+
+// spendEvery takes a unit at once and then at even steps until ctx ends. It
+// returns how many it was given.
+func spendEvery(ctx context.Context, s *stage.Stage, step time.Duration) (taken int64) {
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	for {
+		taken += s.Host.Spend(s.Identity(), 1)
+		select {
+		case <-ctx.Done():
+			return taken
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,120 @@
+//go:build linux
+
+package mainjob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/test/e2e/stage"
+	"github.com/pullpace/pace/test/e2e/suite"
+)
+
+// controllerKilled kills one replica at the start of the first wave and both in
+// the middle of the second, with signal 9. What was let go just before must be
+// counted by who takes over: 0 own 429s, and the rollout ends.
+func controllerKilled(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+	replicas, err := controllers(ctx, s)
+	if err != nil {
+		return err
+	}
+	names, err := s.Fleet(ctx, pulls/stage.Nodes)
+	if err != nil {
+		return err
+	}
+	if _, err := s.AwaitCharged(ctx, 1); err != nil {
+		return err
+	}
+	if err := s.KillPod(ctx, v1alpha1.Namespace, replicas[0]); err != nil {
+		return err
+	}
+	if _, err := s.AwaitCharged(ctx, stage.Limit+1); err != nil {
+		return err
+	}
+	if err := killAll(ctx, s); err != nil {
+		return err
+	}
+	if err := s.Await(ctx, names...); err != nil {
+		return err
+	}
+	restarts, err := restarted(ctx, s)
+	r.Note("restarts", restarts)
+	if err == nil && restarts < 2 {
+		err = fmt.Errorf("the controller was started again %d times, want 2 at least: nothing was killed", restarts)
+	}
+	return all(err, noOwn429(s), exactly(s, pulls), s.AwaitRollout(ctx, v1alpha1.Namespace, "pacer"))
+}
+
+// controllers are the names of the controller's pods.
+func controllers(ctx context.Context, s *stage.Stage) ([]string, error) {
+	pods, err := controllerPods(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range pods {
+		names = append(names, p.Name)
+	}
+	return names, nil
+}
+
+func controllerPods(ctx context.Context, s *stage.Stage) ([]corev1.Pod, error) {
+	var list corev1.PodList
+	err := s.Client.List(ctx, &list, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"})
+	if err == nil && len(list.Items) == 0 {
+		err = errors.New("there are none")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the controller's pods: %w", err)
+	}
+	return list.Items, nil
+}
+
+// killAll kills every replica that runs; one that is just starting again is as
+// dead as it can be.
+func killAll(ctx context.Context, s *stage.Stage) error {
+	pods, err := controllerPods(ctx, s)
+	if err != nil {
+		return err
+	}
+	killed := 0
+	var errs []error
+	for _, p := range pods {
+		if err := s.KillPod(ctx, p.Namespace, p.Name); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		killed++
+	}
+	if killed == 0 {
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
+// restarted is how often containers of the controller were started again.
+func restarted(ctx context.Context, s *stage.Stage) (n int32, err error) {
+	pods, err := controllerPods(ctx, s)
+	for _, p := range pods {
+		for _, status := range p.Status.ContainerStatuses {
+			n += status.RestartCount
+		}
+	}
+	return n, err
+}
+
+// apiServerRestarted kills the API server in the middle of a wave and starts it
+// again.
+func apiServerRestarted(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
+	_, err := disturbed(ctx, s, func() error { return s.Cluster.RestartAPIServer(ctx) })
+	if err != nil {
+		return err
+	}
+	return all(noOwn429(s), exactly(s, pulls))
+}
