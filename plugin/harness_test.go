@@ -3,6 +3,7 @@ package plugin
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/cluster"
 )
 
@@ -35,6 +37,27 @@ type harness struct {
 	err    bytes.Buffer
 }
 
+// quoting answers the dry run of a pod as the controller does: all images of paced
+// registries are of two manifests.
+func quoting(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok || pod.Annotations[v1alpha1.AnnotationQuote] != v1alpha1.AskQuote {
+		return c.Create(ctx, obj, opts...)
+	}
+	var o client.CreateOptions
+	o.ApplyOptions(opts)
+	if len(o.DryRun) == 0 {
+		return errors.New("a pod that asks for a quote is not stored")
+	}
+	var quote v1alpha1.PodQuote
+	for _, container := range pod.Spec.Containers {
+		image, _, _ := kube.NormalImage(container.Image)
+		quote.Images = append(quote.Images, v1alpha1.QuotedImage{Image: string(image), Manifests: 2})
+	}
+	pod.Annotations[v1alpha1.AnnotationQuote] = quote.String()
+	return nil
+}
+
 // newHarness makes a cluster that holds objects; hooks replace calls to it.
 func newHarness(t *testing.T, hooks interceptor.Funcs, objects ...client.Object) *harness {
 	t.Helper()
@@ -47,6 +70,7 @@ func newHarness(t *testing.T, hooks interceptor.Funcs, objects ...client.Object)
 	h.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithIndex(&appsv1.Deployment{}, "metadata.name", byName).
 		WithInterceptorFuncs(hooks).Build()
+	h.client = interceptor.NewClient(h.client, interceptor.Funcs{Create: quoting})
 	h.env = Env{
 		Vars: map[string]string{}, In: strings.NewReader(""), Width: func() int { return 100 },
 		Now: func() time.Time { return now }, Location: time.UTC, Version: "v0.0.0-test",
@@ -173,7 +197,7 @@ func budget(free int64) *v1alpha1.PullBudget {
 		Status: v1alpha1.PullBudgetStatus{Accounts: []v1alpha1.AccountStatus{{
 			Account: "docker.io/anonymous", Grade: "OK", Limit: 100, Window: metav1.Duration{Duration: time.Hour},
 			Remaining: free + 5, Source: "203.0.113.42", SentAt: &sent, Held: 2,
-			ChargePerPull: []v1alpha1.ChargePerPull{{Manifests: 2, Mean: "1.00", Samples: 9}},
+			ChargePerPull: []v1alpha1.ChargePerPull{{Manifests: 2, Mean: "1.00", Samples: 9, Batches: 3, Most: 1}},
 			Available:     []v1alpha1.ClassUnits{{Class: "serving", Units: free + 5}, {Class: "rollout", Units: free}},
 			Forecast:      &v1alpha1.Forecast{From: metav1.NewTime(now.Add(40 * time.Minute)), To: metav1.NewTime(now.Add(50 * time.Minute))},
 		}}},

@@ -3,9 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/plan"
 	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
@@ -66,7 +65,7 @@ func (s *session) price(ctx context.Context, c *cluster.Cluster, d *appsv1.Deplo
 	if in.Rules, err = kube.NewRules(budgets, nil); err != nil {
 		p.unknown("a budget that cannot be used: " + err.Error())
 	}
-	in.Manifests = learned(p.rows)
+	in.PerPull = perPull(p.rows, s.manifests(ctx, c, d, controller))
 	p.fill(kube.Price(in))
 	p.verdict(controller)
 	p.clocks(d)
@@ -144,31 +143,26 @@ func (p *pricing) row(account string) *view.Budget {
 	return &p.rows[i]
 }
 
-// learned answers how many units a pull from a registry was found to cost, where
-// every account of the registry says one and the same.
-func learned(rows []view.Budget) func(core.Image) (int, bool) {
-	found := map[string]int{}
-	mixed := map[string]bool{}
-	for _, row := range rows {
-		host := kube.Host(row.Registry)
-		for _, c := range row.PerPull {
-			mean, err := strconv.ParseFloat(c.Mean, 64)
-			// Within 5 % of a whole number the rest is noise of others' pulls.
-			units := math.Round(mean)
-			if err != nil || c.Samples == 0 || !(math.Abs(mean-units) <= 0.05) || units < 1 || units > 10 {
-				mixed[host] = true
+// perPull answers what one cold pull is charged on an account: what its headers
+// showed pulls of so many manifests to cost, or else one unit for each manifest at
+// most. manifests is what the controller knows of images.
+func perPull(rows []view.Budget, manifests map[core.Image]int) func(core.Image, core.AccountID) plan.Span {
+	return func(image core.Image, account core.AccountID) plan.Span {
+		n := manifests[image]
+		if n < 1 {
+			return plan.Span{}
+		}
+		for _, row := range rows {
+			if row.Account != string(account) {
 				continue
 			}
-			if n, ok := found[host]; ok && n != int(units) {
-				mixed[host] = true
+			for _, c := range row.PerPull {
+				if int(c.Manifests) == n && c.Certain {
+					return plan.Span{Min: core.Units(c.Most), Max: core.Units(c.Most)}
+				}
 			}
-			found[host] = int(units)
 		}
-	}
-	return func(image core.Image) (int, bool) {
-		_, host, ok := kube.NormalImage(string(image))
-		n, known := found[host]
-		return n, ok && known && !mixed[host]
+		return plan.Span{Min: 1, Max: core.Units(n)}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/kube"
 )
@@ -33,6 +34,7 @@ type admitter struct {
 	decoder admission.Decoder
 	clock   clock.PassiveClock
 	metrics *Metrics
+	quoter  *quoter
 	// rules is what PullBudgets and PacePolicies say; nil until they were read.
 	rules atomic.Pointer[kube.Rules]
 }
@@ -50,10 +52,28 @@ func (a *admitter) Handle(ctx context.Context, req admission.Request) admission.
 	}
 	verdict := a.judge(ctx, &pod)
 	a.metrics.admitted(verdict)
-	if !verdict.Hold {
+	quote := a.quotePatch(ctx, req, &pod)
+	if !verdict.Hold && len(quote) == 0 {
 		return admission.Allowed(string(verdict.Reason))
 	}
-	return admission.Patched("", gatePatch(&pod, a.clock.Now(), verdict.MaxHold)...)
+	if !verdict.Hold {
+		return admission.Patched(string(verdict.Reason), quote...)
+	}
+	return admission.Patched("", append(gatePatch(&pod, a.clock.Now(), verdict.MaxHold), quote...)...)
+}
+
+// quotePatch answers a dry run that asks for a quote; nothing otherwise.
+func (a *admitter) quotePatch(ctx context.Context, req admission.Request, pod *corev1.Pod) []jsonpatch.Operation {
+	rules := a.rules.Load()
+	if req.DryRun == nil || !*req.DryRun || pod.Annotations[v1alpha1.AnnotationQuote] != v1alpha1.AskQuote || rules == nil || a.quoter == nil {
+		return nil
+	}
+	var namespace corev1.Namespace
+	if a.reader.Get(ctx, client.ObjectKey{Name: pod.Namespace}, &namespace) != nil {
+		return nil
+	}
+	quote := a.quoter.quote(rules.Budgeted(&pod.Spec, namespace.Labels))
+	return []jsonpatch.Operation{jsonpatch.NewOperation("replace", "/metadata/annotations/pullpace.dev~1quote", quote.String())}
 }
 
 // gatePatch is what puts the gate on a pod. It names what it adds and nothing

@@ -179,7 +179,8 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	open := &clients{reader: c, namespace: o.Namespace, agent: "pace/" + o.Version}
 	explain := newExplainer(c, events, real)
 	answers := &answers{client: c}
-	admit := &admitter{reader: c, decoder: admission.NewDecoder(mgr.GetScheme()), clock: real, metrics: m}
+	quotes := newQuoter(open.open, c, real.Now)
+	admit := &admitter{reader: c, decoder: admission.NewDecoder(mgr.GetScheme()), clock: real, metrics: m, quoter: quotes}
 	turn := &Turn{
 		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: newWorld(), feed: f, clock: real,
 		releaser: r, prober: newProber(open.open, m, real.Now, f.wake), books: newBookkeeper(c),
@@ -188,7 +189,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 		cache: mgr.GetCache(), reader: live,
 	}
 	runnables := []manager.Runnable{
-		k, turn, explain, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
+		k, turn, explain, quotes, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
 		&bound{client: c, releaser: r, events: events, metrics: m, clock: real, namespace: o.Namespace},
 	}
 	for _, part := range runnables {

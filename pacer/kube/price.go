@@ -23,9 +23,9 @@ type ToPrice struct {
 	// Pods tell what has started where, beyond what nodes list.
 	Pods  []corev1.Pod
 	Rules *Rules
-	// Manifests is how many manifests a cold pull of an image asks for; nil, or
-	// false, where that is not known.
-	Manifests func(core.Image) (int, bool)
+	// PerPull is what one cold pull of an image is charged on an account; nil, or
+	// a zero span, where nothing is known of it.
+	PerPull func(core.Image, core.AccountID) plan.Span
 }
 
 // PriceRow is what one image may be charged on one account.
@@ -48,7 +48,7 @@ const (
 	WhyWarm      = "every node that it may use has it"
 	WhyTruncated = "some nodes list only their 50 largest images"
 	WhyPlacement = "depends on where the scheduler puts the pods"
-	WhyManifests = "not known whether it is for one platform or several"
+	WhyManifests = "not known whether a pull is charged once or for each of its manifests"
 )
 
 // Price prices the start of pods over the nodes that they may use: a row for each
@@ -71,49 +71,50 @@ func Price(in ToPrice) []PriceRow {
 		census := count(image, nodes, started, func(n *corev1.Node) (core.AccountID, string) {
 			return rules.drawsOn(image.Host, n, &in.Template.Spec, namespaceLabels)
 		})
-		perPull, exact := in.perPull(image.Image)
-		order := plan.Order{Pods: in.Replicas, OnePerNode: onePerNode, PerPull: perPull}
+		order := plan.Order{Pods: in.Replicas, OnePerNode: onePerNode, PerPull: plan.Span{Min: 1, Max: 1}}
 		for _, c := range census {
 			order.Nodes = append(order.Nodes, c.NodeCount)
 		}
-		spans := plan.Price(order)
+		pulls := plan.Price(order)
 		for i, c := range census {
 			if c.Account == "" && len(census) > 1 {
 				continue // the paced rows say what matters
 			}
 			row := PriceRow{Image: image.Image, Account: c.Account, Budget: c.budget,
-				Cold: c.Cold, Unknown: c.Unknown, Warm: c.Warm, Units: spans[i]}
-			if c.Account == "" {
-				row.Units = plan.Span{}
+				Cold: c.Cold, Unknown: c.Unknown, Warm: c.Warm}
+			if c.Account != "" {
+				each := in.perPull(image.Image, c.Account)
+				row.Units = plan.Span{Min: pulls[i].Min * each.Min, Max: pulls[i].Max * each.Max}
+				row.Why = why(row, pulls[i])
+			} else {
+				row.Why = WhyNoBudget
 			}
-			row.Why = why(row, exact)
 			rows = append(rows, row)
 		}
 	}
 	return rows
 }
 
-// perPull is what one cold pull is charged, and whether that is known.
-func (in ToPrice) perPull(image core.Image) (plan.Span, bool) {
-	if in.Manifests != nil {
-		if n, ok := in.Manifests(image); ok && n > 0 {
-			return plan.Span{Min: core.Units(n), Max: core.Units(n)}, true
+// perPull is what one cold pull is charged: one unit, or two where the image may
+// be an index and the registry may charge for that too.
+func (in ToPrice) perPull(image core.Image, account core.AccountID) plan.Span {
+	if in.PerPull != nil {
+		if each := in.PerPull(image, account); each.Max > 0 {
+			return each
 		}
 	}
-	return plan.Span{Min: 1, Max: 2}, false
+	return plan.Span{Min: 1, Max: 2}
 }
 
-func why(r PriceRow, exact bool) string {
+func why(r PriceRow, pulls plan.Span) string {
 	switch {
-	case r.Account == "":
-		return WhyNoBudget
 	case r.Cold+r.Unknown == 0:
 		return WhyWarm
 	case r.Units.Exact():
 		return ""
 	case r.Unknown > 0:
 		return WhyTruncated
-	case !exact:
+	case pulls.Exact():
 		return WhyManifests
 	}
 	return WhyPlacement

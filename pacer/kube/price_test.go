@@ -55,19 +55,19 @@ func TestPrice(t *testing.T) {
 	cold := func(*corev1.Node) {}
 	warm := lists("docker.io/acme/web:1")
 	const image, hub = core.Image("docker.io/acme/web:1"), core.AccountID("docker.io/anonymous")
-	one := func(core.Image) (int, bool) { return 1, true }
+	one := func(core.Image, core.AccountID) plan.Span { return plan.Span{Min: 1, Max: 1} }
 	always := func(t *corev1.PodTemplateSpec) { t.Spec.Containers[0].ImagePullPolicy = corev1.PullAlways }
 	cases := map[string]struct {
 		in   ToPrice
 		want []PriceRow
 	}{
-		"one per node, all cold": {ToPrice{Template: makeTemplate(spread), Replicas: 2, Nodes: nodes(cold, cold, cold), Manifests: one},
+		"one per node, all cold": {ToPrice{Template: makeTemplate(spread), Replicas: 2, Nodes: nodes(cold, cold, cold), PerPull: one},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 3, Units: plan.Span{Min: 2, Max: 2}}}},
-		"free to pack": {ToPrice{Template: makeTemplate(), Replicas: 2, Nodes: nodes(cold, cold, warm), Manifests: one},
+		"free to pack": {ToPrice{Template: makeTemplate(), Replicas: 2, Nodes: nodes(cold, cold, warm), PerPull: one},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 2, Warm: 1, Units: plan.Span{Min: 0, Max: 2}, Why: WhyPlacement}}},
 		"warm everywhere": {ToPrice{Template: makeTemplate(), Replicas: 2, Nodes: nodes(warm, warm)},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Warm: 2, Why: WhyWarm}}},
-		"a cut list": {ToPrice{Template: makeTemplate(spread), Replicas: 2, Nodes: nodes(cold, fifty), Manifests: one},
+		"a cut list": {ToPrice{Template: makeTemplate(spread), Replicas: 2, Nodes: nodes(cold, fifty), PerPull: one},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 1, Unknown: 1, Units: plan.Span{Min: 1, Max: 2}, Why: WhyTruncated}}},
 		"shape not known": {ToPrice{Template: makeTemplate(spread), Replicas: 1, Nodes: nodes(cold)},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 1, Units: plan.Span{Min: 1, Max: 2}, Why: WhyManifests}}},
@@ -77,7 +77,7 @@ func TestPrice(t *testing.T) {
 			Pods: []corev1.Pod{*makePod("1", 1, running("n0"))}},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Warm: 1, Why: WhyWarm}}},
 		"present, asked for always by CRI-O": {ToPrice{Template: makeTemplate(always, spread), Replicas: 1,
-			Nodes: nodes(func(n *corev1.Node) { warm(n); crio(n) }), Manifests: one},
+			Nodes: nodes(func(n *corev1.Node) { warm(n); crio(n) }), PerPull: one},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 1, Units: plan.Span{Min: 1, Max: 1}}}},
 		"no node fits": {ToPrice{Template: makeTemplate(func(t *corev1.PodTemplateSpec) { t.Spec.NodeSelector = map[string]string{"a": "b"} }), Replicas: 1, Nodes: nodes(cold)}, nil},
 	}

@@ -37,10 +37,10 @@ type trackedGroup struct {
 	announced engine.Group
 	// policy rules its pods; empty: none does.
 	policy string
-	owner     Owner
-	set       Owner
-	pods      map[core.PodID]bool
-	held      map[core.PodID]bool
+	owner  Owner
+	set    Owner
+	pods   map[core.PodID]bool
+	held   map[core.PodID]bool
 }
 
 // Pod takes in a pod. now is when it was seen.

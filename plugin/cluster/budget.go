@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core/quota"
 	"github.com/pullpace/pace/plugin/view"
 )
 
@@ -75,7 +76,10 @@ func accountRow(row *view.Budget, a *v1alpha1.AccountStatus) {
 		}
 	}
 	for _, c := range a.ChargePerPull {
-		row.PerPull = append(row.PerPull, view.Charge{Host: c.Host, Manifests: c.Manifests, Mean: c.Mean, Samples: c.Samples})
+		row.PerPull = append(row.PerPull, view.Charge{
+			Host: c.Host, Manifests: c.Manifests, Mean: c.Mean, Samples: c.Samples,
+			Most: c.Most, Certain: quota.Certain(int(c.Batches), int(c.Samples)),
+		})
 	}
 	for _, s := range a.Spent {
 		row.Spent = append(row.Spent, view.Spent{End: s.End.Time, Units: s.Units})

@@ -52,6 +52,9 @@ type Charge struct {
 	Manifests int32  `json:"manifests"`
 	Mean      string `json:"mean"`
 	Samples   int32  `json:"samples"`
+	// Most is the charge of the dearest batch, Certain that it is believed.
+	Most    int64 `json:"most"`
+	Certain bool  `json:"certain"`
 }
 
 // Breaker is whether pulls of an account go wrong.

@@ -136,10 +136,12 @@ func breakerOf(v engine.View) *BreakerStatus {
 	return &BreakerStatus{State: "ok"}
 }
 
-// State is what the engine takes back after a restart.
+// State is what the engine takes back after a restart. A status that somebody
+// else wrote can make it more careful, but grants nothing: what was spent is never
+// negative.
 func (a AccountStatus) State() engine.AccountState {
 	out := engine.AccountState{Account: core.AccountID(a.Account)}
-	out.Open = core.Units(a.Open)
+	out.Open = core.Units(max(a.Open, 0))
 	out.ForeignPerHour = parseFloat(a.ForeignPerHour)
 	if a.SentAt != nil && a.Limit > 0 {
 		out.Last = &quota.Observation{SentAt: a.SentAt.Time, Status: 200, Header: quota.Header{
@@ -148,11 +150,11 @@ func (a AccountStatus) State() engine.AccountState {
 		}}
 	}
 	for _, b := range a.Spent {
-		out.Spent = append(out.Spent, quota.Spent{End: b.End.Time, Units: core.Units(b.Units)})
+		out.Spent = append(out.Spent, quota.Spent{End: b.End.Time, Units: core.Units(max(b.Units, 0))})
 	}
 	for _, c := range a.ChargePerPull {
-		out.Charges = append(out.Charges, quota.Charge{Manifests: int(c.Manifests), Mean: parseFloat(c.Mean), Samples: int(c.Samples),
-			Batches: int(c.Batches), Most: core.Units(c.Most)})
+		out.Charges = append(out.Charges, quota.Charge{Manifests: int(c.Manifests), Mean: parseFloat(c.Mean), Samples: int(max(c.Samples, 0)),
+			Batches: int(max(c.Batches, 0)), Most: core.Units(max(c.Most, 0))})
 	}
 	return out
 }
@@ -172,10 +174,11 @@ func formatFloat(f float64) string {
 	return strconv.FormatFloat(f, 'f', 2, 64)
 }
 
-// parseFloat reads a number that somebody may have written there.
+// parseFloat reads a number that somebody may have written there. No pace and no
+// price is above the largest limit.
 func parseFloat(text string) float64 {
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) || f < 0 {
+	if err != nil || math.IsNaN(f) || f < 0 || f > maxUnits {
 		return 0
 	}
 	return f

@@ -31,11 +31,15 @@ type charge struct {
 // PerPull is what one cold pull that asks for so many manifests is charged: at
 // most one unit for each, or what headers showed it to cost.
 func (l *Ledger) PerPull(manifests int) core.Units {
-	if c := l.charges[manifests]; c != nil && c.batches >= minBatches && c.pulls >= minPulls {
+	if c := l.charges[manifests]; c != nil && Certain(c.batches, c.pulls) {
 		return min(c.most, core.Units(manifests))
 	}
 	return core.Units(manifests)
 }
+
+// Certain reports whether a price that was seen in so many batches with so many
+// pulls in all is believed.
+func Certain(batches, pulls int) bool { return batches >= minBatches && pulls >= minPulls }
 
 // Charges lists what was learned, fewest manifests first.
 func (l *Ledger) Charges() []Charge {
