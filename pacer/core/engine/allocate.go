@@ -103,13 +103,14 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 			if g := a.ledger.Grade(t.now); g == quota.GradeLost || g == quota.GradeStale {
 				reason = core.FailOpen
 			}
-		case t.hopeless(a, cost[id]):
-			reason = core.Hopeless
-		case t.blocked[id] || a.Paused || t.free(a, c.Class) < cost[id]:
+		case t.blocked[id] || a.Paused || t.freeFor(a, c.Class, cost[id]) < min(cost[id], t.ceiling(a, cost[id])):
 			if !short {
 				c.account, c.reason = id, t.whyShort(a, cost[id])
 			}
 			short, t.blocked[id] = true, true
+		}
+		if t.ceiling(a, cost[id]) < cost[id] {
+			reason = core.Hopeless
 		}
 		sum += cost[id]
 	}
@@ -120,10 +121,22 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 	return sum, true
 }
 
-// hopeless reports whether one pod costs more than the account ever allows, so
-// that no wait can help.
-func (t *turn) hopeless(a *account, units core.Units) bool {
-	return a.ledger.Usable() && a.ledger.Limit() > 0 && units > a.ledger.Limit()
+// ceiling is what an account can ever hold of units: a pod that costs more than the
+// limit goes when the account is full, as no wait can bring it more.
+func (t *turn) ceiling(a *account, units core.Units) core.Units {
+	if limit := a.ledger.Limit(); a.ledger.Usable() && limit > 0 {
+		return min(units, limit)
+	}
+	return units
+}
+
+// freeFor is what is free for one pod of that price: one that could never fit
+// beside the reserve of its class may use it.
+func (t *turn) freeFor(a *account, class core.Class, units core.Units) core.Units {
+	if a.ledger.Usable() && units > a.ledger.Most(class, t.demand[a.ID]) {
+		class = core.ClassNodeCritical
+	}
+	return t.free(a, class)
 }
 
 // free is what a class may still spend of an account in this turn.

@@ -202,11 +202,21 @@ func (t *turn) drip(c *candidate, n int) bool {
 		if acct.ledger.Unlimited(t.now) || a.cold == 0 {
 			continue
 		}
-		if n > 0 || t.now.Before(acct.nextDrip) {
+		if n > 0 || t.now.Before(acct.nextDrip) || t.drippedDry(acct, a.price) {
 			return false
 		}
 	}
 	return true
+}
+
+// drippedDry reports whether the last expired hold of an account met a 429: the
+// next one waits for units, or for a window if none ever come.
+func (t *turn) drippedDry(a *account, units core.Units) bool {
+	refused := a.ledger.ThrottledAt()
+	if a.lastDrip.IsZero() || refused.Before(a.lastDrip) {
+		return false
+	}
+	return t.free(a, core.ClassNodeCritical) < units && t.now.Sub(refused) < a.ledger.Window()
 }
 
 // release notes that n pods of a candidate go, and what they may cost.

@@ -67,8 +67,8 @@ type Engine struct {
 type account struct {
 	Account
 	ledger *quota.Ledger
-	// nextDrip is when the next expired hold may go.
-	nextDrip time.Time
+	// lastDrip is when an expired hold went, nextDrip when the next may go.
+	lastDrip, nextDrip time.Time
 }
 
 // pool is a Pool as a set of node indices, built when needed.

@@ -74,6 +74,7 @@ func (e *Engine) served(g *group, r Release) {
 func (e *Engine) dripped(now time.Time, r Release) {
 	for _, c := range r.Cost {
 		if a := e.accounts[c.Account]; a != nil && a.ledger.Limit() > 0 {
+			a.lastDrip = now
 			a.nextDrip = now.Add(a.ledger.Window() / time.Duration(a.ledger.Limit()))
 		}
 	}

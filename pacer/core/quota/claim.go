@@ -73,9 +73,6 @@ func (l *Ledger) Close(now time.Time, id string, outcome Outcome) {
 	}
 	c.closed, c.outcome = now, outcome
 	l.spend(now, c.Units)
-	if outcome == Pulled {
-		l.pulledSinceFull += c.Units
-	}
 }
 
 // Covered reports whether no claim of that id is in the books any more.

@@ -44,10 +44,8 @@ type Ledger struct {
 	// restored is what was open when the state was exported, until Reopened.
 	restored core.Units
 
-	// pulledSinceFull counts units closed as pulled while readings keep saying
-	// that the account is full: the sign of somebody else's readings.
-	pulledSinceFull core.Units
-	mismatch        bool
+	unseen   unseen
+	mismatch bool
 }
 
 // New returns empty books that ask for a reading sent at now or later.
@@ -136,15 +134,20 @@ func (l *Ledger) Available(now time.Time, class core.Class, d Demand) core.Units
 		return math.MaxInt64 / 2
 	}
 	free := l.free(now)
-	rollback := core.Units(0)
-	if l.settings.RollbackReserve && class > core.ClassRollback {
-		rollback = max(d.Rollback, 0)
-	}
-	free -= min(rollback, l.limit()/2) // a rollout must be able to go on
+	free -= l.rollbackReserve(class, d)
 	if d.Held >= 0 && d.Held <= free {
 		return free // the last window of a finite demand
 	}
 	return free - l.percentReserve(class)
+}
+
+// rollbackReserve is what class leaves for rollbacks: half of the limit at most,
+// since a rollout must be able to go on.
+func (l *Ledger) rollbackReserve(class core.Class, d Demand) core.Units {
+	if !l.settings.RollbackReserve || class <= core.ClassRollback {
+		return 0
+	}
+	return min(max(d.Rollback, 0), l.limit()/2)
 }
 
 // percentReserve is what class leaves besides the rollback's own.
@@ -285,6 +288,14 @@ func (l *Ledger) Usable() bool { return l.settings.Fixed != nil || (l.usable && 
 
 // Refused reports whether a 429 is what made the last reading worthless.
 func (l *Ledger) Refused() bool { return l.throttledAt.After(l.lastSent()) }
+
+// ThrottledAt is when a pull was last refused for lack of budget.
+func (l *Ledger) ThrottledAt() time.Time { return l.throttledAt }
+
+// Most is what class can ever be given at once: the limit less its reserves.
+func (l *Ledger) Most(class core.Class, d Demand) core.Units {
+	return l.limit() - l.rollbackReserve(class, d) - l.percentReserve(class)
+}
 
 // Limit is what the account allows in a window, zero when unknown.
 func (l *Ledger) Limit() core.Units { return l.limit() }

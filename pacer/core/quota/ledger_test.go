@@ -174,29 +174,60 @@ func TestGrades(t *testing.T) {
 	}
 }
 
-// Five units pulled from a full account that stays full are somebody else's
-// readings; four are not enough, and a fall clears the suspicion.
+// Five units pulled from a full account that stays full, and five again within the
+// window, are somebody else's readings; fewer are not enough, and neither is one
+// batch, which the edge of a fixed window may have hidden. A fall clears it.
 func TestMismatchByPullsThatDoNotShow(t *testing.T) {
 	t.Parallel()
-	pull := func(l *Ledger, second float64, units core.Units) {
-		l.Set(at(second), "p", Claim{Units: units})
-		l.Close(at(second+1), "p", Pulled)
+	type batch struct {
+		at    float64 // seconds
+		units core.Units
+		left  core.Units
 	}
+	tests := map[string]struct {
+		batches []batch
+		want    Grade
+	}{
+		"five twice":                  {[]batch{{10, 6, 100}, {30, 6, 100}}, GradeMismatch},
+		"four twice":                  {[]batch{{10, 4, 100}, {600, 4, 100}}, GradeOK},
+		"five once":                   {[]batch{{10, 6, 100}}, GradeOK},
+		"five, and five a window on":  {[]batch{{10, 6, 100}, {3700, 6, 100}}, GradeOK},
+		"a fall in between":           {[]batch{{10, 6, 99}, {30, 6, 100}}, GradeOK},
+		"a fall after it":             {[]batch{{10, 6, 100}, {30, 6, 100}, {50, 1, 99}}, GradeOK},
+		"as many as a bucket refills": {[]batch{{400, 12, 100}, {800, 12, 100}}, GradeOK},
+	}
+	for name, tc := range tests {
+		l := New(epoch, Settings{}, false)
+		read(l, says(1, 100))
+		for i, b := range tc.batches {
+			id := string(rune('a' + i))
+			l.Set(at(b.at-8), id, Claim{Units: b.units})
+			l.Close(at(b.at-6), id, Pulled)
+			read(l, says(b.at, b.left))
+		}
+		if got := l.Grade(at(tc.batches[len(tc.batches)-1].at)); got != tc.want {
+			t.Errorf("%s: grade %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+// A pull that outlives its window was charged before the account was full again,
+// and proves nothing.
+func TestPullsThatOutliveTheirWindowAreNoMismatch(t *testing.T) {
+	t.Parallel()
 	l := New(epoch, Settings{}, false)
 	read(l, says(1, 100))
-	pull(l, 2, 4)
-	read(l, says(10, 100))
-	if got := l.Grade(at(10)); got != GradeOK {
-		t.Fatalf("after 4 units: grade %q, want OK", got)
+	for _, id := range []string{"a", "b", "c"} {
+		l.Set(at(2), id, Claim{Units: 10})
 	}
-	pull(l, 11, 1)
-	read(l, says(20, 100))
-	if got := l.Grade(at(20)); got != GradeMismatch {
-		t.Fatalf("after 5 units: grade %q, want Mismatch", got)
+	read(l, says(10, 70))
+	read(l, says(3700, 100)) // all of it has left the window
+	for i, id := range []string{"a", "b", "c"} {
+		l.Close(at(float64(3710+20*i)), id, Pulled)
+		read(l, says(float64(3720+20*i), 100))
 	}
-	read(l, says(21, 99))
-	if got := l.Grade(at(21)); got != GradeOK {
-		t.Fatalf("after a fall: grade %q, want OK", got)
+	if got := l.Grade(at(3800)); got != GradeOK {
+		t.Errorf("grade %q, want OK", got)
 	}
 }
 

@@ -13,7 +13,7 @@ const (
 	neverAfter    = 3               // answers without a limit until it counts as none
 	staleInterval = 3               // missed intervals until a reading is stale
 	staleAfter    = 5 * time.Minute // and at least this long
-	mismatchAfter = 5               // units closed while the account stays full
+	mismatchAfter = 5               // units pulled while the account stays full
 )
 
 // HTTP statuses; the core does not import net/http.
@@ -120,38 +120,56 @@ func (l *Ledger) learn(obs Observation) {
 // checkIdentity finds readings that belong to somebody else: an address where
 // an account's name is due, or an account that stays full while we pull.
 func (l *Ledger) checkIdentity(obs Observation) {
-	full := obs.Header.Remaining >= obs.Header.Limit
 	switch {
 	case l.credentials && isAddress(obs.Header.Source):
 		l.mismatch = true
-	case !full:
-		l.mismatch, l.pulledSinceFull = false, 0
-	case l.last == nil || l.last.Header.Remaining < l.last.Header.Limit:
-		l.mismatch, l.pulledSinceFull = false, 0 // refilled: what was pulled before proves nothing
-	case l.pulledSinceFull >= mismatchAfter && l.allCovered(obs.SentAt) && !l.refillHides(obs):
-		l.mismatch = true
+	case obs.Header.Remaining < obs.Header.Limit:
+		l.mismatch, l.unseen = false, unseen{}
+	case !l.mismatch:
+		l.mismatch = l.unseen.proves(obs, l.coveredSince(l.unseen.since, obs.SentAt))
 	}
 }
 
-// allCovered reports whether a reading sent at t has seen all closed claims.
-func (l *Ledger) allCovered(t time.Time) bool {
+// coveredSince is what was pulled by claims that began at from or later and that a
+// reading sent at t is the first to cover.
+func (l *Ledger) coveredSince(from, t time.Time) core.Units {
+	var units core.Units
 	for _, c := range l.claims {
-		if !c.closed.IsZero() && t.Before(c.closed.Add(l.Lag())) {
-			return false
+		if c.outcome == Pulled && !c.opened.Before(from) && !t.Before(c.closed.Add(l.Lag())) {
+			units += c.Units
 		}
 	}
-	return true
+	return units
 }
 
-// refillHides reports whether a steady refill could have made up for the units
-// pulled since the account was full.
-func (l *Ledger) refillHides(obs Observation) bool {
-	if len(l.spent) == 0 || obs.Header.Window <= 0 {
+// unseen counts units that were pulled while every reading said that the account is
+// full: the sign of somebody else's readings.
+type unseen struct {
+	since time.Time // of the full reading from which it counts
+	units core.Units
+	// proved is when the count of an earlier proof began; zero: none.
+	proved time.Time
+}
+
+// proves takes in a full reading with the units that it is the first to cover, and
+// reports whether they belong to another account. One such count may have met the
+// edge of a fixed window; two in a row within less than a window cannot both.
+func (u *unseen) proves(obs Observation, covered core.Units) bool {
+	window := obs.Header.Window
+	if u.since.IsZero() || window <= 0 || obs.SentAt.Sub(u.since) >= window {
+		*u = unseen{since: obs.SentAt}
+		return false
+	}
+	u.units += covered
+	refill := obs.SentAt.Sub(u.since).Seconds() / window.Seconds() * float64(obs.Header.Limit)
+	if float64(u.units)-refill < mismatchAfter {
+		return false
+	}
+	if !u.proved.IsZero() && obs.SentAt.Sub(u.proved) < window {
 		return true
 	}
-	oldest := l.spent[0].End.Add(-obs.Header.Window / maxSpent)
-	refill := obs.SentAt.Sub(oldest).Seconds() / obs.Header.Window.Seconds() * float64(obs.Header.Limit)
-	return refill >= mismatchAfter
+	*u = unseen{since: obs.SentAt, proved: u.since}
+	return false
 }
 
 // isAddress reports whether a source is an address or a prefix, not a name.
