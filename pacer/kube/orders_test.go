@@ -147,3 +147,20 @@ func TestMoreCountsPodsStillToCome(t *testing.T) {
 		t.Errorf("groups %+v, want 8 more to come", g)
 	}
 }
+
+func TestBackIsWhatARollbackOfALiveRolloutWouldRun(t *testing.T) {
+	t.Parallel()
+	tr := makeTracker(t)
+	tr.Deployment(makeDeployment(2, false))
+	old := makeSet("v1", 1, 2, 2, 0)
+	old.Spec.Template.Spec.Containers = []corev1.Container{{Name: "app", Image: "acme/web:0"}, {Name: "side", Image: "elsewhere.example/side:1"}}
+	tr.ReplicaSet(old)
+	tr.ReplicaSet(makeSet("v2", 2, 1, 0, time.Hour))
+	g := groupsOf(tr.Pod(start, makePod("v2", 1)))
+	if len(g) == 0 || len(g[len(g)-1].Back) != 1 || g[len(g)-1].Back[0].Image != "docker.io/acme/web:0" {
+		t.Fatalf("groups %+v, want the paced image of the revision before", g)
+	}
+	if g = groupsOf(tr.Deployment(makeDeployment(2, true))); len(g) != 1 || len(g[0].Back) != 0 {
+		t.Errorf("groups %+v of a complete rollout, want nothing to go back to", g)
+	}
+}

@@ -174,7 +174,7 @@ func (t *Tracker) joinGroup(id core.GroupID, g engine.Group, c constraints, p *t
 		t.groups[id] = known
 		t.own(p.owner, id)
 		known.policy = t.policyOf(p)
-		known.announced.Paused, known.announced.More = t.groupState(known)
+		known.announced = t.withState(known)
 		announced := known.announced
 		t.emit(engine.Event{Group: &announced})
 		t.noteImages(g)

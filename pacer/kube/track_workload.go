@@ -2,6 +2,7 @@ package kube
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -88,11 +89,10 @@ func (t *Tracker) ReplicaSetGone(namespace, name string) []engine.Event {
 func (t *Tracker) refreshGroups(owner Owner) {
 	for _, id := range slices.Sorted(maps.Keys(t.byOwner[owner])) {
 		g := t.groups[id]
-		isPaused, more := t.groupState(g)
-		if g.announced.Paused != isPaused || g.announced.More != more {
-			g.announced.Paused, g.announced.More = isPaused, more
-			announced := g.announced
-			t.emit(engine.Event{Group: &announced})
+		next := t.withState(g)
+		if !reflect.DeepEqual(g.announced, next) {
+			g.announced = next
+			t.emit(engine.Event{Group: &next})
 		}
 	}
 }
@@ -110,17 +110,42 @@ func (t *Tracker) letGo(owner Owner, order string) {
 	}
 }
 
-// groupState is what may change of a group while it lives.
-func (t *Tracker) groupState(g *trackedGroup) (isPaused bool, more int) {
+// withState is a group as announced, with what may change of it while it lives:
+// whether a person paused it, how many pods are still to come, and which images a
+// rollback would run.
+func (t *Tracker) withState(g *trackedGroup) engine.Group {
+	next := g.announced
+	next.Paused, next.More, next.Back = false, 0, nil
 	w := t.workloads[g.owner]
 	if w == nil {
-		return false, 0
+		return next
 	}
+	next.Paused = w.paused
 	r := t.sets[g.set]
-	if r == nil || g.announced.Lane == engine.LaneRepair || !w.current(r) {
-		return w.paused, 0
+	if r == nil || next.Lane == engine.LaneRepair || !w.current(r) {
+		return next
 	}
-	return w.paused, max(0, int(w.replicas)-r.live)
+	next.More = max(0, int(w.replicas)-r.live)
+	if last := w.before(r); last != nil && next.Lane == engine.LaneNormal {
+		next.Back = t.backImages(next, last.template)
+	}
+	return next
+}
+
+// backImages are the images of an earlier template that the group does not run.
+func (t *Tracker) backImages(g engine.Group, template *corev1.PodTemplateSpec) []engine.ImageUse {
+	var out []engine.ImageUse
+	labels := t.namespace(g.Namespace).labels
+	for _, image := range podImages(&template.Spec) {
+		if slices.ContainsFunc(g.Images, func(u engine.ImageUse) bool { return u.Image == image.Image }) {
+			continue
+		}
+		accounts := candidates(t.rules.budgets, t.egress, image.Host, &template.Spec, labels)
+		if len(accounts) > 0 {
+			out = append(out, engine.ImageUse{Image: image.Image, Accounts: accounts, Always: image.Always})
+		}
+	}
+	return out
 }
 
 // current reports whether a ReplicaSet is that of the newest revision.

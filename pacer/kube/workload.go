@@ -79,6 +79,8 @@ type replicaSet struct {
 	// live counts its pods that are not finished; gone: it was deleted.
 	live int
 	gone bool
+	// template is what its pods run.
+	template *corev1.PodTemplateSpec
 }
 
 // workload is what is remembered of a Deployment.
@@ -96,6 +98,7 @@ type workload struct {
 func (r *replicaSet) observe(rs *appsv1.ReplicaSet) {
 	r.revision, _ = strconv.Atoi(rs.Annotations[revisionAnnotation])
 	r.created = rs.CreationTimestamp.Time
+	r.template = &rs.Spec.Template
 	r.replicas = 1
 	if rs.Spec.Replicas != nil {
 		r.replicas = *rs.Spec.Replicas
@@ -119,6 +122,21 @@ func (w *workload) laneOf(r *replicaSet, live int) engine.Lane {
 		return engine.LaneRepair
 	}
 	return engine.LaneNormal
+}
+
+// before is the revision that a rollback of the rollout under way to r would go back
+// to; nil when r is not current, or its rollout is complete.
+func (w *workload) before(r *replicaSet) *replicaSet {
+	if w.settled || !w.current(r) {
+		return nil
+	}
+	var last *replicaSet
+	for _, other := range w.sets {
+		if other != r && (last == nil || other.revision > last.revision) {
+			last = other
+		}
+	}
+	return last
 }
 
 func (w *workload) isRollback(r *replicaSet) bool {

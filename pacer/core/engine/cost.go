@@ -23,10 +23,28 @@ func (a ask) upTo(n int) core.Units { return core.Units(min(n, a.cold)) * a.pric
 
 // asks lists what pods of g that are on no node yet may be charged, wherever
 // they land among the nodes they can use.
-func (e *Engine) asks(g *group) []ask {
-	nodes := e.nodesOf(g.Pool)
+func (e *Engine) asks(g *group) []ask { return e.asksFor(g.Images, g.Pool) }
+
+// rollbackNeed adds up what going back from every rollout under way would have to
+// pull now.
+func (e *Engine) rollbackNeed() map[core.AccountID]core.Units {
+	need := map[core.AccountID]core.Units{}
+	for _, g := range e.groups {
+		if len(g.Back) == 0 || g.Lane != LaneNormal {
+			continue
+		}
+		pods := len(g.held) + len(g.waiting) + len(g.bound) + len(g.pulled) + max(g.More, 0)
+		for _, a := range e.asksFor(g.Back, g.Pool) {
+			need[a.account] += a.upTo(pods)
+		}
+	}
+	return need
+}
+
+func (e *Engine) asksFor(images []ImageUse, pool core.PoolID) []ask {
+	nodes := e.nodesOf(pool)
 	var out []ask
-	for _, use := range g.Images {
+	for _, use := range images {
 		has := e.fleet.has(use)
 		var earlier []bitset
 		for _, id := range use.Accounts {

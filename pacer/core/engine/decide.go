@@ -102,8 +102,9 @@ func (t *turn) queue() {
 // finite demand can be recognised.
 func (t *turn) countDemand() {
 	t.demand = map[core.AccountID]quota.Demand{}
+	need := t.e.rollbackNeed()
 	for id, a := range t.e.accounts {
-		t.demand[id] = quota.Demand{Rollback: a.RollbackNeed}
+		t.demand[id] = quota.Demand{Rollback: a.RollbackNeed + need[id]}
 	}
 	for _, c := range t.line {
 		for id, units := range marginal(c.asks, c.waiting, c.left+max(c.More, 0)) {

@@ -46,8 +46,8 @@ type Account struct {
 	Credentials bool `json:"credentials,omitempty"`
 	// Settings are the rules for its budget.
 	Settings quota.Settings `json:"settings"`
-	// RollbackNeed is what a rollback of every live rollout would have to pull
-	// right now; kept free for it when Settings.RollbackReserve is set.
+	// RollbackNeed is what rollbacks may have to pull besides what the groups' Back
+	// says; kept free when Settings.RollbackReserve is set.
 	RollbackNeed core.Units `json:"rollbackNeed,omitempty"`
 	// Paused holds everything that draws on the account until it is cleared.
 	Paused bool `json:"paused,omitempty"`
@@ -124,6 +124,9 @@ type Group struct {
 	// Images are the distinct images of a pod, init containers first.
 	Images []ImageUse  `json:"images"`
 	Pool   core.PoolID `json:"pool"`
+	// Back are images that a rollback of the group's rollout, while it is under
+	// way, would run instead; what they lack is kept free for it.
+	Back []ImageUse `json:"back,omitempty"`
 	// More is how many pods of this revision are still to be created.
 	More  int   `json:"more,omitempty"`
 	Waves Waves `json:"waves,omitzero"`

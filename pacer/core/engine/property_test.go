@@ -420,6 +420,34 @@ func TestNamespacesShareByWeight(t *testing.T) {
 	})
 }
 
+// A rollout of ten pods over ten nodes, of which three lack the old image: three
+// units are left for going back, until the rollout is complete.
+func TestRollbackOfALiveRolloutIsKeptFree(t *testing.T) {
+	t.Parallel()
+	m := newMachine(8, time.Hour, 10, quota.Settings{RollbackReserve: true})
+	for i := range 7 {
+		m.observe(Event{Node: &Node{ID: core.NodeID(fmt.Sprintf("n%d", i)), Images: []core.Image{"old"}}})
+	}
+	m.observe(Event{Shape: &ImageShape{Image: "old", Manifests: 1}})
+	m.group("app", "shop", core.ClassRollout)
+	g := m.engine.groups["app"].Group
+	g.Back = []ImageUse{{Image: "old", Accounts: []core.AccountID{hub}}}
+	m.observe(Event{Group: &g})
+	for range 10 {
+		m.create("app")
+	}
+	m.advance(10 * time.Second)
+	m.probe()
+	if d := m.decide(); len(d.Releases) != 1 || d.Releases[0].Count != 5 {
+		t.Errorf("releases %+v, want 5 of 8 units", d.Releases)
+	}
+	g.Back = nil
+	m.observe(Event{Group: &g})
+	if d := m.decide(); len(d.Releases) != 1 || d.Releases[0].Count != 8 {
+		t.Errorf("with the rollout complete: releases %+v, want 8", d.Releases)
+	}
+}
+
 func FuzzDecodeTrace(f *testing.F) {
 	m := newMachine(8, time.Minute, 2, quota.Settings{})
 	m.group("app", "shop", core.ClassRollout)
