@@ -104,13 +104,6 @@ func Undo(ctx context.Context, c client.Client, d *appsv1.Deployment) error {
 	return nil
 }
 
-// PatchLocked writes what changed between two versions of an object, unless
-// somebody else wrote it meanwhile.
-func PatchLocked(ctx context.Context, c client.Client, before, after client.Object) error {
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	return c.Patch(ctx, after, patch, client.FieldOwner(FieldManager))
-}
-
 // OwnerOf returns the workload that a pod belongs to as the plugin prints it; a
 // ReplicaSet's name without its hash is that of its Deployment.
 func OwnerOf(pod *corev1.Pod) string {
