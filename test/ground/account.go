@@ -16,8 +16,8 @@ import (
 )
 
 // AccountConfig makes a ServiceAccount and writes a kubeconfig that uses it to a
-// file. Role names a ClusterRole that it has in its whole namespace and of which it
-// may read what belongs to the cluster; without one it may do nothing.
+// file. Role names a ClusterRole that it has in its namespace and nowhere else;
+// without one it may do nothing.
 func (g *Ground) AccountConfig(ctx context.Context, namespace, name, role, file string) error {
 	client := g.Cluster.Client()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
@@ -25,12 +25,12 @@ func (g *Ground) AccountConfig(ctx context.Context, namespace, name, role, file 
 		return fmt.Errorf("making account %q: %w", name, err)
 	}
 	if role != "" {
-		binding := &rbacv1.ClusterRoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: namespace + "-" + name},
+		binding := &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}},
 		}
-		if _, err := client.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+		if _, err := client.RbacV1().RoleBindings(namespace).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
 			return fmt.Errorf("giving account %q a role: %w", name, err)
 		}
 	}

@@ -153,7 +153,8 @@ func badObjects(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	return wrong
 }
 
-// noPermission runs the plugin as accounts that may read and no more, or nothing.
+// noPermission runs the plugin as accounts that may do nothing, read, or edit in
+// their namespace.
 func noPermission(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	if err := s.Create(ctx, ground.Deployment(s.Name, "app", stage.Unmetered, 1)); err != nil {
 		return err
@@ -166,19 +167,28 @@ func noPermission(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 		return fmt.Errorf("making a folder for kubeconfigs: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	accounts := map[string]struct {
+		role string
+		mistake
+	}{
+		"nobody": {"", mistake{code: 1, says: "may not get deployments.apps"}},
+		"reader": {"view", mistake{code: 1, says: "may not patch deployments.apps"}},
+		// Nobody needs more than edit in their own namespace.
+		"tenant": {"edit", mistake{code: 0, says: "done"}},
+	}
 	var wrong error
-	for account, says := range map[string]string{"nobody": "get deployments.apps", "reader": "patch deployments.apps"} {
+	for account, tc := range accounts {
 		file := filepath.Join(dir, account)
-		role := ""
-		if account == "reader" {
-			role = "view"
-		}
-		if err := s.AccountConfig(ctx, s.Name, account, role, file); err != nil {
+		if err := s.AccountConfig(ctx, s.Name, account, tc.role, file); err != nil {
 			return err
 		}
-		wrong = all(wrong, refused(ctx, s, s.Name, mistake{
-			"rollout as " + account, []string{"pace", "rollout", "deploy/app", "-n", s.Name, "--restart", "--kubeconfig", file}, 1, says,
-		}))
+		tc.name = "rollout as " + account
+		tc.args = []string{"pace", "rollout", "deploy/app", "-n", s.Name, "--restart", "--kubeconfig", file}
+		if tc.code != 0 {
+			wrong = all(wrong, refused(ctx, s, s.Name, tc.mistake))
+		} else if out := s.Kubectl(ctx, tc.args...); out.Code != 0 || !strings.Contains(out.Stdout, tc.says) {
+			wrong = all(wrong, fmt.Errorf("%s: want exit code 0 and %q:\n%s", tc.name, tc.says, out))
+		}
 	}
 	return wrong
 }
