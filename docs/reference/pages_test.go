@@ -19,6 +19,7 @@ func TestPagesAreCurrent(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]string{
 		"reasons.md": reference.Reasons(),
+		"metrics.md": reference.Metrics(),
 		"api.md":     reference.API(crds(t)),
 	} {
 		if *update {

@@ -1,0 +1,59 @@
+package reference
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pullpace/pace/pacer/controller"
+)
+
+// collected takes down what is registered instead of serving it.
+type collected struct{ collectors []prometheus.Collector }
+
+func (c *collected) Register(m prometheus.Collector) error {
+	c.collectors = append(c.collectors, m)
+	return nil
+}
+
+func (c *collected) MustRegister(all ...prometheus.Collector) {
+	c.collectors = append(c.collectors, all...)
+}
+
+func (c *collected) Unregister(prometheus.Collector) bool { return false }
+
+// Metrics is the page of the controller's metrics.
+func Metrics() string {
+	var all collected
+	controller.NewMetrics(&all)
+	// What a description says of itself is the only way to its name and labels.
+	parts := regexp.MustCompile(`fqName: "([^"]*)", help: "((?:[^"\\]|\\.)*)".*variableLabels: \{([^}]*)\}`)
+	var rows []string
+	for _, c := range all.collectors {
+		for _, d := range descriptions(c) {
+			if m := parts.FindStringSubmatch(d); m != nil {
+				rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", m[1], strings.ReplaceAll(m[3], ",", ", "), cell(m[2])))
+			}
+		}
+	}
+	slices.Sort(rows)
+	return generated + "# Metrics\n\nServed by every replica of the controller on port 8080 at `/metrics`, in the format of Prometheus.\n\n" +
+		"| metric | labels | meaning |\n| --- | --- | --- |\n" + strings.Join(rows, "")
+}
+
+// descriptions are what a collector says of its metrics.
+func descriptions(c prometheus.Collector) []string {
+	descs := make(chan *prometheus.Desc)
+	go func() {
+		defer close(descs)
+		c.Describe(descs)
+	}()
+	var out []string
+	for d := range descs {
+		out = append(out, d.String())
+	}
+	return out
+}
