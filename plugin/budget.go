@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
@@ -28,7 +32,8 @@ func newBudget(s *session) *cobra.Command {
 		Short: "Show what registries still allow, and when more is expected",
 		Long: "Show each account that a registry meters: its limit and what is left by the last\n" +
 			"reading, what a rollout may spend now, what others use, and when more is expected.\n" +
-			"Without a controller the figures are as old as their reading.",
+			"Without a controller the figures are as old as their reading; where Pace is not\n" +
+			"installed, the registries that images come from are listed and what is not known.",
 		Example: s.examples("budget", "budget hub --spent", "budget -o json"),
 		Args:    args(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -58,9 +63,15 @@ func (o *budgetOptions) run(ctx context.Context) error {
 	}
 	return o.s.repeat(ctx, o.watch, func(ctx context.Context) error {
 		model, err := readBudgets(ctx, c.Client, o.name)
+		if errors.Is(err, errNoCRD) && o.name == "" {
+			unread, err := readRegistries(ctx, c.Client)
+			if err != nil {
+				return err
+			}
+			return show(o.s, o.out, unread, view.UnreadTable(o.s.env.program()))
+		}
 		if errors.Is(err, errNoCRD) {
-			return fmt.Errorf("%w: `%s install --dry-run` shows what that would create. Without it nobody reads a registry's limit; `%s cost TYPE/NAME` prices all the same",
-				err, o.s.env.program(), o.s.env.program())
+			return fmt.Errorf("%w: `%s install --dry-run` shows what that would create", err, o.s.env.program())
 		}
 		if err != nil {
 			return err
@@ -92,6 +103,58 @@ func readBudgets(ctx context.Context, c client.Reader, name string) (view.Budget
 	}
 	model.Controller, err = cluster.ControllerOf(ctx, c)
 	return model, err
+}
+
+// readRegistries tells where the images of pods come from, which is all that can be
+// known of registries without Pace.
+func readRegistries(ctx context.Context, c client.Reader) (view.Unread, error) {
+	model := view.Unread{Registries: []view.UnreadRegistry{}, Unknown: []string{
+		"limit and what is left: they are in the registry's answers, which the controller reads",
+		"who else draws on them: readings over time show it",
+	}}
+	var pods corev1.PodList
+	if err := c.List(ctx, &pods); err != nil {
+		return model, fmt.Errorf("listing pods: %w", err)
+	}
+	type seen struct {
+		images, nodes map[string]bool
+		pods          int
+	}
+	byHost := map[string]*seen{}
+	for i := range pods.Items {
+		spec := &pods.Items[i].Spec
+		for host, images := range imagesByHost(spec) {
+			if byHost[host] == nil {
+				byHost[host] = &seen{images: map[string]bool{}, nodes: map[string]bool{}}
+			}
+			byHost[host].pods++
+			maps.Copy(byHost[host].images, images)
+			if spec.NodeName != "" {
+				byHost[host].nodes[spec.NodeName] = true
+			}
+		}
+	}
+	for _, host := range slices.Sorted(maps.Keys(byHost)) {
+		s := byHost[host]
+		model.Registries = append(model.Registries, view.UnreadRegistry{Registry: host, Images: len(s.images), Pods: s.pods, Nodes: len(s.nodes)})
+	}
+	return model, nil
+}
+
+// imagesByHost are the images of a pod by the registry that they come from.
+func imagesByHost(spec *corev1.PodSpec) map[string]map[string]bool {
+	hosts := map[string]map[string]bool{}
+	for _, container := range slices.Concat(spec.InitContainers, spec.Containers) {
+		image, host, ok := kube.NormalImage(container.Image)
+		if !ok {
+			continue
+		}
+		if hosts[host] == nil {
+			hosts[host] = map[string]bool{}
+		}
+		hosts[host][string(image)] = true
+	}
+	return hosts
 }
 
 // readAccounts fills the accounts of a status.

@@ -56,8 +56,13 @@ func TestBudgetWithoutController(t *testing.T) {
 
 func TestWithoutCRDs(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, noCRDs())
-	h.wants(h.run("budget"), ExitError, "knows no PullBudget", "install --dry-run")
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api-1"}, Spec: corev1.PodSpec{
+		NodeName: "n1", InitContainers: []corev1.Container{{Name: "init", Image: "busybox"}},
+		Containers: []corev1.Container{{Name: "app", Image: "ghcr.io/acme/api:1"}, {Name: "side", Image: "nginx:1.27"}},
+	}}
+	h := newHarness(t, noCRDs(), pod)
+	h.wants(h.run("budget"), ExitOK, "nobody reads what these registries allow", "docker.io       2     1      1", "ghcr.io         1     1      1", "limit and what is left", "install --dry-run")
+	h.wants(h.run("budget", "hub"), ExitError, "knows no PullBudget", "install --dry-run")
 	h.wants(h.run("status"), ExitOK, "Pace is not installed", "kubectl pace install")
 }
 

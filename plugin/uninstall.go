@@ -132,6 +132,10 @@ func (o *uninstallOptions) remove(ctx context.Context, c client.Client, objects 
 			return err
 		}
 	}
+	own := client.MatchingLabels{"app.kubernetes.io/name": cluster.ControllerName}
+	if err := setup.Stopped(ctx, c, client.InNamespace(v1alpha1.Namespace), own); err != nil {
+		return err
+	}
 	if err := o.drip(ctx, c, budgets, model); err != nil {
 		return err
 	}

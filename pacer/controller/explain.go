@@ -181,22 +181,31 @@ func (e *explainer) explainPods(pods []*corev1.Pod, holds []engine.Hold) {
 	}
 }
 
-// message explains a hold with its numbers.
+// message explains a hold: its numbers where it waits for an account, what its
+// Reason means where it does not.
 func message(h engine.Hold, until time.Time) string {
 	text := text(h.Reason)
 	if h.Account != "" {
-		text += fmt.Sprintf("; %d pods of this kind need %d units of %s, %d free", h.Count, h.Need, h.Account, h.Free)
+		text = fmt.Sprintf("%s like this: %s of %s needed at most, %d free", plural(h.Count, "pod"), plural(int(h.Need), "unit"), h.Account, h.Free)
 		if h.Ahead > 0 {
-			text += fmt.Sprintf(", %d pods go before", h.Ahead)
+			text += fmt.Sprintf("; %s before", plural(h.Ahead, "pod"))
 		}
 	}
 	if !h.Expected.IsZero() {
-		text += fmt.Sprintf("; expected %s - %s", h.Expected.From.UTC().Format(time.TimeOnly), h.Expected.To.UTC().Format(time.TimeOnly))
+		text += fmt.Sprintf("; expected %s - %s UTC", h.Expected.From.UTC().Format(time.TimeOnly), h.Expected.To.UTC().Format(time.TimeOnly))
 	}
 	if !until.IsZero() {
 		text += "; at the latest " + until.UTC().Format(time.RFC3339)
 	}
 	return text
+}
+
+// plural writes a number of things.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // released notes that a pod was let go; its condition is taken back if it had one.

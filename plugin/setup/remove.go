@@ -3,16 +3,19 @@ package setup
 import (
 	"context"
 	"fmt"
-	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"slices"
 	"strings"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/plugin/view"
 )
 
@@ -64,6 +67,26 @@ func Delete(ctx context.Context, c client.Client, objects []*unstructured.Unstru
 		deleted = append(deleted, done)
 	}
 	return deleted, nil
+}
+
+// stopFor bounds the wait for the controller's end: one on a node that is gone never
+// reports it, and lets nothing go either.
+const stopFor = 30 * time.Second
+
+// Stopped waits until no pod of a Deployment that was deleted is left, so that
+// nobody else lets pods go.
+func Stopped(ctx context.Context, c client.Reader, pods ...client.ListOption) error {
+	err := wait.PollUntilContextTimeout(ctx, poll, stopFor, true, func(ctx context.Context) (bool, error) {
+		var list corev1.PodList
+		if err := c.List(ctx, &list, pods...); err != nil {
+			return false, fmt.Errorf("looking for the controller's pods: %w", err)
+		}
+		return len(list.Items) == 0, nil
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		return nil
+	}
+	return err
 }
 
 // Remains counts what is still there of the objects of an installation, without

@@ -48,6 +48,22 @@ func TestClean(t *testing.T) {
 			},
 			view.Left{Gates: 1, Annotations: 2},
 		},
+		"pod that was held": {
+			&corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Annotations: notes()},
+				Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady}, {Type: v1alpha1.ConditionHeld}}},
+			},
+			&corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Annotations: notes()},
+				Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady}}},
+			},
+			view.Left{Annotations: 1},
+		},
+		"replica set of a paused deployment": {
+			&appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Annotations: notes(v1alpha1.AnnotationPaused, "{}")}},
+			&appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Annotations: notes()}},
+			view.Left{Annotations: 1},
+		},
 		"held node": {
 			&corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: v1alpha1.Taint}, {Key: "other"}}}},
 			&corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: "other"}}}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -39,6 +40,9 @@ func Search(ctx context.Context, c client.Reader) (Found, error) {
 		{"pods", &corev1.PodList{}, &found.Searched.Pods},
 		{"nodes", &corev1.NodeList{}, &found.Searched.Nodes},
 		{"deployments", &appsv1.DeploymentList{}, &found.Searched.Workloads},
+		// The Deployment controller copies annotations to them, and `kubectl rollout
+		// undo` back from them.
+		{"replicasets", &appsv1.ReplicaSetList{}, &found.Searched.Workloads},
 		{"statefulsets", &appsv1.StatefulSetList{}, &found.Searched.Workloads},
 		{"daemonsets", &appsv1.DaemonSetList{}, &found.Searched.Workloads},
 		{"jobs", &batchv1.JobList{}, &found.Searched.Workloads},
@@ -83,7 +87,17 @@ func Clean(obj client.Object) view.Left {
 		took.Pauses++
 	}
 	took.Annotations = strip(obj.GetAnnotations()) + strip(obj.GetLabels())
+	if pod, ok := obj.(*corev1.Pod); ok {
+		took.Annotations += forget(pod)
+	}
 	return took
+}
+
+// forget takes off the condition that explains a hold.
+func forget(pod *corev1.Pod) int {
+	before := len(pod.Status.Conditions)
+	pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == v1alpha1.ConditionHeld })
+	return before - len(pod.Status.Conditions)
 }
 
 func ungate(pod *corev1.Pod) int {
@@ -129,6 +143,9 @@ func Sweep(ctx context.Context, c client.Client, marked []client.Object, sum *vi
 		before := obj.DeepCopyObject().(client.Object)
 		took := Clean(obj)
 		err := cluster.PatchLocked(ctx, c, before, obj)
+		if pod, ok := obj.(*corev1.Pod); ok && err == nil {
+			err = clearStatus(ctx, c, pod)
+		}
 		switch {
 		case apierrors.IsNotFound(err) || apierrors.IsConflict(err):
 			continue
@@ -141,6 +158,16 @@ func Sweep(ctx context.Context, c client.Client, marked []client.Object, sum *vi
 		sum.Stripped++
 	}
 	return nil
+}
+
+// clearStatus takes our condition off a pod as the API server has it; those of
+// others stay, whatever their owners write meanwhile.
+func clearStatus(ctx context.Context, c client.Client, pod *corev1.Pod) error {
+	before := pod.DeepCopy()
+	if forget(pod) == 0 {
+		return nil
+	}
+	return c.Status().Patch(ctx, pod, client.StrategicMergeFrom(before), client.FieldOwner(cluster.FieldManager))
 }
 
 // each visits every object of a list, page by page.
@@ -166,6 +193,8 @@ func visitAll(list client.ObjectList, visit func(client.Object)) error {
 		visitItems(l.Items, func(o *corev1.Node) { visit(o) })
 	case *appsv1.DeploymentList:
 		visitItems(l.Items, func(o *appsv1.Deployment) { visit(o) })
+	case *appsv1.ReplicaSetList:
+		visitItems(l.Items, func(o *appsv1.ReplicaSet) { visit(o) })
 	case *appsv1.StatefulSetList:
 		visitItems(l.Items, func(o *appsv1.StatefulSet) { visit(o) })
 	case *appsv1.DaemonSetList:
