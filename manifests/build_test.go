@@ -1,0 +1,248 @@
+package manifests_test
+
+import (
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pullpace/pace/manifests"
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+)
+
+// build does what `kubectl apply -k manifests` does before it applies.
+func build(t *testing.T) resmap.ResMap {
+	t.Helper()
+	disk := filesys.MakeFsInMemory()
+	err := fs.WalkDir(manifests.Files(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := manifests.Files().ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return disk.WriteFile(path.Join("/base", name), text)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, "/base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built
+}
+
+// decode reads every built object of a kind, refusing fields that the kind does
+// not have.
+func decode[T any](t *testing.T, kind string) []T {
+	t.Helper()
+	var out []T
+	for _, r := range build(t).Resources() {
+		if r.GetKind() != kind {
+			continue
+		}
+		var obj T
+		if err := yaml.UnmarshalStrict([]byte(r.MustYaml()), &obj); err != nil {
+			t.Fatalf("%s: %v", r.CurId(), err)
+		}
+		out = append(out, obj)
+	}
+	if len(out) == 0 {
+		t.Fatalf("the base holds no %s: the test proves nothing", kind)
+	}
+	return out
+}
+
+func TestBaseHoldsWhatIsExpected(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, r := range build(t).Resources() {
+		got = append(got, strings.TrimPrefix(r.GetNamespace()+"/"+r.GetKind()+"/"+r.GetName(), "/"))
+	}
+	slices.Sort(got)
+	want := []string{
+		"ClusterRole/pace-admin", "ClusterRole/pace-edit", "ClusterRole/pace-view", "ClusterRole/pacer",
+		"ClusterRoleBinding/pacer",
+		"CustomResourceDefinition/pacepolicies.pullpace.dev", "CustomResourceDefinition/pullbudgets.pullpace.dev",
+		"MutatingWebhookConfiguration/pacer", "Namespace/pullpace-system",
+		"pullpace-system/Deployment/pacer", "pullpace-system/PodDisruptionBudget/pacer",
+		"pullpace-system/Role/pace-heartbeat", "pullpace-system/Role/pacer",
+		"pullpace-system/RoleBinding/pace-heartbeat", "pullpace-system/RoleBinding/pacer",
+		"pullpace-system/Service/pacer", "pullpace-system/ServiceAccount/pacer",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("built objects (-want +got):\n%s", diff)
+	}
+}
+
+// ruled is the rules of one role, and where they hold.
+type ruled struct {
+	name, namespace string
+	rules           []rbacv1.PolicyRule
+}
+
+func roles(t *testing.T) []ruled {
+	t.Helper()
+	var out []ruled
+	for _, r := range decode[rbacv1.ClusterRole](t, "ClusterRole") {
+		out = append(out, ruled{r.Name, "", r.Rules})
+	}
+	for _, r := range decode[rbacv1.Role](t, "Role") {
+		out = append(out, ruled{r.Name, r.Namespace, r.Rules})
+	}
+	return out
+}
+
+func TestSecretsAreReadInTheOwnNamespaceOnly(t *testing.T) {
+	t.Parallel()
+	granted := 0
+	for _, role := range roles(t) {
+		for _, rule := range role.rules {
+			for _, all := range [][]string{rule.Verbs, rule.Resources, rule.APIGroups} {
+				if slices.Contains(all, "*") {
+					t.Errorf("role %s grants a wildcard: %v", role.name, rule)
+				}
+			}
+			if !slices.ContainsFunc(rule.Resources, func(r string) bool { return strings.HasPrefix(r, "secrets") }) {
+				continue
+			}
+			granted++
+			if role.namespace != v1alpha1.Namespace {
+				t.Errorf("role %s reads secrets outside %s", role.name, v1alpha1.Namespace)
+			}
+		}
+	}
+	if granted == 0 {
+		t.Error("no role grants secrets: the test proves nothing")
+	}
+}
+
+// What the controller may write, word for word: another write is a decision.
+func TestControllerWritesLittle(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, role := range roles(t) {
+		if role.name != "pacer" {
+			continue
+		}
+		for _, rule := range role.rules {
+			for _, verb := range rule.Verbs {
+				if slices.Contains([]string{"get", "list", "watch"}, verb) {
+					continue
+				}
+				for _, resource := range rule.Resources {
+					got = append(got, strings.TrimPrefix(role.namespace+" "+verb+" "+resource, " "))
+				}
+			}
+		}
+	}
+	slices.Sort(got)
+	want := []string{
+		"create events", "create tokenreviews",
+		"patch events", "patch mutatingwebhookconfigurations", "patch pacepolicies/status", "patch pods", "patch pods/status", "patch pullbudgets/status",
+		"pullpace-system create leases", "pullpace-system create secrets", "pullpace-system patch leases", "pullpace-system patch secrets",
+		"pullpace-system update leases", "pullpace-system update secrets",
+		"update mutatingwebhookconfigurations", "update pacepolicies/status", "update pullbudgets/status",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("writes of the controller (-want +got):\n%s", diff)
+	}
+}
+
+func TestPodsRunRestricted(t *testing.T) {
+	t.Parallel()
+	for _, d := range decode[appsv1.Deployment](t, "Deployment") {
+		pod := d.Spec.Template.Spec
+		if *d.Spec.Replicas != 2 || pod.Affinity.PodAntiAffinity == nil || pod.PriorityClassName != "system-cluster-critical" {
+			t.Errorf("%s: want 2 replicas apart, of priority system-cluster-critical", d.Name)
+		}
+		if s := pod.SecurityContext; s == nil || !*s.RunAsNonRoot || *s.RunAsUser != 65532 || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+			t.Errorf("%s: pod security context %+v", d.Name, s)
+		}
+		if pod.HostNetwork || pod.HostPID || pod.HostIPC || len(pod.Volumes) > 0 {
+			t.Errorf("%s shares the node or mounts volumes", d.Name)
+		}
+		if !slices.ContainsFunc(pod.Tolerations, func(o corev1.Toleration) bool { return o.Key == v1alpha1.Taint }) {
+			t.Errorf("%s does not tolerate what Pace taints", d.Name)
+		}
+		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+			s := c.SecurityContext
+			if s == nil || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || !cmp.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) || len(s.Capabilities.Add) > 0 {
+				t.Errorf("%s/%s: security context %+v", d.Name, c.Name, s)
+			}
+			if c.Image != manifests.Image+":dev" {
+				t.Errorf("%s/%s: image %q, want the name that the installer replaces, with tag dev", d.Name, c.Name, c.Image)
+			}
+			if c.LivenessProbe == nil || c.ReadinessProbe == nil {
+				t.Errorf("%s/%s: no probes", d.Name, c.Name)
+			}
+		}
+	}
+}
+
+func TestWebhookFailsOpenAndSparesTheSystem(t *testing.T) {
+	t.Parallel()
+	for _, hook := range decode[admissionv1.MutatingWebhookConfiguration](t, "MutatingWebhookConfiguration")[0].Webhooks {
+		if *hook.FailurePolicy != admissionv1.Ignore || *hook.TimeoutSeconds != 2 || *hook.SideEffects != admissionv1.SideEffectClassNone {
+			t.Errorf("%s: failurePolicy %s, timeout %d, sideEffects %s", hook.Name, *hook.FailurePolicy, *hook.TimeoutSeconds, *hook.SideEffects)
+		}
+		if len(hook.ClientConfig.CABundle) > 0 {
+			t.Errorf("%s brings a certificate authority: the controller fills it in", hook.Name)
+		}
+		if got := hook.NamespaceSelector.MatchLabels[v1alpha1.LabelPace]; got != v1alpha1.LabelPaceEnabled {
+			t.Errorf("%s asks about namespaces that are not opted in", hook.Name)
+		}
+		var spared []string
+		for _, e := range hook.NamespaceSelector.MatchExpressions {
+			if e.Key == corev1.LabelMetadataName && e.Operator == "NotIn" {
+				spared = append(spared, e.Values...)
+			}
+		}
+		for _, namespace := range []string{"kube-system", v1alpha1.Namespace} {
+			if !slices.Contains(spared, namespace) {
+				t.Errorf("%s asks about pods of %s", hook.Name, namespace)
+			}
+		}
+	}
+}
+
+// The API server dials the pod itself where no Service is routed: the Service must
+// lead to the port that the contract names.
+func TestServiceLeadsToTheWebhook(t *testing.T) {
+	t.Parallel()
+	hook := decode[admissionv1.MutatingWebhookConfiguration](t, "MutatingWebhookConfiguration")[0].Webhooks[0]
+	service := decode[corev1.Service](t, "Service")[0]
+	pod := decode[appsv1.Deployment](t, "Deployment")[0].Spec.Template
+	ref := hook.ClientConfig.Service
+	if ref.Name != service.Name || ref.Namespace != service.Namespace {
+		t.Fatalf("the webhook is at %s/%s, the Service is %s/%s", ref.Namespace, ref.Name, service.Namespace, service.Name)
+	}
+	for key, value := range service.Spec.Selector {
+		if pod.Labels[key] != value {
+			t.Errorf("the Service selects %s=%s, the pods have %q", key, value, pod.Labels[key])
+		}
+	}
+	i := slices.IndexFunc(service.Spec.Ports, func(p corev1.ServicePort) bool { return p.Port == *ref.Port })
+	if i < 0 {
+		t.Fatalf("the Service has no port %d", *ref.Port)
+	}
+	target := service.Spec.Ports[i].TargetPort.StrVal
+	if !slices.ContainsFunc(pod.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool {
+		return p.Name == target && p.ContainerPort == v1alpha1.WebhookPort
+	}) {
+		t.Errorf("port %q of the pod is not %d", target, v1alpha1.WebhookPort)
+	}
+}
