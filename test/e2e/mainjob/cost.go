@@ -16,12 +16,6 @@ import (
 // registry then charges.
 func cost(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	// One pod on every node, none of which has the image: 4, and not "4 to 8".
-	if err := s.Deploy(ctx, "learned", 1); err != nil {
-		return err
-	}
-	if err := s.Await(ctx, "learned"); err != nil {
-		return err
-	}
 	exact, err := priced(ctx, s, "exact", true)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/test/e2e/stage"
@@ -50,7 +51,10 @@ func uninstall(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	}
 	// Nobody reads the account while pods drip: some may be refused, none for ever.
 	r.Note("dripped_429", s.Throttled(time.Time{}))
-	keptCRDs := func(f finding) bool { return f.kind == "CustomResourceDefinition" || f.group == v1alpha1.Group }
+	// CRDs stay with their objects, and so does what the API server makes of them.
+	keptCRDs := func(f finding) bool {
+		return f.kind == "CustomResourceDefinition" || f.kind == "APIService" || f.group == v1alpha1.Group
+	}
 	if err := nothingLeft(ctx, s, keptCRDs); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
@@ -86,7 +90,9 @@ func search(ctx context.Context, s *stage.Stage) ([]finding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking for all kinds: %w", err)
 	}
-	objects, err := dynamic.NewForConfig(s.Cluster.RESTConfig())
+	config := s.Cluster.RESTConfig()
+	config.WarningHandler = rest.NoWarnings{} // of kinds that are out of date
+	objects, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
