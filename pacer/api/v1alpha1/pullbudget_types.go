@@ -382,7 +382,7 @@ type AccountStatus struct {
 	ChargePerPull []ChargePerPull `json:"chargePerPull,omitempty"`
 	// Spent is what was spent in the window, for limits that are counted here.
 	// +optional
-	// +kubebuilder:validation:MaxItems=65
+	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
 	Spent []SpentBucket `json:"spent,omitempty"`
 	// Breaker tells whether the account is paused.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/plan"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
@@ -21,7 +22,7 @@ func (t *turn) allocate(class core.Class) {
 		}
 	}
 	waiting := namespaces(line)
-	t.e.fair.activate(class, waiting)
+	t.e.fair.Activate(class, waiting)
 	served := maps.Clone(t.e.fair[class])
 	queues := t.queues(line)
 	for len(queues) > 0 {
@@ -72,7 +73,7 @@ func (t *turn) aged(c *candidate) bool { return t.now.Sub(c.since) >= t.e.cfg.Ag
 // unitCost is what a pod of the group costs on average.
 func (t *turn) unitCost(c *candidate) float64 {
 	var sum core.Units
-	for _, units := range marginal(c.asks, c.waiting+c.granted, c.left) {
+	for _, units := range plan.Marginal(c.asks, c.waiting+c.granted, c.left) {
 		sum += units
 	}
 	return float64(sum) / float64(max(c.left, 1))
@@ -92,7 +93,7 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 		c.reason = c.wave.reason
 		return 0, false
 	}
-	cost := marginal(c.asks, c.waiting+c.granted, 1)
+	cost := plan.Marginal(c.asks, c.waiting+c.granted, 1)
 	var sum core.Units
 	short := false
 	reason := core.Budget
@@ -220,7 +221,7 @@ func (t *turn) holds() {
 		t.explain(c)
 		h := Hold{Group: c.ID, Count: c.left, Reason: c.reason, Account: c.account}
 		if a := t.e.accounts[c.account]; a != nil {
-			h.Need = marginal(c.asks, c.waiting+c.granted, c.left)[c.account]
+			h.Need = plan.Marginal(c.asks, c.waiting+c.granted, c.left)[c.account]
 			h.Free = max(0, t.free(a, c.Class))
 			h.Ahead = t.ahead[c.account]
 			h.Expected = a.ledger.Expected(t.now, max(1, h.Need-h.Free))
@@ -237,8 +238,8 @@ func (t *turn) holds() {
 func (c *candidate) accounts() []core.AccountID {
 	var ids []core.AccountID
 	for _, a := range c.asks {
-		if a.cold > 0 && !slices.Contains(ids, a.account) {
-			ids = append(ids, a.account)
+		if a.Cold > 0 && !slices.Contains(ids, a.Account) {
+			ids = append(ids, a.Account)
 		}
 	}
 	return ids

@@ -5,25 +5,13 @@ import (
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/plan"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
-// ask is what one image of a group may be charged on one account.
-type ask struct {
-	account core.AccountID
-	image   core.Image
-	// price of one cold pull, cold how many eligible nodes would still cause one:
-	// they lack the image and no pull of it is under way to them.
-	price core.Units
-	cold  int
-}
-
-// upTo is what n pods may be charged at most: one pull for each cold node.
-func (a ask) upTo(n int) core.Units { return core.Units(min(n, a.cold)) * a.price }
-
 // asks lists what pods of g that are on no node yet may be charged, wherever
 // they land among the nodes they can use.
-func (e *Engine) asks(g *group) []ask { return e.asksFor(g.Images, g.Pool) }
+func (e *Engine) asks(g *group) []plan.Ask { return e.asksFor(g.Images, g.Pool) }
 
 // rollbackNeed adds up what going back from every rollout under way would have to
 // pull now.
@@ -35,15 +23,15 @@ func (e *Engine) rollbackNeed() map[core.AccountID]core.Units {
 		}
 		pods := len(g.held) + len(g.waiting) + len(g.bound) + len(g.pulled) + max(g.More, 0)
 		for _, a := range e.asksFor(g.Back, g.Pool) {
-			need[a.account] += a.upTo(pods)
+			need[a.Account] += a.UpTo(pods)
 		}
 	}
 	return need
 }
 
-func (e *Engine) asksFor(images []ImageUse, pool core.PoolID) []ask {
+func (e *Engine) asksFor(images []ImageUse, pool core.PoolID) []plan.Ask {
 	nodes := e.nodesOf(pool)
-	var out []ask
+	var out []plan.Ask
 	for _, use := range images {
 		has := e.fleet.has(use)
 		var earlier []bitset
@@ -58,22 +46,11 @@ func (e *Engine) asksFor(images []ImageUse, pool core.PoolID) []ask {
 				claimed = *set
 			}
 			cold := nodes.count(drawing, append([]bitset{has, claimed}, earlier...)...)
-			out = append(out, ask{account: id, image: use.Image, price: e.price(use.Image, id), cold: cold})
+			out = append(out, plan.Ask{Account: id, Image: use.Image, Price: e.price(use.Image, id), Cold: cold})
 			earlier = append(earlier, drawing)
 		}
 	}
 	return out
-}
-
-// marginal is what more pods beyond n may add on each account.
-func marginal(asks []ask, n, more int) map[core.AccountID]core.Units {
-	sum := map[core.AccountID]core.Units{}
-	for _, a := range asks {
-		if d := a.upTo(n+more) - a.upTo(n); d > 0 {
-			sum[a.account] += d
-		}
-	}
-	return sum
 }
 
 // inLine counts the pods of a group that may go to any node: those that we let
@@ -108,11 +85,11 @@ func (e *Engine) setPools(now time.Time) {
 			continue
 		}
 		for _, a := range e.asks(g) {
-			l := e.accounts[a.account].ledger
-			name := "unbound/" + string(id) + "/" + string(a.image)
-			mine := a.upTo(ours)
+			l := e.accounts[a.Account].ledger
+			name := "unbound/" + string(id) + "/" + string(a.Image)
+			mine := a.UpTo(ours)
 			l.Set(now, name+"/ours", quota.Claim{Units: mine})
-			l.Set(now, name+"/ungated", quota.Claim{Units: a.upTo(ours+ungated) - mine, Ungated: true})
+			l.Set(now, name+"/ungated", quota.Claim{Units: a.UpTo(ours+ungated) - mine, Ungated: true})
 		}
 		g.pooled = ours+ungated > 0
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/plan"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
@@ -36,7 +37,7 @@ type accountClass struct {
 // candidate is a group whose pods are held.
 type candidate struct {
 	*group
-	asks []ask
+	asks []plan.Ask
 	// waiting is how many of its pods are free to go and on no node yet.
 	waiting int
 	wave    wave
@@ -107,7 +108,7 @@ func (t *turn) countDemand() {
 		t.demand[id] = quota.Demand{Rollback: a.RollbackNeed + need[id]}
 	}
 	for _, c := range t.line {
-		for id, units := range marginal(c.asks, c.waiting, c.left+max(c.More, 0)) {
+		for id, units := range plan.Marginal(c.asks, c.waiting, c.left+max(c.More, 0)) {
 			d := t.demand[id]
 			d.Held += units
 			t.demand[id] = d
@@ -130,7 +131,7 @@ func (t *turn) letPass(c *candidate) {
 	if c.Paused || c.Failing {
 		return
 	}
-	if n := t.releasable(c); n > 0 && len(marginal(c.asks, c.waiting+c.granted, n)) == 0 {
+	if n := t.releasable(c); n > 0 && len(plan.Marginal(c.asks, c.waiting+c.granted, n)) == 0 {
 		reason := core.Warm
 		if !slices.ContainsFunc(c.Images, func(u ImageUse) bool { return len(u.Accounts) > 0 }) {
 			reason = core.NoBudget
@@ -199,11 +200,11 @@ func (t *turn) expire(c *candidate) {
 // drip reports whether one more expired hold may go now, after n of this turn.
 func (t *turn) drip(c *candidate, n int) bool {
 	for _, a := range c.asks {
-		acct := t.e.accounts[a.account]
-		if acct.ledger.Unlimited(t.now) || a.cold == 0 {
+		acct := t.e.accounts[a.Account]
+		if acct.ledger.Unlimited(t.now) || a.Cold == 0 {
 			continue
 		}
-		if n > 0 || t.now.Before(acct.nextDrip) || t.drippedDry(acct, a.price) {
+		if n > 0 || t.now.Before(acct.nextDrip) || t.drippedDry(acct, a.Price) {
 			return false
 		}
 	}
@@ -226,7 +227,7 @@ func (t *turn) release(c *candidate, n int, reason core.Reason) {
 		return
 	}
 	r := Release{Group: c.ID, Count: n, Reason: reason, Nodes: c.wave.nodes}
-	for id, units := range marginal(c.asks, c.waiting+c.granted, n) {
+	for id, units := range plan.Marginal(c.asks, c.waiting+c.granted, n) {
 		t.used[id] += units
 		r.Cost = append(r.Cost, Cost{Account: id, Units: units})
 	}

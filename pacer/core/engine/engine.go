@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/plan"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
@@ -59,7 +60,7 @@ type Engine struct {
 	// strays are pods whose group or node has not been seen yet.
 	strays map[core.PodID]bool
 	// fair is how much each namespace was served, per class.
-	fair fairness
+	fair plan.Fair
 	last Decision
 }
 
@@ -97,7 +98,7 @@ type AccountState struct {
 
 // New returns an engine that knows nothing.
 func New(cfg Config) *Engine {
-	e := &Engine{cfg: cfg.withDefaults(), accounts: map[core.AccountID]*account{}, fair: fairness{}}
+	e := &Engine{cfg: cfg.withDefaults(), accounts: map[core.AccountID]*account{}, fair: plan.Fair{}}
 	e.clear()
 	return e
 }

@@ -256,8 +256,16 @@ func (l *Ledger) Export(now time.Time) State {
 // Restore takes an exported state back into new books. Nothing is granted on
 // the old reading.
 func (l *Ledger) Restore(now time.Time, s State) {
-	l.last, l.usable = s.Last, false
+	l.last, l.usable = nil, false
+	if s.Last != nil {
+		last := *s.Last
+		last.SentAt = earliest(last.SentAt, now) // a clock ran ahead: answers of now must count
+		l.last = &last
+	}
 	l.spent = slices.Clone(s.Spent)
+	for i := range l.spent {
+		l.spent[i].End = earliest(l.spent[i].End, now.Add(l.logWindow()/maxSpent))
+	}
 	slices.SortFunc(l.spent, func(a, b Spent) int { return cmp.Or(a.End.Compare(b.End), cmp.Compare(a.Units, b.Units)) })
 	l.forget(now)
 	l.restored = max(s.Open, 0)

@@ -36,7 +36,7 @@ func (l *Ledger) spend(now time.Time, units core.Units) {
 		return
 	}
 	l.spent = append(l.spent, Spent{End: end, Units: units})
-	if over := len(l.spent) - maxSpent - 1; over > 0 {
+	if over := len(l.spent) - maxSpent; over > 0 {
 		// Merging forwards keeps the sum and can only delay an expiry.
 		l.spent[over].Units += sumSpent(l.spent[:over])
 		l.spent = slices.Delete(l.spent, 0, over)

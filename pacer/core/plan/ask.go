@@ -1,0 +1,29 @@
+package plan
+
+import "github.com/pullpace/pace/pacer/core"
+
+// Ask is what pods of one kind may be charged for one image on one account.
+type Ask struct {
+	Account core.AccountID
+	Image   core.Image
+	// Price is of one cold pull, Cold how many nodes that the pods may use would
+	// still cause one: they lack the image, and no pull of it is under way to them.
+	Price core.Units
+	Cold  int
+}
+
+// UpTo is what n pods may be charged at most, wherever they land: one pull for
+// each cold node, as a runtime pulls an image once however many pods wait for it.
+func (a Ask) UpTo(n int) core.Units { return core.Units(min(n, a.Cold)) * a.Price }
+
+// Marginal is what more pods beyond n may add on each account. Accounts on which
+// they add nothing are left out: the pods cost nothing there.
+func Marginal(asks []Ask, n, more int) map[core.AccountID]core.Units {
+	sum := map[core.AccountID]core.Units{}
+	for _, a := range asks {
+		if d := a.UpTo(n+more) - a.UpTo(n); d > 0 {
+			sum[a.Account] += d
+		}
+	}
+	return sum
+}
