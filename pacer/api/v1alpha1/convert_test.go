@@ -26,7 +26,7 @@ func busy() (engine.View, quota.State) {
 	}}
 	state := quota.State{Last: last, Open: 7, ForeignPerHour: 9.25,
 		Charges: []quota.Charge{{Manifests: 2, Mean: 1.5, Samples: 131, Batches: 12, Most: 2}}}
-	for i := range 65 {
+	for i := range 64 {
 		state.Spent = append(state.Spent, quota.Spent{End: at.Add(time.Duration(i) * time.Minute), Units: core.Units(i)})
 	}
 	view := engine.View{Account: "docker.io/anonymous@nat-a", Held: 20, Demand: 40, Throttled: true, Books: quota.Books{

@@ -83,15 +83,17 @@ type PacePolicySpec struct {
 	// +kubebuilder:validation:Minimum=1
 	MaxGatedPerNamespace *int32 `json:"maxGatedPerNamespace,omitempty"`
 	// DeleteFirst is what is done about maxUnavailable above zero. Default SurgeOnly.
+	// Today Never leaves such Deployments alone; with the others their pods are held
+	// and a warning is given.
 	// +optional
 	DeleteFirst DeleteFirst `json:"deleteFirst,omitempty"`
 	// Waves bound how many nodes pull at once.
 	// +optional
 	Waves *Waves `json:"waves,omitempty"`
-	// Nodes says whether new nodes are held.
+	// Nodes says whether new nodes are held. Kept for a later version.
 	// +optional
 	Nodes *Nodes `json:"nodes,omitempty"`
-	// PauseOn says when failing pulls pause a workload.
+	// PauseOn says when failing pulls pause a workload. Kept for a later version.
 	// +optional
 	PauseOn *PauseOn `json:"pauseOn,omitempty"`
 	// DefaultClass of pods without a mapped PriorityClass. Default rollout.

@@ -73,7 +73,8 @@ type PullBudgetSpec struct {
 	// +listType=set
 	UpstreamOf []string `json:"upstreamOf,omitempty"`
 
-	// Mirrors are hosts that nodes ask before the registry.
+	// Mirrors are hosts that nodes ask before the registry. Kept for a later
+	// version: what a mirror answers is learned from what pulls are charged.
 	// +optional
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=253
@@ -115,7 +116,8 @@ type PullBudgetSpec struct {
 	// +optional
 	Share *Share `json:"share,omitempty"`
 
-	// Breaker says when failing pulls pause the account.
+	// Breaker says when failing pulls pause the account. Kept for a later version:
+	// today a 429 pauses it until a reading was sent after that.
 	// +optional
 	Breaker *Breaker `json:"breaker,omitempty"`
 }
