@@ -11,8 +11,12 @@ import (
 // hubHosts are the names under which Docker Hub is one registry.
 var hubHosts = map[string]bool{"docker.io": true, "index.docker.io": true, "registry-1.docker.io": true}
 
-// Host returns the canonical name of a registry host.
+// Host returns the canonical name of a registry host. One without a dot or port is a
+// host only by its capitals ("ACME/api"), and keeps them.
 func Host(host string) string {
+	if !strings.ContainsAny(host, ".:") {
+		return host
+	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if hubHosts[host] {
 		return "docker.io"
