@@ -113,10 +113,10 @@ func TestState(t *testing.T) {
 			d.Generation = 3
 			d.Status = appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 4, UpdatedReplicas: 4, AvailableReplicas: 4}
 		}, view.Progressing, view.Progress{ToCome: 4}, 0, "", view.Failures{}},
-		"listed from before the change": {nil, func(d *appsv1.Deployment) {
+		"listed from before the change": {[][]corev1.Pod{pods("api-new", 4, isReady)}, func(d *appsv1.Deployment) {
 			d.Generation = 1
 			d.Status = appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: 4, UpdatedReplicas: 4, AvailableReplicas: 4}
-		}, view.Progressing, view.Progress{ToCome: 4}, 0, "", view.Failures{}},
+		}, view.Progressing, view.Progress{ToCome: 4}, 4, "", view.Failures{}},
 		"done": {[][]corev1.Pod{pods("api-new", 4, isReady)}, func(d *appsv1.Deployment) {
 			d.Status = appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 4, UpdatedReplicas: 4, AvailableReplicas: 4}
 		}, view.Done, view.Progress{Ready: 4}, 0, "", view.Failures{}},

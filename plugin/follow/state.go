@@ -31,6 +31,9 @@ type World struct {
 func (w World) State(now time.Time) view.Rollout {
 	d := w.Deployment
 	current, previous := cluster.Current(d, w.Sets)
+	if w.unobserved() {
+		current, previous = nil, current // the newest revision is still that of before
+	}
 	r := view.Rollout{
 		Namespace: d.Namespace, Workload: "deploy/" + d.Name, At: now,
 		Replicas: cluster.Replicas(d), Ready: d.Status.ReadyReplicas, Accounts: w.Accounts,
@@ -49,6 +52,11 @@ func (w World) State(now time.Time) view.Rollout {
 		r.Next = r.Accounts[0].More
 	}
 	return r
+}
+
+// unobserved reports whether the Deployment's controller has not seen the change yet.
+func (w World) unobserved() bool {
+	return w.Deployment.Status.ObservedGeneration < max(w.Deployment.Generation, w.Generation)
 }
 
 // count sorts the pods into those of the new revision and the others.
@@ -96,7 +104,7 @@ func (w World) note(r *view.Rollout, pod *corev1.Pod, reasons map[string]int) {
 func (w World) verdict(r view.Rollout) (state, message string) {
 	d := w.Deployment
 	switch {
-	case d.Status.ObservedGeneration < max(d.Generation, w.Generation):
+	case w.unobserved():
 		return view.Progressing, ""
 	case d.Status.UpdatedReplicas == r.Replicas && d.Status.Replicas == r.Replicas && d.Status.AvailableReplicas == r.Replicas:
 		return view.Done, ""
