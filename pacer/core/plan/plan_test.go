@@ -22,7 +22,7 @@ func TestPriceAgainstEveryPlacement(t *testing.T) {
 		}
 		total := n.Cold + n.Unknown + n.Warm
 		if o.Pods > 0 && total == 0 || o.OnePerNode && o.Pods > total {
-			t.Skip("no placement") // such pods stay pending
+			return // such pods stay pending: there is no placement to compare with
 		}
 		got := Price(o)[0]
 		for known := range 1 << n.Unknown {
