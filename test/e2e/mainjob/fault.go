@@ -4,24 +4,26 @@ package mainjob
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
 	"github.com/pullpace/pace/test/registry"
 )
 
-// disturbed runs a whole rollout of 24 pulls, does something in the middle of its
-// second wave, and waits for the end. It returns when the fault was injected.
-func disturbed(ctx context.Context, s *stage.Stage, fault func() error) (time.Time, error) {
+// disturbed runs a whole rollout of 24 pulls, does something once when returns, in
+// the middle of a wave, and waits for the end. It returns when the fault
+// was injected.
+func disturbed(ctx context.Context, s *stage.Stage, when func(context.Context, *stage.Stage) error, fault func() error) (time.Time, error) {
 	names, err := s.Fleet(ctx, pulls/stage.Nodes)
 	if err != nil {
 		return time.Time{}, err
 	}
-	// The first wave is 8 pulls; with the ninth the second is under way, and at
-	// most 7 of it are.
-	if _, err := s.AwaitCharged(ctx, stage.Limit+1); err != nil {
+	if err := when(ctx, s); err != nil {
 		return time.Time{}, err
 	}
 	at := time.Now()
@@ -31,17 +33,40 @@ func disturbed(ctx context.Context, s *stage.Stage, fault func() error) (time.Ti
 	return at, s.Await(ctx, names...)
 }
 
+// pulling waits until the second wave pulls: the first is 8 units.
+func pulling(ctx context.Context, s *stage.Stage) error {
+	_, err := s.AwaitCharged(ctx, stage.Limit+1)
+	return err
+}
+
+// beyond waits until more than n pods were let go; they take a moment from there to
+// their pull.
+func beyond(n int) func(context.Context, *stage.Stage) error {
+	return func(ctx context.Context, s *stage.Stage) error {
+		_, err := s.AwaitPods(ctx, "", fmt.Sprintf("more than %d releases", n), func(pods []corev1.Pod) bool {
+			return stage.Count(pods, stage.Released) > n
+		})
+		return err
+	}
+}
+
 // foreignBurst has somebody else take half the limit at once, unannounced.
 func foreignBurst(ctx context.Context, s *stage.Stage, r *suite.Report) error {
-	return surprised(ctx, s, r, func() error {
-		r.Note("burst", s.Host.Spend(s.Identity(), stage.Limit/2))
+	// In the first wave: later Pace spends every unit as it comes back, and there
+	// would be nothing to take.
+	return surprised(ctx, s, r, beyond(0), func() error {
+		taken := s.Host.Spend(s.Identity(), stage.Limit/2)
+		r.Note("burst", taken)
+		if taken == 0 {
+			return errors.New("nothing was left to take: the burst came too late")
+		}
 		return nil
 	})
 }
 
 // limitCut has the registry allow half as much from one moment to the next.
 func limitCut(ctx context.Context, s *stage.Stage, r *suite.Report) error {
-	return surprised(ctx, s, r, func() error {
+	return surprised(ctx, s, r, beyond(stage.Limit), func() error {
 		s.Host.SetLimit(0, stage.Limit/2)
 		return nil
 	})
@@ -51,8 +76,8 @@ func limitCut(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 const attempts = 5
 
 // surprised expects that only pulls that were under way at the fault are refused.
-func surprised(ctx context.Context, s *stage.Stage, r *suite.Report, fault func() error) error {
-	at, err := disturbed(ctx, s, fault)
+func surprised(ctx context.Context, s *stage.Stage, r *suite.Report, when func(context.Context, *stage.Stage) error, fault func() error) error {
+	at, err := disturbed(ctx, s, when, fault)
 	if err != nil {
 		return err
 	}
@@ -66,11 +91,11 @@ func surprised(ctx context.Context, s *stage.Stage, r *suite.Report, fault func(
 	}
 	f := s.Own()
 	f.Kind, f.Charged = registry.ManifestGET, true
-	underWay := underWay(releases, s.Registry.Log().Entries(f), known(s, at), at)
-	r.Note("under_way", underWay)
+	flying := underWay(releases, s.Registry.Log().Entries(f), known(s, at), at)
+	r.Note("under_way", flying)
 	// Each pull under way may fail once, and containerd asks 5 times for it.
-	if got, most := s.Throttled(time.Time{}), attempts*underWay; got > most {
-		return fmt.Errorf("the nodes met %d answers of 429, want %d at most: %d for each of %d pulls under way", got, most, attempts, underWay)
+	if got, most := s.Throttled(time.Time{}), attempts*flying; got > most {
+		return fmt.Errorf("the nodes met %d answers of 429, want %d at most: %d for each of %d pulls under way", got, most, attempts, flying)
 	}
 	return exactly(s, pulls)
 }
@@ -104,7 +129,7 @@ func underWay(releases []stage.Release, charged []registry.Entry, known, at time
 
 // headersVanish has the registry send no limit any more, in the middle of a wave.
 func headersVanish(ctx context.Context, s *stage.Stage, r *suite.Report) error {
-	_, err := disturbed(ctx, s, func() error {
+	_, err := disturbed(ctx, s, pulling, func() error {
 		s.Host.Inject(registry.Fault{Name: "headers vanish", Headers: registry.HeadersMissing})
 		return nil
 	})

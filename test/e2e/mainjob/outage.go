@@ -112,7 +112,7 @@ func restarted(ctx context.Context, s *stage.Stage) (n int32, err error) {
 // apiServerRestarted kills the API server in the middle of a wave and starts it
 // again.
 func apiServerRestarted(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
-	_, err := disturbed(ctx, s, func() error { return s.Cluster.RestartAPIServer(ctx) })
+	_, err := disturbed(ctx, s, pulling, func() error { return s.Cluster.RestartAPIServer(ctx) })
 	if err != nil {
 		return err
 	}
