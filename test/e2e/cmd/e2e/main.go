@@ -134,7 +134,9 @@ func open(ctx context.Context, s settings) (*stage.Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lab.Install(ctx, "--enforce"); err != nil {
+	if err := lab.Install(ctx, "--enforce"); ctx.Err() != nil {
+		return nil, errors.Join(context.Cause(ctx), lab.Stop())
+	} else if err != nil {
 		lab.Cluster.KeepLogs()
 		evidence := lab.Kubectl(ctx, "describe", "pods", "-n", "pullpace-system")
 		return nil, errors.Join(fmt.Errorf("%w\n%s\nlogs are kept in %s", err, evidence, lab.Cluster.LogsDir()), lab.Stop())
