@@ -143,7 +143,8 @@ func TestTracesFindWhatIsLeft(t *testing.T) {
 		return map[string]any{"metadata": map[string]any{"labels": map[string]any{key: "enabled"}}}
 	}
 	written := object("Pod", "shop", "api", map[string]any{})
-	written.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "x", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:pullpace.dev/seen":{}}`)}}})
+	fields := metav1.NewFieldsV1(`{"f:pullpace.dev/seen":{}}`)
+	written.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "x", FieldsV1: fields}})
 	tests := map[string]struct {
 		obj  *unstructured.Unstructured
 		want bool

@@ -138,10 +138,9 @@ func foreignGate(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	if err := s.Create(ctx, d); err != nil {
 		return err
 	}
-	pods, err := s.AwaitPods(ctx, "approved", "its pods to be held for the other gate", func(pods []corev1.Pod) bool {
+	if _, err := s.AwaitPods(ctx, "approved", "its pods to be held for the other gate", func(pods []corev1.Pod) bool {
 		return stage.Count(pods, heldFor(core.ForeignGate)) == 2
-	})
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	// Room for 8 is there, of which others take 4 while these wait.
@@ -151,7 +150,8 @@ func foreignGate(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	if err := s.Await(ctx, "other"); err != nil {
 		return err
 	}
-	if pods, err = s.Pods(ctx, "approved"); err != nil {
+	pods, err := s.Pods(ctx, "approved")
+	if err != nil {
 		return err
 	}
 	if n := stage.Count(pods, stage.Held); n != 2 {
