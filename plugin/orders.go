@@ -3,12 +3,12 @@ package plugin
 import (
 	"context"
 	"fmt"
-	"github.com/pullpace/pace/pacer/api/v1alpha1"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )

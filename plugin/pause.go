@@ -2,11 +2,11 @@ package plugin
 
 import (
 	"context"
-	"github.com/pullpace/pace/pacer/api/v1alpha1"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/plugin/cluster"
 )
 

@@ -2,11 +2,13 @@ package plugin
 
 import (
 	"context"
-	"github.com/pullpace/pace/pacer/api/v1alpha1"
 
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/plugin/cluster"
 )
 
@@ -48,5 +50,32 @@ func (o *order) resume(ctx context.Context, t cluster.Target) error {
 	if err != nil {
 		return err
 	}
+	if d, ok := obj.(*appsv1.Deployment); ok && !o.dry.on() {
+		g.forgetPause(ctx, d)
+	}
 	return g.show()
+}
+
+// forgetPause takes the pause off the revisions of a Deployment. Its controller
+// copies annotations to them, and `kubectl rollout undo` copies them back.
+func (g *giver) forgetPause(ctx context.Context, d *appsv1.Deployment) {
+	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+	if err != nil {
+		return // the API server does not store such a Deployment
+	}
+	var sets appsv1.ReplicaSetList
+	if err := g.cluster.Client.List(ctx, &sets, client.InNamespace(d.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+		g.s.notef("resumed; an undo may bring the pause back: %v", cluster.Explain(err, g.s.env.program()))
+		return
+	}
+	for i := range sets.Items {
+		set := &sets.Items[i]
+		before := set.DeepCopy()
+		if !metav1.IsControlledBy(set, d) || !cluster.ClearOrder(set, v1alpha1.AnnotationPaused) {
+			continue
+		}
+		if err := g.client.Patch(ctx, set, client.MergeFrom(before), client.FieldOwner(cluster.FieldManager)); err != nil {
+			g.s.notef("resumed; an undo to %s may bring the pause back: %v", set.Name, cluster.Explain(err, g.s.env.program()))
+		}
+	}
 }

@@ -1,12 +1,13 @@
 package cluster
 
 import (
-	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 )
 
 // Hold is what is written on a held pod. Reason is empty before the controller
