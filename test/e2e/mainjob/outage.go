@@ -24,7 +24,7 @@ func controllerKilled(ctx context.Context, s *stage.Stage, r *suite.Report) erro
 	if err != nil {
 		return err
 	}
-	names, err := s.Fleet(ctx, pulls/stage.Nodes)
+	names, err := heldFleet(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -49,6 +49,31 @@ func controllerKilled(ctx context.Context, s *stage.Stage, r *suite.Report) erro
 		err = fmt.Errorf("the controller was started again %d times, want 2 at least: nothing was killed", restarts)
 	}
 	return all(err, noOwn429(s), exactly(s, pulls), s.AwaitRollout(ctx, v1alpha1.Namespace, "pacer"))
+}
+
+// heldFleet makes the fleet while the account is paused and lets it go when all of it
+// is held: a pod that is created while its webhook is being killed is let through, as
+// it must be, and nobody's to count.
+func heldFleet(ctx context.Context, s *stage.Stage) ([]string, error) {
+	order := func(verb string) error {
+		if out := s.Kubectl(ctx, "pace", verb, "budget/"+s.Name, "--reason", "until all are there"); out.Code != 0 {
+			return errors.New(out.String())
+		}
+		return nil
+	}
+	if err := order("pause"); err != nil {
+		return nil, err
+	}
+	names, err := s.Fleet(ctx, pulls/stage.Nodes)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.AwaitPods(ctx, "", "all of them to be held", func(pods []corev1.Pod) bool {
+		return len(pods) == pulls && stage.Count(pods, stage.Held) == pulls
+	}); err != nil {
+		return nil, err
+	}
+	return names, order("resume")
 }
 
 // controllers are the names of the controller's pods.
