@@ -26,6 +26,7 @@ func (t *Tracker) Deployment(d *appsv1.Deployment) []engine.Event {
 	override := d.Annotations[v1alpha1.AnnotationOverride]
 	ordered := override != "" && override != w.override
 	w.override = override
+	t.findRollback(owner)
 	t.refreshGroups(owner)
 	if ordered {
 		t.letGo(owner, override)
@@ -64,6 +65,7 @@ func (t *Tracker) ReplicaSet(rs *appsv1.ReplicaSet) []engine.Event {
 	}
 	r.observe(rs)
 	t.workload(r.owner).sets[rs.Name] = r
+	t.findRollback(r.owner)
 	t.refreshGroups(r.owner)
 	return t.take()
 }
@@ -83,6 +85,24 @@ func (t *Tracker) ReplicaSetGone(namespace, name string) []engine.Event {
 		delete(t.sets, id)
 	}
 	return nil
+}
+
+// findRollback puts held pods into the lane of rollbacks that turn out to go back:
+// pods, ReplicaSets and Deployments are watched apart, so that a pod may be seen
+// before the change of revision that explains it.
+func (t *Tracker) findRollback(owner Owner) {
+	w := t.workloads[owner]
+	for _, id := range slices.Sorted(maps.Keys(t.byOwner[owner])) {
+		g := t.groups[id]
+		if g == nil || g.announced.Lane != engine.LaneNormal || t.sets[g.set] == nil || !w.isRollback(t.sets[g.set]) {
+			continue
+		}
+		for _, pod := range slices.Sorted(maps.Keys(g.held)) {
+			p := t.pods[pod]
+			p.lane = engine.LaneRollback
+			t.translate(p)
+		}
+	}
 }
 
 // refreshGroups announces what changed of the groups of a workload.

@@ -137,6 +137,31 @@ func TestLanes(t *testing.T) {
 	}
 }
 
+// The revision that makes it a rollback is seen after the pod.
+func TestRollbackIsFoundWhateverIsSeenFirst(t *testing.T) {
+	t.Parallel()
+	tr := makeTracker(t)
+	tr.Deployment(makeDeployment(3, false))
+	tr.ReplicaSet(makeSet("v1", 1, 0, 0, 0))
+	tr.ReplicaSet(makeSet("v2", 2, 2, 0, time.Hour))
+	p := makePod("v1", 1)
+	tr.Pod(start, p)
+	if g, _ := tr.Group(tr.pods[PodID(p)].group); g.Lane != engine.LaneNormal {
+		t.Fatalf("lane %q before the revision is seen, want normal", g.Lane)
+	}
+	events := tr.ReplicaSet(makeSet("v1", 3, 1, 0, 0))
+	if g, _ := tr.Group(tr.pods[PodID(p)].group); g.Lane != engine.LaneRollback {
+		t.Errorf("lane %q after it, want rollback", g.Lane)
+	}
+	moved := false
+	for _, ev := range events {
+		moved = moved || ev.Pod != nil && ev.Pod.ID == PodID(p)
+	}
+	if !moved {
+		t.Errorf("events %+v do not say that the pod is in another group", events)
+	}
+}
+
 func ending(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: start} }
 
 func TestAScaleDownForgetsWhatServed(t *testing.T) {
