@@ -113,6 +113,8 @@ func TestLanes(t *testing.T) {
 		"back to the old":      {sets: []*appsv1.ReplicaSet{makeSet("v1", 3, 1, 0, 0), makeSet("v2", 2, 2, 0, time.Hour)}, pods: []*corev1.Pod{makePod("v1", 1)}, want: engine.LaneRollback},
 		"back, the other empty": {sets: []*appsv1.ReplicaSet{makeSet("v1", 3, 2, 0, 0), makeSet("v2", 2, 0, 0, time.Hour)},
 			pods: []*corev1.Pod{makePod("v1", 1)}, want: engine.LaneRollback},
+		"back to one made in the same second": {sets: []*appsv1.ReplicaSet{returned(makeSet("v1", 3, 1, 0, 0)), makeSet("v2", 2, 2, 0, 0)},
+			pods: []*corev1.Pod{makePod("v1", 1)}, want: engine.LaneRollback},
 		"scaled up long after going back": {sets: []*appsv1.ReplicaSet{makeSet("v1", 3, 2, 0, 0), makeSet("v2", 2, 0, 0, time.Hour)},
 			complete: true, pods: []*corev1.Pod{makePod("v1", 1)}},
 		"forward again after going back": {sets: []*appsv1.ReplicaSet{makeSet("v1", 3, 2, 2, 0), makeSet("v2", 4, 1, 0, time.Hour)}, pods: []*corev1.Pod{makePod("v2", 1)}},
@@ -160,6 +162,12 @@ func TestRollbackIsFoundWhateverIsSeenFirst(t *testing.T) {
 	if !moved {
 		t.Errorf("events %+v do not say that the pod is in another group", events)
 	}
+}
+
+// returned is a ReplicaSet that was revision 1 before, as its controller notes it.
+func returned(rs *appsv1.ReplicaSet) *appsv1.ReplicaSet {
+	rs.Annotations[historyAnnotation] = "1"
+	return rs
 }
 
 func ending(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: start} }

@@ -16,6 +16,10 @@ import (
 // which they became current; a rollback gives the old one a new, higher number.
 const revisionAnnotation = "deployment.kubernetes.io/revision"
 
+// historyAnnotation lists the revisions that a ReplicaSet was before: only going
+// back to it brings that about.
+const historyAnnotation = "deployment.kubernetes.io/revision-history"
+
 // Owner is the workload of a pod that a person knows.
 type Owner struct {
 	Kind, Namespace, Name string
@@ -79,6 +83,8 @@ type replicaSet struct {
 	// live counts its pods that are not finished; gone: it was deleted.
 	live int
 	gone bool
+	// returned says that it was an earlier revision before.
+	returned bool
 	// template is what its pods run.
 	template *corev1.PodTemplateSpec
 }
@@ -99,6 +105,7 @@ func (r *replicaSet) observe(rs *appsv1.ReplicaSet) {
 	r.revision, _ = strconv.Atoi(rs.Annotations[revisionAnnotation])
 	r.created = rs.CreationTimestamp.Time
 	r.template = &rs.Spec.Template
+	r.returned = rs.Annotations[historyAnnotation] != ""
 	r.replicas = 1
 	if rs.Spec.Replicas != nil {
 		r.replicas = *rs.Spec.Replicas
@@ -109,9 +116,10 @@ func (r *replicaSet) observe(rs *appsv1.ReplicaSet) {
 // laneOf tells what a pod of the ReplicaSet is for, live being how many pods of
 // it there are, itself included.
 //
-// Rollback: the ReplicaSet is the current revision and an earlier revision of the
-// same Deployment was created after it, which only going back to an old template
-// brings about; it counts until the rollout is complete. Repair: no more pods
+// Rollback: the ReplicaSet is the current revision and was an earlier one before, or
+// an earlier revision of the same Deployment was created after it (times are whole
+// seconds); only going back to an old template brings that about. It counts until
+// the rollout is complete. Repair: no more pods
 // than have served at once are alive, so that it replaces one that was lost. Both
 // err towards Normal: after a restart only pods that serve now have served.
 func (w *workload) laneOf(r *replicaSet, live int) engine.Lane {
@@ -148,7 +156,8 @@ func (w *workload) isRollback(r *replicaSet) bool {
 		if other.revision >= r.revision {
 			return false
 		}
-		back = back || (other.created.After(r.created) && (other.replicas > 0 || !w.settled))
+		older := r.returned || other.created.After(r.created)
+		back = back || (older && (other.replicas > 0 || !w.settled))
 	}
 	return back
 }
