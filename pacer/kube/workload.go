@@ -119,9 +119,9 @@ func (r *replicaSet) observe(rs *appsv1.ReplicaSet) {
 // Rollback: the ReplicaSet is the current revision and was an earlier one before, or
 // an earlier revision of the same Deployment was created after it (times are whole
 // seconds); only going back to an old template brings that about. It counts until
-// the rollout is complete. Repair: no more pods
-// than have served at once are alive, so that it replaces one that was lost. Both
-// err towards Normal: after a restart only pods that serve now have served.
+// the rollout is complete. Repair: no more pods than have served at once are alive,
+// so that it replaces one that was lost. Both err towards Normal: after a restart
+// only pods that serve now have served.
 func (w *workload) laneOf(r *replicaSet, live int) engine.Lane {
 	if w != nil && w.isRollback(r) {
 		return engine.LaneRollback
