@@ -66,8 +66,8 @@ func (t *Turn) Start(ctx context.Context) error {
 	for {
 		wake, err := t.take(ctx)
 		if err != nil {
-			// What was not written is written by a later turn; without a completed
-			// turn the heartbeat grows old and new pods are not held.
+			// What was not written is written by a later turn; until one is completed
+			// the heartbeat grows old, and people are told so.
 			log.FromContext(ctx).Error(err, "turn not completed")
 		}
 		if !t.sleep(ctx, wake) {

@@ -2,7 +2,7 @@
 // classes and the closed list of Reasons.
 //
 // The packages below it decide and nothing else: [quota] keeps the books of one
-// account, [plan] orders and prices, [feedback] learns from what happened, and
+// account, [plan] prices and shares, [feedback] tells what a failed pull means, and
 // [engine] composes them. None of them does I/O, reads a clock, starts a
 // goroutine or logs; the current time is always an argument. The controller, the
 // simulator and a dry run share this code, so a rule exists once.

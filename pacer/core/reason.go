@@ -75,7 +75,7 @@ var reasons = []ReasonInfo{
 	{WaitingForReading, Held, "no reading of the account is recent enough to decide on", "check that the controller reaches the registry: `kubectl pace budget`"},
 	{ReadingLost, Held, "the registry stopped telling its limit; the last limit is kept as a local log for one window", "check `kubectl pace budget`; set limit.source Fixed if the registry sends no headers"},
 	{IdentityMismatch, Held, "the readings belong to another identity than the pulls", "fix identity, credentials or egress of the PullBudget"},
-	{BreakerOpen, Held, "pulls of this account fail, and it waits for a sign that the way is clear", "see `kubectl pace budget`; `kubectl pace resume --reason` overrides"},
+	{BreakerOpen, Held, "a pull of this account was answered by 429, and no reading was sent since", "wait for the next reading: `kubectl pace budget`"},
 	{Canary, Held, "the first nodes of this revision have not all pulled it yet", "wait for the canary, or look at its pods"},
 	{WaveFull, Held, "as many nodes as the policy allows are pulling", "wait for the wave, or raise waves.size"},
 	{Reserve, Held, "what is left is kept for serving pods, repairs and rollbacks", "wait for the refill, or lower reserve.percent"},
@@ -99,7 +99,7 @@ var reasons = []ReasonInfo{
 	{NotOptedIn, NotHeld, "its namespace is not opted in", "label the namespace pullpace.dev/pace=enabled"},
 	{Recreate, NotHeld, "its Deployment deletes all pods first", "use strategy RollingUpdate"},
 	{Excluded, NotHeld, "system pods, bound pods, mirror pods and other owners' pods are never held", ""},
-	{Hopeless, NotHeld, "demand stays above supply, so that waiting cannot help", "authenticate, mirror, or pin images"},
+	{Hopeless, NotHeld, "it asks for more than the account ever allows, so that waiting cannot help", "authenticate, mirror, or pin images"},
 }
 
 // Reasons returns the closed list in the order of the reference page.

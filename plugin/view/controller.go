@@ -31,7 +31,7 @@ func (c Controller) verdict(s Style) painted {
 	case c.Heartbeat.IsZero():
 		return painted{"installed, has not completed a turn yet", warn}
 	case !c.Alive(s.Now):
-		return painted{"no completed turn for " + s.age(c.Heartbeat) + ": nothing new is held, the failsafe lets go of the rest", bad}
+		return painted{"no completed turn for " + s.age(c.Heartbeat) + ": what is held waits for it; `kubectl pace release --now` or `uninstall` lets go", bad}
 	}
 	return painted{"working, last turn " + s.age(c.Heartbeat) + " ago", good}
 }

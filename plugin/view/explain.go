@@ -65,7 +65,7 @@ func ExplanationPage(w io.Writer, e Explanation, st Style) error {
 		}
 	}
 	if e.Answer == "Held" && !e.Until.IsZero() {
-		p.field("at "+st.clock(e.Until), "%s", "hold-until passes and it is let go, also if Pace is gone (failsafe)")
+		p.field("at "+st.clock(e.Until), "%s", "hold-until passes and any replica of the controller lets it go")
 	}
 	p.sooner(e)
 	for _, entry := range e.History {

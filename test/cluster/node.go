@@ -38,9 +38,6 @@ type Node struct {
 // Name is the name of the Node object.
 func (n *Node) Name() string { return n.options.Name }
 
-// Address is the node's own address.
-func (n *Node) Address() netip.Addr { return n.address }
-
 // Nodes returns the nodes in the order in which they were added.
 func (c *Cluster) Nodes() []*Node {
 	c.mu.Lock()

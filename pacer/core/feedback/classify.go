@@ -3,6 +3,8 @@ package feedback
 import (
 	"strings"
 	"time"
+
+	"github.com/pullpace/pace/pacer/core/quota"
 )
 
 // Class is what a failed pull failed of.
@@ -74,7 +76,7 @@ func Classify(reason, message, host string) Failure {
 	switch {
 	case f.Class == Throttled:
 		f.Kind = throttleKind(text)
-		f.RetryAfter = retryAfter(text)
+		f.RetryAfter = quota.RetryAfterFromBody(text)
 	case reason == "SignatureValidationFailed":
 		f.Class = Policy
 	case reason == "RegistryUnavailable" && f.Class == Unknown:
@@ -204,20 +206,4 @@ func requestHost(text string) string {
 		}
 	}
 	return host
-}
-
-// retryAfter reads "retry-after: 880.092µs" out of a body; zero when absent.
-func retryAfter(text string) time.Duration {
-	_, rest, ok := strings.Cut(text, "retry-after: ")
-	if !ok {
-		return 0
-	}
-	if end := strings.IndexAny(rest, ", \n\t\"'`"); end >= 0 {
-		rest = rest[:end]
-	}
-	d, err := time.ParseDuration(rest)
-	if err != nil || d < 0 {
-		return 0
-	}
-	return d
 }

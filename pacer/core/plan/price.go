@@ -1,10 +1,6 @@
 package plan
 
-import (
-	"slices"
-
-	"github.com/pullpace/pace/pacer/core"
-)
+import "github.com/pullpace/pace/pacer/core"
 
 // Span is a count of units that is not known exactly: at least Min, at most Max.
 type Span struct {
@@ -14,9 +10,6 @@ type Span struct {
 
 // Exact reports whether the span is a single number.
 func (s Span) Exact() bool { return s.Min == s.Max }
-
-// Add returns the span of both together.
-func (s Span) Add(o Span) Span { return Span{Min: s.Min + o.Min, Max: s.Max + o.Max} }
 
 // NodeCount says how many eligible nodes draw on an account, by what is known of
 // their cache for one image.
@@ -75,13 +68,4 @@ func (o Order) leastPulls(n NodeCount, total, pods int) int {
 		return 1
 	}
 	return 0
-}
-
-// Sum adds up spans.
-func Sum(spans []Span) Span {
-	var sum Span
-	for s := range slices.Values(spans) {
-		sum = sum.Add(s)
-	}
-	return sum
 }

@@ -75,9 +75,6 @@ func (l *Ledger) Close(now time.Time, id string, outcome Outcome) {
 	l.spend(now, c.Units)
 }
 
-// Covered reports whether no claim of that id is in the books any more.
-func (l *Ledger) Covered(id string) bool { return l.claims[id] == nil }
-
 // outstanding sums what no reading covers yet: reserved by us, ungated, and how
 // much of both is still open. A parent counts for itself or for its children,
 // whichever is more, so that nothing is reserved twice.

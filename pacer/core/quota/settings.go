@@ -12,7 +12,7 @@ type Settings struct {
 	// Fixed is a limit declared for registries without headers; nil: observed.
 	Fixed *Fixed `json:"fixed,omitempty"`
 	// ReservePercent of the limit, rounded down, is left by rollouts; batch and
-	// ci leave three times as much. ReserveNone switches both off.
+	// ci leave three times as much. RollbackReserve keeps room for rollbacks besides.
 	ReservePercent  int  `json:"reservePercent,omitempty"`
 	RollbackReserve bool `json:"rollbackReserve,omitempty"`
 	// ProbeInterval while work waits (default 20 s, or a sixtieth of the window
