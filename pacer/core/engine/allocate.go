@@ -86,14 +86,19 @@ func leastServed(queues map[string][]*candidate, served map[string]float64) stri
 	})
 }
 
-// grant releases one pod if its wave has room and all its accounts have the
-// units; otherwise it notes why not, and what those behind must leave.
+// grant releases one pod, or the whole of a group that must go together, if its
+// wave has room and all its accounts have the units; otherwise it notes why not,
+// and what those behind must leave.
 func (t *turn) grant(c *candidate) (core.Units, bool) {
 	if c.wave.room-c.granted <= 0 {
 		c.reason = c.wave.reason
 		return 0, false
 	}
-	cost := plan.Marginal(c.asks, c.waiting+c.granted, 1)
+	n := 1
+	if c.Whole {
+		n = t.releasable(c)
+	}
+	cost := plan.Marginal(c.asks, c.waiting+c.granted, n)
 	var sum core.Units
 	short := false
 	reason := core.Budget
@@ -118,11 +123,11 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 	if short {
 		return 0, false
 	}
-	t.release(c, 1, reason)
+	t.release(c, n, reason)
 	return sum, true
 }
 
-// ceiling is what an account can ever hold of units: a pod that costs more than the
+// ceiling is what an account can ever hold of units: what costs more than the
 // limit goes when the account is full, as no wait can bring it more.
 func (t *turn) ceiling(a *account, units core.Units) core.Units {
 	if limit := a.ledger.Limit(); a.ledger.Usable() && limit > 0 {
@@ -131,7 +136,7 @@ func (t *turn) ceiling(a *account, units core.Units) core.Units {
 	return units
 }
 
-// freeFor is what is free for one pod of that price: one that could never fit
+// freeFor is what is free for a grant of that price: one that could never fit
 // beside the reserve of its class may use it.
 func (t *turn) freeFor(a *account, class core.Class, units core.Units) core.Units {
 	if a.ledger.Usable() && units > a.ledger.Most(class, t.demand[a.ID]) {

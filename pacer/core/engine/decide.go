@@ -149,6 +149,17 @@ func (t *turn) releasable(c *candidate) int {
 	return c.left - c.foreignGates()
 }
 
+// free are the held pods that no other owner's gate is on, sorted.
+func (g *group) free() []core.PodID {
+	var ids []core.PodID
+	for _, id := range sortedKeys(g.held) {
+		if !g.held[id].ForeignGate {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 func (g *group) foreignGates() int {
 	n := 0
 	for _, p := range g.held {
@@ -166,6 +177,9 @@ func (t *turn) releasePods(c *candidate, reason core.Reason, match func(*pod) bo
 		if p := c.held[id]; match(p) && !p.ForeignGate {
 			ids = append(ids, id)
 		}
+	}
+	if c.Whole && len(ids) > 0 {
+		ids = c.free()
 	}
 	if len(ids) > 0 && t.releasable(c) >= len(ids) {
 		t.release(c, len(ids), reason)
@@ -190,6 +204,10 @@ func (t *turn) expire(c *candidate) {
 	n := 0
 	for n < min(len(due), t.releasable(c)) && t.drip(c, n) {
 		n++
+	}
+	if c.Whole && n > 0 {
+		due = c.free()
+		n = len(due)
 	}
 	if n > 0 {
 		t.release(c, n, core.HoldExpired)

@@ -121,6 +121,9 @@ type Group struct {
 	// Weight is the share of its namespace among namespaces of the class; 0 is 1.
 	Weight int  `json:"weight,omitempty"`
 	Lane   Lane `json:"lane,omitempty"`
+	// Whole says that its held pods go together or not at all: they are the pods of
+	// one suspended Job. No wave bounds them.
+	Whole bool `json:"whole,omitempty"`
 	// Images are the distinct images of a pod, init containers first.
 	Images []ImageUse  `json:"images"`
 	Pool   core.PoolID `json:"pool"`

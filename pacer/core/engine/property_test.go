@@ -383,6 +383,51 @@ func (m *machine) stepRollout() {
 	}
 }
 
+// TestWholeGroupsGoTogether lets jobs of several pods, each no larger than the
+// limit, compete with a rollout: none is ever split, none is refused a pull, and
+// every one goes in the end.
+func TestWholeGroupsGoTogether(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		limit := core.Units(rapid.IntRange(2, 20).Draw(t, "limit"))
+		jobs := rapid.IntRange(1, 5).Draw(t, "jobs")
+		const rollout = 30
+		m := newMachine(limit, time.Minute, rollout+jobs*int(limit), quota.Settings{ReservePercent: rapid.SampledFrom([]int{0, 20}).Draw(t, "percent")})
+		m.group("app", "shop", core.ClassRollout)
+		for range rollout {
+			m.create("app")
+		}
+		for j := range jobs {
+			name := fmt.Sprintf("job%d", j)
+			m.group(name, fmt.Sprintf("ns%d", j%2), rapid.SampledFrom([]core.Class{core.ClassRollout, core.ClassBatch}).Draw(t, "class"))
+			g := m.engine.groups[core.GroupID(name)].Group
+			g.Whole = true
+			m.observe(Event{Group: &g})
+			for range rapid.IntRange(1, int(limit)).Draw(t, "pods") {
+				m.create(name)
+			}
+		}
+		for range 400 {
+			m.stepRollout()
+			for j := range jobs {
+				name := core.GroupID(fmt.Sprintf("job%d", j))
+				pods := 0
+				for _, p := range m.pods {
+					if p.Group == name {
+						pods++
+					}
+				}
+				if held := len(m.held(name)); held > 0 && held < pods {
+					t.Fatalf("%s is split: %d of %d are held", name, held, pods)
+				}
+			}
+		}
+		if n := len(m.phase(PodGated, every)); n > 0 || m.denied > 0 {
+			t.Fatalf("%d pods are held still, %d pulls were refused", n, m.denied)
+		}
+	})
+}
+
 // TestNamespacesShareByWeight lets namespaces with endless demand share one
 // account; none may fall behind another of the same weight by more than a pod.
 func TestNamespacesShareByWeight(t *testing.T) {

@@ -38,12 +38,15 @@ func (e *Engine) served(g *group, r Release) {
 }
 
 // dripped puts off the next expired hold of a release's accounts by the time in
-// which one unit refills.
+// which one unit refills, for each pod that went.
 func (e *Engine) dripped(now time.Time, r Release) {
 	for _, c := range r.Cost {
 		if a := e.accounts[c.Account]; a != nil && a.ledger.Limit() > 0 {
 			a.lastDrip = now
-			a.nextDrip = now.Add(a.ledger.Window() / time.Duration(a.ledger.Limit()))
+			if a.nextDrip.Before(now) {
+				a.nextDrip = now
+			}
+			a.nextDrip = a.nextDrip.Add(a.ledger.Window() / time.Duration(a.ledger.Limit()))
 		}
 	}
 }

@@ -23,6 +23,9 @@ type wave struct {
 func (e *Engine) wave(g *group, waiting int) wave {
 	flying := waiting + len(g.bound)
 	w := wave{room: unbounded}
+	if g.Whole {
+		return w
+	}
 	if size := g.Waves.Size; size > 0 {
 		w = e.sizedWave(g, size, flying)
 	}

@@ -24,7 +24,7 @@ import (
 //	image name= account=(a,b) [manifests=1] [pull=3s] [unshaped]
 //	nodes count= [egress=] [at=]          warm image= count=
 //	group name= pods= images=(a,b) [class=rollout] [namespace=default] [lane=] [weight=] [canary=] [wave=] [by=]
-//	        [init=D] [stuck=D] [hold=D] [more=N] [ungated] [at=]
+//	        [init=D] [stuck=D] [hold=D] [more=N] [ungated] [whole] [at=]
 //	scale name= by=N [at=]                override name= [at=]
 //	limit account= value= [at=]           foreign account= units= [at=]
 //	headers account= [at=] [for=]         (they vanish)
@@ -181,7 +181,7 @@ func (w *World) groupEntry(a args) (func(), error) {
 	}
 	g := &group{initFor: a.span("init", 0), stuck: a.span("stuck", 0), hold: a.span("hold", 0), ungated: a.has("ungated"),
 		Group: engine.Group{ID: core.GroupID(a.text("name", "")), Namespace: a.text("namespace", "default"), Class: class,
-			Weight: a.int("weight", 0), Lane: engine.Lane(a.text("lane", "")), Pool: "all", More: a.int("more", 0),
+			Weight: a.int("weight", 0), Lane: engine.Lane(a.text("lane", "")), Pool: "all", More: a.int("more", 0), Whole: a.has("whole"),
 			Waves: engine.Waves{By: a.text("by", ""), Size: a.int("wave", 0), Canary: a.int("canary", 0)}}}
 	g.Workload = "Deployment/" + g.Namespace + "/" + string(g.ID)
 	for _, name := range a.values("images") {

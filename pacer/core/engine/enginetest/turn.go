@@ -49,6 +49,9 @@ func (w *World) check(d engine.Decision) {
 		}
 	}
 	for _, r := range d.Releases {
+		if g := w.groupNamed(string(r.Group)); g.Whole && r.Count != held[r.Group] {
+			w.wrong("splits %s: %d of %d pods go", r.Group, r.Count, held[r.Group])
+		}
 		held[r.Group] -= r.Count
 		if info, ok := r.Reason.Info(); !ok || info.Answer == core.Held {
 			w.wrong("releases %s with reason %q", r.Group, r.Reason)
