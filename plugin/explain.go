@@ -16,7 +16,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
-	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
@@ -99,7 +99,7 @@ func explainPod(model *view.Explanation, pod *corev1.Pod) {
 	model.Workload = cluster.OwnerOf(pod)
 	mark, released := cluster.ReleaseOf(pod)
 	switch {
-	case kube.Gated(pod):
+	case gate.Gated(pod):
 		hold := cluster.HoldOf(pod)
 		model.Answer, model.Reason, model.Message = string(core.Held), hold.Reason, hold.Message
 		model.Since, model.Until, model.Pods = hold.Since, hold.Until, 1
@@ -122,7 +122,7 @@ func explainNode(model *view.Explanation, node *corev1.Node) {
 		return
 	}
 	model.Answer, model.Reason = string(core.Held), string(core.NodeHeld)
-	model.Until = cluster.HeldUntil(node)
+	model.Until = gate.HoldUntil(node)
 	if added := node.Spec.Taints[i].TimeAdded; added != nil {
 		model.Since = added.Time
 	}

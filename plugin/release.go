@@ -10,9 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
-	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/plugin/cluster"
-	"github.com/pullpace/pace/plugin/setup"
 	"github.com/pullpace/pace/plugin/view"
 )
 
@@ -67,7 +66,7 @@ func (o *releaseOptions) releaseOne(ctx context.Context, t cluster.Target) error
 	if err != nil {
 		return err
 	}
-	if pod, ok := obj.(*corev1.Pod); ok && !kube.Gated(pod) {
+	if pod, ok := obj.(*corev1.Pod); ok && !gate.Gated(pod) {
 		return fmt.Errorf("%s is not held; nothing was changed", t)
 	}
 	served, err := o.served(ctx, g)
@@ -107,7 +106,7 @@ func (o *releaseOptions) served(ctx context.Context, g *giver) (bool, error) {
 func (o *releaseOptions) let(ctx context.Context, g *giver, t cluster.Target, obj client.Object, served bool) error {
 	return g.write(ctx, t, obj, "released", func(obj client.Object) bool {
 		if !served {
-			setup.Clean(obj)
+			gate.Clean(obj)
 		}
 		note := g.note()
 		note.Now = o.now

@@ -12,6 +12,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/pacer/kube"
 )
 
@@ -22,7 +23,7 @@ const patchesInFlight = 8
 type going struct {
 	pod     *corev1.Pod
 	reason  core.Reason
-	letting kube.Letting
+	letting gate.Letting
 	err     error
 }
 
@@ -55,7 +56,7 @@ func (t *Turn) act(ctx context.Context, d engine.Decision) (int, error) {
 func (t *Turn) leaving(d engine.Decision) []*going {
 	var out []*going
 	chosen := map[core.PodID]bool{}
-	add := func(pod *corev1.Pod, reason core.Reason, letting kube.Letting) {
+	add := func(pod *corev1.Pod, reason core.Reason, letting gate.Letting) {
 		if id := kube.PodID(pod); !chosen[id] {
 			chosen[id] = true
 			letting.Mark = v1alpha1.ReleaseMark{Decision: d.ID, Time: d.At.UTC(), Reason: string(reason), Cost: letting.Mark.Cost}
@@ -63,10 +64,10 @@ func (t *Turn) leaving(d engine.Decision) []*going {
 		}
 	}
 	for _, f := range t.world.tracker.Freed() {
-		add(f.Pod, f.Reason, kube.Letting{})
+		add(f.Pod, f.Reason, gate.Letting{})
 	}
 	for _, r := range d.Releases {
-		letting := kube.Letting{Hostnames: t.world.tracker.Hostnames(r.Nodes)}
+		letting := gate.Letting{Hostnames: t.world.tracker.Hostnames(r.Nodes)}
 		letting.Mark.Cost = share(r)
 		for _, pod := range t.world.tracker.Choose(r) {
 			add(pod, r.Reason, letting)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/pacer/kube"
 )
 
@@ -35,6 +36,9 @@ type admitter struct {
 	clock   clock.PassiveClock
 	metrics *Metrics
 	quoter  *quoter
+	// beating reports whether turns complete: nothing is held that nobody would let
+	// go.
+	beating func() bool
 	// rules is what PullBudgets and PacePolicies say; nil until they were read.
 	rules atomic.Pointer[kube.Rules]
 }
@@ -80,7 +84,7 @@ func (a *admitter) quotePatch(ctx context.Context, req admission.Request, pod *c
 // else, so that fields which this program does not know are left as they are.
 func gatePatch(pod *corev1.Pod, now time.Time, maxHold time.Duration) []jsonpatch.Operation {
 	gated := pod.DeepCopy()
-	kube.Gate(gated, now, maxHold)
+	gate.Hold(gated, now, maxHold)
 	ops := addKeys("/metadata/annotations", pod.Annotations, gated.Annotations)
 	ops = append(ops, addKeys("/metadata/labels", pod.Labels, gated.Labels)...)
 	if len(pod.Spec.SchedulingGates) == 0 {
@@ -123,7 +127,11 @@ func (a *admitter) judge(ctx context.Context, pod *corev1.Pod) kube.Verdict {
 		return kube.Verdict{Reason: core.Excluded}
 	}
 	c.Gated = len(held.Items)
-	return rules.Judge(c)
+	verdict := rules.Judge(c)
+	if verdict.Hold && !a.beating() {
+		return kube.Verdict{Reason: core.FailOpen}
+	}
+	return verdict
 }
 
 // deployment is the owner of the pod's ReplicaSet; nil when the caches do not

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/kube"
 )
 
@@ -31,7 +32,8 @@ func makeAdmitter(t *testing.T, objects ...client.Object) *admitter {
 		t.Fatal(err)
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithIndex(&corev1.Pod{}, indexHeld, heldIndex).Build()
-	a := &admitter{reader: c, decoder: admission.NewDecoder(scheme), clock: clocktesting.NewFakePassiveClock(start), metrics: NewMetrics(prometheus.NewRegistry())}
+	a := &admitter{reader: c, decoder: admission.NewDecoder(scheme), clock: clocktesting.NewFakePassiveClock(start), metrics: NewMetrics(prometheus.NewRegistry()),
+		beating: func() bool { return true }}
 	rules, err := kube.NewRules([]v1alpha1.PullBudget{*makeBudget(5)}, []v1alpha1.PacePolicy{*makePolicy()})
 	if err != nil {
 		t.Fatal(err)
@@ -133,8 +135,10 @@ func TestAdmissionLetsThroughWhatIsNotHeld(t *testing.T) {
 		objects []client.Object
 		raw     []byte
 		rules   bool
+		silent  bool
 	}{
 		"namespace not known": {raw: sent(nil), rules: true},
+		"no turn completes":   {objects: []client.Object{makeNamespace(nil)}, raw: sent(nil), rules: true, silent: true},
 		"rules not read":      {objects: []client.Object{makeNamespace(nil)}, raw: sent(nil)},
 		"recreated":           {objects: []client.Object{makeNamespace(nil), recreate, bare}, raw: sent(nil), rules: true},
 		"not a pod":           {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{"spec":{"containers":"junk"}}`), rules: true},
@@ -152,9 +156,13 @@ func TestAdmissionLetsThroughWhatIsNotHeld(t *testing.T) {
 			if !tc.rules {
 				a.rules.Store(nil)
 			}
+			a.beating = func() bool { return !tc.silent }
 			resp := a.Handle(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: "shop", Object: runtime.RawExtension{Raw: tc.raw}}})
 			if !resp.Allowed || len(resp.Patches) > 0 || len(resp.Patch) > 0 {
 				t.Errorf("answer %+v, want allowed as it is", resp)
+			}
+			if said := resp.Result != nil && resp.Result.Message == string(core.FailOpen); said != tc.silent {
+				t.Errorf("said %+v, want FailOpen: %v", resp.Result, tc.silent)
 			}
 		})
 	}

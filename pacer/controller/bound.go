@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,7 +15,8 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
-	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/gate"
+	"github.com/pullpace/pace/pacer/heartbeat"
 )
 
 // indexHeld finds held pods in the cache without walking the others.
@@ -24,7 +24,7 @@ const indexHeld = "pullpace.dev/held"
 
 // heldIndex is the value of indexHeld for a pod.
 func heldIndex(o client.Object) []string {
-	if pod, ok := o.(*corev1.Pod); ok && kube.Gated(pod) {
+	if pod, ok := o.(*corev1.Pod); ok && gate.Gated(pod) {
 		return []string{"true"}
 	}
 	return nil
@@ -43,8 +43,8 @@ type bound struct {
 	events   recorder.EventRecorder
 	metrics  *Metrics
 	clock    clock.PassiveClock
-	// namespace is where the heartbeat is.
-	namespace string
+	// beating reports whether turns complete.
+	beating func() bool
 }
 
 // NeedLeaderElection says that every replica does it.
@@ -68,15 +68,10 @@ func (b *bound) Start(ctx context.Context) error {
 
 // look lets one pod go if a hold is overdue and nobody takes turns.
 func (b *bound) look(ctx context.Context) error {
-	var lease coordinationv1.Lease
-	err := b.client.Get(ctx, client.ObjectKey{Namespace: b.namespace, Name: v1alpha1.Heartbeat}, &lease)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("reading the heartbeat: %w", err)
-	}
-	now := b.clock.Now()
-	if err == nil && fresh(&lease, now) {
+	if b.beating() {
 		return nil
 	}
+	now := b.clock.Now()
 	var pods corev1.PodList
 	if err := b.client.List(ctx, &pods, client.MatchingFields{indexHeld: "true"}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing held pods: %w", err)
@@ -85,7 +80,7 @@ func (b *bound) look(ctx context.Context) error {
 	if pod == nil {
 		return nil
 	}
-	letting := kube.Letting{Mark: v1alpha1.ReleaseMark{Time: now.UTC(), Reason: string(core.HoldExpired)}}
+	letting := gate.Letting{Mark: v1alpha1.ReleaseMark{Time: now.UTC(), Reason: string(core.HoldExpired)}}
 	if err := b.releaser.release(ctx, pod, letting); err != nil {
 		if errors.Is(err, errGone) {
 			return nil
@@ -93,7 +88,7 @@ func (b *bound) look(ctx context.Context) error {
 		return err
 	}
 	b.metrics.released(core.HoldExpired)
-	b.events.Eventf(pod, nil, corev1.EventTypeWarning, string(core.HoldExpired), "Release", "let go: %s, and no turn was completed for %s", text(core.HoldExpired), beatFresh)
+	b.events.Eventf(pod, nil, corev1.EventTypeWarning, string(core.HoldExpired), "Release", "let go: %s, and no turn was completed for %s", text(core.HoldExpired), heartbeat.Fresh)
 	return nil
 }
 
@@ -101,12 +96,12 @@ func (b *bound) look(ctx context.Context) error {
 func overdue(pods []corev1.Pod, now time.Time) *corev1.Pod {
 	var due []*corev1.Pod
 	for i := range pods {
-		if until := kube.HoldUntil(&pods[i]); !until.IsZero() && until.Before(now) && !kube.ForeignGate(&pods[i]) {
+		if until := gate.HoldUntil(&pods[i]); !until.IsZero() && until.Before(now) && !gate.ForeignGate(&pods[i]) {
 			due = append(due, &pods[i])
 		}
 	}
 	if len(due) == 0 {
 		return nil
 	}
-	return slices.MinFunc(due, func(a, b *corev1.Pod) int { return kube.HoldUntil(a).Compare(kube.HoldUntil(b)) })
+	return slices.MinFunc(due, func(a, b *corev1.Pod) int { return gate.HoldUntil(a).Compare(gate.HoldUntil(b)) })
 }

@@ -14,9 +14,13 @@ import (
 func TestEveryReplicaHonoursTheBoundOfAHold(t *testing.T) {
 	t.Parallel()
 	b := makeBench(t, interceptor.Funcs{}, makeNamespace(nil), makePod(1), makePod(2), makePod(3, foreignGate))
-	follower := &bound{client: b.client, releaser: b.turn.releaser, events: b.events, metrics: b.turn.metrics, clock: b.clock, namespace: v1alpha1.Namespace}
+	beat := &pulse{reader: b.client, clock: b.clock, namespace: v1alpha1.Namespace}
+	follower := &bound{client: b.client, releaser: b.turn.releaser, events: b.events, metrics: b.turn.metrics, clock: b.clock, beating: beat.beating}
 	look := func(want ...int) {
 		t.Helper()
+		if err := beat.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if err := follower.look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -26,7 +30,7 @@ func TestEveryReplicaHonoursTheBoundOfAHold(t *testing.T) {
 	}
 	look(1, 2, 3) // no hold is overdue
 	b.clock.Step(2 * time.Hour)
-	if err := b.turn.heart.beat(t.Context(), b.clock.Now()); err != nil {
+	if err := b.turn.heart.Beat(t.Context(), b.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	look(1, 2, 3) // turns complete: the engine lets them go in its order

@@ -21,6 +21,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/pacer/kube"
 )
 
@@ -171,11 +172,11 @@ func (e *explainer) explainPods(pods []*corev1.Pod, holds []engine.Hold) {
 	}
 	for _, pod := range pods {
 		for i, h := range holds {
-			if left[i] == 0 || (h.Reason == core.ForeignGate) != kube.ForeignGate(pod) {
+			if left[i] == 0 || (h.Reason == core.ForeignGate) != gate.ForeignGate(pod) {
 				continue
 			}
 			left[i]--
-			e.tell(pod, explanation{reason: h.Reason, message: message(h, kube.HoldUntil(pod)), held: true})
+			e.tell(pod, explanation{reason: h.Reason, message: message(h, gate.HoldUntil(pod)), held: true})
 			break
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
-	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/gate"
 )
 
 // feed collects changes of objects between two turns. Of an object that changes
@@ -105,7 +105,7 @@ func comparePods(a, b change) int {
 		switch {
 		case c.gone:
 			return 0
-		case kube.Gated(p):
+		case gate.Gated(p):
 			return 2
 		}
 		return 1

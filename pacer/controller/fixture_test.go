@@ -20,7 +20,8 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/core/quota"
-	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/gate"
+	"github.com/pullpace/pace/pacer/heartbeat"
 )
 
 // start is when every test begins.
@@ -56,7 +57,7 @@ func makePod(i int, edit ...func(*corev1.Pod)) *corev1.Pod {
 		OwnerReferences:   []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-v1", UID: "rs", Controller: new(true)}},
 	}}
 	p.Spec.Containers = []corev1.Container{{Name: "app", Image: "acme/web:1"}}
-	kube.Gate(p, start, time.Hour)
+	gate.Hold(p, start, time.Hour)
 	for _, e := range edit {
 		e(p)
 	}
@@ -113,7 +114,7 @@ func makeBench(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) 
 		releaser: &releaser{client: c, live: c}, prober: newProber(open, m, clk.Now, f.wake),
 		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), metrics: m, answers: &answers{client: c},
 		events: rec, reader: c,
-		heart: &heartbeat{client: c, live: c, namespace: v1alpha1.Namespace, identity: "test"},
+		heart: &heartbeat.Writer{Client: c, Live: c, Lease: beatKey(v1alpha1.Namespace), Identity: "test"},
 	}}
 	b.see()
 	if err := b.turn.begin(t.Context()); err != nil {
@@ -188,7 +189,7 @@ func (b *bench) held(of ...int) []int {
 	b.t.Helper()
 	var out []int
 	for _, i := range of {
-		if kube.Gated(b.pod(i)) {
+		if gate.Gated(b.pod(i)) {
 			out = append(out, i)
 		}
 	}

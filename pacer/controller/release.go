@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
-	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/gate"
 )
 
 // conflictRetries is how often a release is tried again on a pod that changed
@@ -33,7 +33,7 @@ type releaser struct {
 // release writes one release as a patch under optimistic lock. It returns errGone
 // when there was nothing to do, and any other error when the pod is held still,
 // as far as is known.
-func (r *releaser) release(ctx context.Context, pod *corev1.Pod, letting kube.Letting) error {
+func (r *releaser) release(ctx context.Context, pod *corev1.Pod, letting gate.Letting) error {
 	for attempt := 0; ; attempt++ {
 		err := r.patch(ctx, pod, letting)
 		switch {
@@ -50,9 +50,9 @@ func (r *releaser) release(ctx context.Context, pod *corev1.Pod, letting kube.Le
 	}
 }
 
-func (r *releaser) patch(ctx context.Context, pod *corev1.Pod, letting kube.Letting) error {
+func (r *releaser) patch(ctx context.Context, pod *corev1.Pod, letting gate.Letting) error {
 	next := pod.DeepCopy()
-	if !kube.Release(next, letting) {
+	if !gate.Release(next, letting) {
 		return errGone
 	}
 	// The lock makes the server refuse the patch when the pod is not the one that
@@ -70,9 +70,9 @@ func (r *releaser) reread(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, er
 		return nil, errGone
 	case err != nil:
 		return nil, fmt.Errorf("reading pod %s/%s again: %w", pod.Namespace, pod.Name, err)
-	case now.UID != pod.UID || !kube.Gated(&now):
+	case now.UID != pod.UID || !gate.Gated(&now):
 		return nil, errGone
-	case kube.ForeignGate(&now):
+	case gate.ForeignGate(&now):
 		return nil, fmt.Errorf("releasing pod %s/%s: %w", pod.Namespace, pod.Name, errForeignGate)
 	}
 	return &now, nil

@@ -26,6 +26,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/heartbeat"
 )
 
 // The pace of requests to the API server. Source: the table of defaults; the
@@ -180,17 +181,18 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	explain := newExplainer(c, events, real)
 	answers := &answers{client: c}
 	quotes := newQuoter(open.open, c, real.Now)
-	admit := &admitter{reader: c, decoder: admission.NewDecoder(mgr.GetScheme()), clock: real, metrics: m, quoter: quotes}
+	beat := &pulse{reader: c, clock: real, namespace: o.Namespace}
+	admit := &admitter{reader: c, decoder: admission.NewDecoder(mgr.GetScheme()), clock: real, metrics: m, quoter: quotes, beating: beat.beating}
 	turn := &Turn{
 		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: newWorld(), feed: f, clock: real,
 		releaser: r, prober: newProber(open.open, m, real.Now, f.wake), books: newBookkeeper(c),
 		explainer: explain, metrics: m, answers: answers, events: events,
-		heart: &heartbeat{client: c, live: live, namespace: o.Namespace, identity: o.Identity},
+		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity},
 		cache: mgr.GetCache(), reader: live,
 	}
 	runnables := []manager.Runnable{
-		k, turn, explain, quotes, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
-		&bound{client: c, releaser: r, events: events, metrics: m, clock: real, namespace: o.Namespace},
+		k, beat, turn, explain, quotes, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
+		&bound{client: c, releaser: r, events: events, metrics: m, clock: real, beating: beat.beating},
 	}
 	for _, part := range runnables {
 		if err := mgr.Add(part); err != nil {

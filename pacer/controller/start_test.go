@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/gate"
 )
 
 // TestATurnStartsAndEndsWithoutLeavingAnything is not parallel, since goleak
@@ -65,7 +65,7 @@ func TestTheFeedKeepsTheLastStateAndTheOrder(t *testing.T) {
 	f := newFeed()
 	f.put(podKind, makePod(2), false)
 	f.put(podKind, makePod(1), false)
-	f.put(podKind, makePod(3, func(p *corev1.Pod) { kube.Release(p, kube.Letting{}) }), false)
+	f.put(podKind, makePod(3, func(p *corev1.Pod) { gate.Release(p, gate.Letting{}) }), false)
 	f.put(podKind, makePod(4), false)
 	f.put(podKind, makePod(4), true)
 	f.put(3, makeNode("n1"), false)

@@ -15,6 +15,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/heartbeat"
 )
 
 // The pace of turns. Changes that come together are taken in together; a turn is
@@ -37,7 +38,7 @@ type Turn struct {
 	prober    *prober
 	books     *bookkeeper
 	explainer *explainer
-	heart     *heartbeat
+	heart     *heartbeat.Writer
 	metrics   *Metrics
 	answers   *answers
 	events    recorder.EventRecorder
@@ -144,7 +145,7 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 		return now.Add(time.Second), err
 	}
 	t.metrics.turnDone(t.clock.Now(), t.clock.Since(began))
-	if err := t.heart.beat(ctx, t.clock.Now()); err != nil {
+	if err := t.heart.Beat(ctx, t.clock.Now()); err != nil {
 		return now.Add(time.Second), err
 	}
 	return t.next(d, now, released), nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/gate"
 )
 
 // start is when every test begins.
@@ -73,14 +74,14 @@ func makePod(hash string, i int, edit ...func(*corev1.Pod)) *corev1.Pod {
 		OwnerReferences:   []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "web-" + hash, Controller: new(true)}},
 	}}
 	p.Spec.Containers = []corev1.Container{{Name: "app", Image: "acme/web:" + hash, ImagePullPolicy: corev1.PullIfNotPresent}}
-	Gate(p, start, time.Hour)
+	gate.Hold(p, start, time.Hour)
 	for _, e := range edit {
 		e(p)
 	}
 	return p
 }
 
-func ungated(p *corev1.Pod) { Release(p, Letting{}) }
+func ungated(p *corev1.Pod) { gate.Release(p, gate.Letting{}) }
 
 func bound(node string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {

@@ -3,13 +3,13 @@ package kube
 import (
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/core/feedback"
+	"github.com/pullpace/pace/pacer/gate"
 )
 
 // PodID names a pod as the core does.
@@ -65,7 +65,7 @@ func finished(p *corev1.Pod) bool {
 // podPhase is how far a pod is from needing no more pulls.
 func podPhase(p *corev1.Pod) engine.PodPhase {
 	switch {
-	case Gated(p):
+	case gate.Gated(p):
 		return engine.PodGated
 	case p.Spec.NodeName != "":
 		if allStarted(p) {
@@ -174,15 +174,6 @@ var pullReasons = map[string]bool{
 // be charged.
 func failedFree(failures []pullFailure) bool {
 	return len(failures) > 0 && !slices.ContainsFunc(failures, func(f pullFailure) bool { return !f.Free() })
-}
-
-// timeOf reads an RFC 3339 annotation; the zero time when absent or junk.
-func timeOf(text string) time.Time {
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return time.Time{}
-	}
-	return at
 }
 
 // systemPriority reports whether the pod is of those that keep the cluster alive.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/gate"
 )
 
 // Rules are the PullBudgets and PacePolicies of a cluster, read and put in order.
@@ -197,7 +198,7 @@ var neverNamespaces = []string{metav1.NamespaceSystem, v1alpha1.Namespace}
 func excluded(p *corev1.Pod) bool {
 	_, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]
 	_, kueue := p.Labels[kueueManaged]
-	return p.Spec.NodeName != "" || mirror || kueue || Gated(p) || systemPriority(&p.Spec) ||
+	return p.Spec.NodeName != "" || mirror || kueue || gate.Gated(p) || systemPriority(&p.Spec) ||
 		slices.Contains(neverNamespaces, p.Namespace)
 }
 

@@ -116,48 +116,6 @@ func TestInvalidRulesAreNamedAndLeftOut(t *testing.T) {
 	}
 }
 
-func TestReleaseKeepsWhatOthersWrote(t *testing.T) {
-	t.Parallel()
-	theirs := corev1.PreferredSchedulingTerm{Weight: 7, Preference: corev1.NodeSelectorTerm{
-		MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "disk", Operator: corev1.NodeSelectorOpExists}}}}
-	p := makePod("v1", 1, func(p *corev1.Pod) {
-		p.Spec.SchedulingGates = append(p.Spec.SchedulingGates, foreign()...)
-		p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
-			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{theirs}}}
-	})
-	mark := v1alpha1.ReleaseMark{Decision: "d1", Time: start, Reason: string(core.Budget)}
-	if !Release(p, Letting{Mark: mark, Hostnames: []string{"h1", "h2"}, Wave: "2"}) {
-		t.Fatal("nothing was released")
-	}
-	if diff := cmp.Diff(foreign(), p.Spec.SchedulingGates); diff != "" {
-		t.Errorf("gates (-want +got):\n%s", diff)
-	}
-	want := []corev1.PreferredSchedulingTerm{theirs, {Weight: 100, Preference: corev1.NodeSelectorTerm{
-		MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{"h1", "h2"}}}}}}
-	if diff := cmp.Diff(want, p.Spec.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution); diff != "" {
-		t.Errorf("affinity (-want +got):\n%s", diff)
-	}
-	if _, held := p.Labels[v1alpha1.LabelHeld]; held || p.Annotations[v1alpha1.AnnotationWave] != "2" {
-		t.Errorf("labels %v, annotations %v: want no held label and wave 2", p.Labels, p.Annotations)
-	}
-	if got := ReleasedAt(p); !got.Equal(start) {
-		t.Errorf("released at %v, want %v", got, start)
-	}
-	if Release(p, Letting{Mark: mark}) {
-		t.Error("a pod that is not held was released again")
-	}
-}
-
-func TestAnAffinityTermNamesFiftyNodesAtMost(t *testing.T) {
-	t.Parallel()
-	p := makePod("v1", 1)
-	Release(p, Letting{Hostnames: make([]string, 80)})
-	terms := p.Spec.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution
-	if n := len(terms[0].Preference.MatchExpressions[0].Values); n != hostnameTerms {
-		t.Errorf("%d names, want %d", n, hostnameTerms)
-	}
-}
-
 func TestNormalImage(t *testing.T) {
 	t.Parallel()
 	const digest = "sha256:0123456789012345678901234567890123456789012345678901234567890123"

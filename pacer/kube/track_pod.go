@@ -12,6 +12,7 @@ import (
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/core/feedback"
+	"github.com/pullpace/pace/pacer/gate"
 )
 
 // trackedPod is a pod as last announced.
@@ -57,7 +58,7 @@ func (t *Tracker) Pod(now time.Time, p *corev1.Pod) []engine.Event {
 	}
 	known.object = p
 	t.countLive(known, p.DeletionTimestamp == nil)
-	if !Gated(p) {
+	if !gate.Gated(p) {
 		known.leaving = false
 	}
 	t.decideLane(known)
@@ -106,7 +107,7 @@ func (t *Tracker) decideLane(p *trackedPod) {
 		return
 	}
 	p.laneKnown = true
-	if r := t.sets[p.set]; r != nil && Gated(p.object) {
+	if r := t.sets[p.set]; r != nil && gate.Gated(p.object) {
 		p.lane = t.workloads[p.owner].laneOf(r, r.live)
 	}
 }
@@ -212,11 +213,11 @@ func (t *Tracker) announcePod(p *trackedPod, target core.NodeID) {
 	next := engine.Pod{
 		ID: id, Group: p.group, Phase: podPhase(p.object), Created: p.object.CreationTimestamp.Time,
 		Node: core.NodeID(p.object.Spec.NodeName), FailedFree: failedFree(failing(p.object)),
-		ReleasedAt: ReleasedAt(p.object),
+		ReleasedAt: gate.ReleasedAt(p.object),
 	}
 	switch next.Phase {
 	case engine.PodGated:
-		next.HoldUntil, next.ForeignGate = HoldUntil(p.object), foreignGate(p.object)
+		next.HoldUntil, next.ForeignGate = gate.HoldUntil(p.object), gate.ForeignGate(p.object)
 		t.groups[p.group].held[id] = true
 	case engine.PodBound:
 		next.Started = startedImages(p.object)
@@ -305,7 +306,7 @@ func (t *Tracker) Choose(r engine.Release) []*corev1.Pod {
 		if len(chosen) == r.Count {
 			break
 		}
-		if foreignGate(p) || (len(r.Pods) > 0 && !slices.Contains(r.Pods, PodID(p))) {
+		if gate.ForeignGate(p) || (len(r.Pods) > 0 && !slices.Contains(r.Pods, PodID(p))) {
 			continue
 		}
 		chosen = append(chosen, p)

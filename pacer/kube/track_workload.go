@@ -12,6 +12,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/gate"
 )
 
 // Deployment takes in a Deployment.
@@ -195,7 +196,7 @@ func (t *Tracker) noteOverride(p *trackedPod) {
 }
 
 func (t *Tracker) announceOverride(p *trackedPod) {
-	if p.overridden || !Gated(p.object) {
+	if p.overridden || !gate.Gated(p.object) {
 		return
 	}
 	p.overridden = true
@@ -233,7 +234,7 @@ func (t *Tracker) Freed() []Freed {
 func (t *Tracker) noteFreed(p *trackedPod, phase engine.PodPhase) {
 	id := PodID(p.object)
 	delete(t.freed, id)
-	if phase != engine.PodGated || foreignGate(p.object) {
+	if phase != engine.PodGated || gate.ForeignGate(p.object) {
 		return
 	}
 	if reason := t.freeReason(p.object); reason != "" {

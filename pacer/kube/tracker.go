@@ -9,6 +9,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/gate"
 )
 
 // Tracker turns changes of cluster objects into engine events. Every method that
@@ -134,7 +135,7 @@ func (t *Tracker) Node(n *corev1.Node) []engine.Event {
 func (t *Tracker) Hostnames(nodes []core.NodeID) []string {
 	var names []string
 	for _, id := range nodes {
-		if len(names) == hostnameTerms {
+		if len(names) == gate.MaxHostnames {
 			break
 		}
 		if n := t.nodes[id]; n != nil && n.facts.Labels[corev1.LabelHostname] != "" {

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
-	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/plugin/view"
 )
 
@@ -26,7 +26,7 @@ func HeldPods(ctx context.Context, c client.Reader, namespace string) ([]corev1.
 			return nil, fmt.Errorf("listing pods: %w", err)
 		}
 		for _, pod := range page.Items {
-			if kube.Gated(&pod) && pod.DeletionTimestamp == nil {
+			if gate.Gated(&pod) && pod.DeletionTimestamp == nil {
 				held = append(held, pod)
 			}
 		}
@@ -89,7 +89,7 @@ func HeldNodes(ctx context.Context, c client.Reader) ([]view.HeldNode, error) {
 			if taint.Key != v1alpha1.Taint {
 				continue
 			}
-			h := view.HeldNode{Name: node.Name, Since: node.CreationTimestamp.Time, Until: HeldUntil(&node)}
+			h := view.HeldNode{Name: node.Name, Since: node.CreationTimestamp.Time, Until: gate.HoldUntil(&node)}
 			if taint.TimeAdded != nil {
 				h.Since = taint.TimeAdded.Time
 			}

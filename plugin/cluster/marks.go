@@ -5,9 +5,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/gate"
 )
 
 // Hold is what is written on a held pod. Reason is empty before the controller
@@ -22,7 +22,7 @@ type Hold struct {
 
 // HoldOf reads the hold of a gated pod.
 func HoldOf(pod *corev1.Pod) Hold {
-	hold := Hold{Since: pod.CreationTimestamp.Time, Until: HeldUntil(pod)}
+	hold := Hold{Since: pod.CreationTimestamp.Time, Until: gate.HoldUntil(pod)}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == v1alpha1.ConditionHeld && c.Status == corev1.ConditionTrue {
 			hold.Reason, hold.Message = c.Reason, c.Message
@@ -46,16 +46,6 @@ func ReleaseOf(pod *corev1.Pod) (v1alpha1.ReleaseMark, bool) {
 		mark.Reason = "Unreadable"
 	}
 	return mark, true
-}
-
-// HeldUntil is when the hold of an object ends at the latest; zero where it is
-// absent or unreadable.
-func HeldUntil(obj client.Object) time.Time {
-	t, err := time.Parse(time.RFC3339, obj.GetAnnotations()[v1alpha1.AnnotationHoldUntil])
-	if err != nil {
-		return time.Time{}
-	}
-	return t
 }
 
 // EventTime is when an Event happened last.

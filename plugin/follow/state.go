@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/pullpace/pace/pacer/core/feedback"
-	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
@@ -74,7 +74,7 @@ func (w World) count(r *view.Rollout, current *appsv1.ReplicaSet) {
 			continue
 		}
 		switch {
-		case kube.Gated(pod):
+		case gate.Gated(pod):
 			r.New.Held++
 			w.note(r, pod, reasons)
 		case ready(pod):

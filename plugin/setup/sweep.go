@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -13,7 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
@@ -62,78 +60,15 @@ func Search(ctx context.Context, c client.Reader) (Found, error) {
 // note counts what Pace left on an object.
 func (f *Found) note(obj client.Object) {
 	clean := obj.DeepCopyObject().(client.Object)
-	left := Clean(clean)
-	if left.Total() == 0 {
+	took := gate.Clean(clean)
+	if took.Total() == 0 {
 		return
 	}
-	f.Left.Gates += left.Gates
-	f.Left.Taints += left.Taints
-	f.Left.Pauses += left.Pauses
-	f.Left.Annotations += left.Annotations
+	f.Left.Gates += took.Gates
+	f.Left.Taints += took.Taints
+	f.Left.Pauses += took.Restored
+	f.Left.Annotations += took.Marks
 	f.Marked = append(f.Marked, obj.DeepCopyObject().(client.Object))
-}
-
-// Clean takes everything of Pace off an object and returns what it took. What was
-// remembered on the object is put back.
-func Clean(obj client.Object) view.Left {
-	var took view.Left
-	switch o := obj.(type) {
-	case *corev1.Pod:
-		took.Gates = ungate(o)
-	case *corev1.Node:
-		took.Taints = untaint(o)
-	}
-	if cluster.Restore(obj) {
-		took.Pauses++
-	}
-	took.Annotations = strip(obj.GetAnnotations()) + strip(obj.GetLabels())
-	if pod, ok := obj.(*corev1.Pod); ok {
-		took.Annotations += forget(pod)
-	}
-	return took
-}
-
-// forget takes off the condition that explains a hold.
-func forget(pod *corev1.Pod) int {
-	before := len(pod.Status.Conditions)
-	pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == v1alpha1.ConditionHeld })
-	return before - len(pod.Status.Conditions)
-}
-
-func ungate(pod *corev1.Pod) int {
-	var kept []corev1.PodSchedulingGate
-	for _, gate := range pod.Spec.SchedulingGates {
-		if gate.Name != v1alpha1.Gate {
-			kept = append(kept, gate)
-		}
-	}
-	took := len(pod.Spec.SchedulingGates) - len(kept)
-	pod.Spec.SchedulingGates = kept
-	return took
-}
-
-func untaint(node *corev1.Node) int {
-	var kept []corev1.Taint
-	for _, taint := range node.Spec.Taints {
-		if taint.Key != v1alpha1.Taint {
-			kept = append(kept, taint)
-		}
-	}
-	took := len(node.Spec.Taints) - len(kept)
-	node.Spec.Taints = kept
-	return took
-}
-
-// strip deletes the keys under our domain.
-func strip(marks map[string]string) int {
-	took := 0
-	for key := range marks {
-		if strings.HasPrefix(key, v1alpha1.Group+"/") {
-			delete(marks, key)
-			took++
-		}
-	}
-	return took
 }
 
 // Sweep cleans the objects that a search found. An object that is gone, or that
@@ -141,7 +76,7 @@ func strip(marks map[string]string) int {
 func Sweep(ctx context.Context, c client.Client, marked []client.Object, sum *view.Uninstall) error {
 	for _, obj := range marked {
 		before := obj.DeepCopyObject().(client.Object)
-		took := Clean(obj)
+		took := gate.Clean(obj)
 		err := cluster.PatchLocked(ctx, c, before, obj)
 		if pod, ok := obj.(*corev1.Pod); ok && err == nil {
 			err = clearStatus(ctx, c, pod)
@@ -154,7 +89,7 @@ func Sweep(ctx context.Context, c client.Client, marked []client.Object, sum *vi
 		}
 		sum.Released += took.Gates
 		sum.Untainted += took.Taints
-		sum.Restored += took.Pauses
+		sum.Restored += took.Restored
 		sum.Stripped++
 	}
 	return nil
@@ -164,7 +99,7 @@ func Sweep(ctx context.Context, c client.Client, marked []client.Object, sum *vi
 // others stay, whatever their owners write meanwhile.
 func clearStatus(ctx context.Context, c client.Client, pod *corev1.Pod) error {
 	before := pod.DeepCopy()
-	if forget(pod) == 0 {
+	if gate.Forget(pod) == 0 {
 		return nil
 	}
 	return c.Status().Patch(ctx, pod, client.StrategicMergeFrom(before), client.FieldOwner(cluster.FieldManager))

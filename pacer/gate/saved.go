@@ -1,4 +1,4 @@
-package cluster
+package gate
 
 import (
 	"encoding/json"
@@ -11,9 +11,9 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 )
 
-// saved is the value of v1alpha1.AnnotationSaved: fields as they were before Pace
+// Saved is the value of v1alpha1.AnnotationSaved: fields as they were before Pace
 // changed them. An absent field was not changed.
-type saved struct {
+type Saved struct {
 	MaxUnavailable          *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 	MaxSurge                *intstr.IntOrString `json:"maxSurge,omitempty"`
 	ProgressDeadlineSeconds *int32              `json:"progressDeadlineSeconds,omitempty"`
@@ -21,15 +21,34 @@ type saved struct {
 	Suspend                 *bool               `json:"suspend,omitempty"`
 }
 
-// Restore puts fields back that Pace changed and remembered on the object; false
-// where nothing is remembered, or nothing that can be read.
-func Restore(obj client.Object) bool {
+// String returns the annotation's value.
+func (s Saved) String() string {
+	text, err := json.Marshal(s)
+	if err != nil { // none of its fields can fail to marshal
+		return "{}"
+	}
+	return string(text)
+}
+
+// SavedOf reads what is remembered on an object; false where nothing is, or
+// nothing that can be read.
+func SavedOf(obj client.Object) (Saved, bool) {
 	text, ok := obj.GetAnnotations()[v1alpha1.AnnotationSaved]
 	if !ok {
-		return false
+		return Saved{}, false
 	}
-	var was saved
+	var was Saved
 	if err := json.Unmarshal([]byte(text), &was); err != nil {
+		return Saved{}, false
+	}
+	return was, true
+}
+
+// Restore puts fields back that Pace changed and remembered on the object; false
+// where nothing is remembered, or nothing that can be read. The annotation stays.
+func Restore(obj client.Object) bool {
+	was, ok := SavedOf(obj)
+	if !ok {
 		return false
 	}
 	switch o := obj.(type) {
@@ -45,7 +64,7 @@ func Restore(obj client.Object) bool {
 	return false
 }
 
-func restoreDeployment(d *appsv1.Deployment, was saved) {
+func restoreDeployment(d *appsv1.Deployment, was Saved) {
 	if was.ProgressDeadlineSeconds != nil {
 		d.Spec.ProgressDeadlineSeconds = was.ProgressDeadlineSeconds
 	}

@@ -1,4 +1,4 @@
-package kube
+package gate
 
 import (
 	"slices"
@@ -13,45 +13,56 @@ import (
 // labelHeldValue is the value of LabelHeld; people select by it.
 const labelHeldValue = "true"
 
-// kueueManaged is the label by which Kueue marks pods that it holds itself.
-const kueueManaged = "kueue.x-k8s.io/managed"
-
-// hostnameTerms is the most node names that one affinity term may list: the
+// MaxHostnames is the most node names that one affinity term may list: the
 // API server bounds the object, and a longer list says nothing more.
-const hostnameTerms = 50
+const MaxHostnames = 50
 
 func isOurs(g corev1.PodSchedulingGate) bool { return g.Name == v1alpha1.Gate }
 
 // Gated reports whether our gate is on the pod.
 func Gated(p *corev1.Pod) bool { return slices.ContainsFunc(p.Spec.SchedulingGates, isOurs) }
 
-// foreignGate reports whether another owner's gate is on the pod.
-func foreignGate(p *corev1.Pod) bool {
+// ForeignGate reports whether another owner's gate is on the pod.
+func ForeignGate(p *corev1.Pod) bool {
 	return slices.ContainsFunc(p.Spec.SchedulingGates, func(g corev1.PodSchedulingGate) bool { return !isOurs(g) })
 }
 
-// ForeignGate reports whether another owner's gate is on the pod.
-func ForeignGate(p *corev1.Pod) bool { return foreignGate(p) }
-
-// Gate puts a hold on a pod that is being created: the gate, the marks and the
+// Hold puts a hold on a pod that is being created: the gate, the marks and the
 // bound of the hold.
-func Gate(p *corev1.Pod, now time.Time, maxHold time.Duration) {
+func Hold(p *corev1.Pod, now time.Time, maxHold time.Duration) {
 	if !Gated(p) {
 		p.Spec.SchedulingGates = append(p.Spec.SchedulingGates, corev1.PodSchedulingGate{Name: v1alpha1.Gate})
 	}
-	if p.Annotations == nil {
-		p.Annotations = map[string]string{}
-	}
-	if p.Labels == nil {
-		p.Labels = map[string]string{}
-	}
-	p.Annotations[v1alpha1.AnnotationSeen] = now.UTC().Format(time.RFC3339)
-	p.Annotations[v1alpha1.AnnotationHoldUntil] = now.Add(maxHold).UTC().Format(time.RFC3339)
-	p.Labels[v1alpha1.LabelHeld] = labelHeldValue
+	MarkHeld(p, now.Add(maxHold))
+	p.Annotations[v1alpha1.AnnotationSeen] = stamp(now)
 }
 
-// HoldUntil is when the hold of a pod must end; zero: no bound is known, or junk.
-func HoldUntil(p *corev1.Pod) time.Time { return timeOf(p.Annotations[v1alpha1.AnnotationHoldUntil]) }
+// MarkHeld marks an object as held until a time, so that it is found and freed
+// also without the controller. What holds it is the caller's to set.
+func MarkHeld(o metav1.Object, until time.Time) {
+	o.SetLabels(with(o.GetLabels(), v1alpha1.LabelHeld, labelHeldValue))
+	o.SetAnnotations(with(o.GetAnnotations(), v1alpha1.AnnotationHoldUntil, stamp(until)))
+}
+
+func with(marks map[string]string, key, value string) map[string]string {
+	if marks == nil {
+		marks = map[string]string{}
+	}
+	marks[key] = value
+	return marks
+}
+
+func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+
+// HoldUntil is when the hold of an object must end; zero: no bound is known, or
+// junk.
+func HoldUntil(o metav1.Object) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, o.GetAnnotations()[v1alpha1.AnnotationHoldUntil])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
 
 // Letting is what a release writes on a pod.
 type Letting struct {
@@ -72,10 +83,7 @@ func Release(p *corev1.Pod, l Letting) bool {
 	}
 	p.Spec.SchedulingGates = slices.DeleteFunc(slices.Clone(p.Spec.SchedulingGates), isOurs)
 	delete(p.Labels, v1alpha1.LabelHeld)
-	if p.Annotations == nil {
-		p.Annotations = map[string]string{}
-	}
-	p.Annotations[v1alpha1.AnnotationRelease] = l.Mark.String()
+	p.Annotations = with(p.Annotations, v1alpha1.AnnotationRelease, l.Mark.String())
 	if l.Wave != "" {
 		p.Annotations[v1alpha1.AnnotationWave] = l.Wave
 	}
@@ -89,7 +97,7 @@ func prefer(p *corev1.Pod, hostnames []string) {
 	if len(hostnames) == 0 {
 		return
 	}
-	hostnames = slices.Clone(hostnames[:min(len(hostnames), hostnameTerms)])
+	hostnames = slices.Clone(hostnames[:min(len(hostnames), MaxHostnames)])
 	if p.Spec.Affinity == nil {
 		p.Spec.Affinity = &corev1.Affinity{}
 	}
@@ -117,14 +125,4 @@ func ReleasedAt(p *corev1.Pod) time.Time {
 		return p.CreationTimestamp.Time
 	}
 	return mark.Time
-}
-
-// switchedOff reports whether a namespace's annotation switches Pace off there.
-func switchedOff(o metav1.Object) bool {
-	return o.GetAnnotations()[v1alpha1.AnnotationPace] == v1alpha1.AnnotationPaceOff
-}
-
-// optedIn reports whether a namespace's label opts it in.
-func optedIn(o metav1.Object) bool {
-	return o.GetLabels()[v1alpha1.LabelPace] == v1alpha1.LabelPaceEnabled
 }

@@ -1,0 +1,73 @@
+package gate
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+)
+
+// Taken counts what was taken off an object.
+type Taken struct {
+	// Gates and Taints held it, Restored is whether remembered fields were put back,
+	// Marks counts annotations, labels and conditions.
+	Gates, Taints, Restored, Marks int
+}
+
+// Total is how much was taken in all.
+func (t Taken) Total() int { return t.Gates + t.Taints + t.Restored + t.Marks }
+
+// Clean takes everything of Pace off an object and returns what it took. What was
+// remembered on the object is put back.
+func Clean(obj client.Object) Taken {
+	var took Taken
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		took.Gates = ungate(o)
+	case *corev1.Node:
+		took.Taints = untaint(o)
+	}
+	if Restore(obj) {
+		took.Restored++
+	}
+	took.Marks = strip(obj.GetAnnotations()) + strip(obj.GetLabels())
+	if pod, ok := obj.(*corev1.Pod); ok {
+		took.Marks += Forget(pod)
+	}
+	return took
+}
+
+// Forget takes off the condition that explains a hold, and returns how many there
+// were.
+func Forget(pod *corev1.Pod) int {
+	before := len(pod.Status.Conditions)
+	pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == v1alpha1.ConditionHeld })
+	return before - len(pod.Status.Conditions)
+}
+
+func ungate(pod *corev1.Pod) int {
+	before := len(pod.Spec.SchedulingGates)
+	pod.Spec.SchedulingGates = slices.DeleteFunc(slices.Clone(pod.Spec.SchedulingGates), isOurs)
+	return before - len(pod.Spec.SchedulingGates)
+}
+
+func untaint(node *corev1.Node) int {
+	before := len(node.Spec.Taints)
+	node.Spec.Taints = slices.DeleteFunc(slices.Clone(node.Spec.Taints), func(t corev1.Taint) bool { return t.Key == v1alpha1.Taint })
+	return before - len(node.Spec.Taints)
+}
+
+// strip deletes the keys under our domain.
+func strip(marks map[string]string) int {
+	took := 0
+	for key := range marks {
+		if strings.HasPrefix(key, v1alpha1.Group+"/") {
+			delete(marks, key)
+			took++
+		}
+	}
+	return took
+}
