@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -41,6 +42,9 @@ type harness struct {
 // registries are of two manifests.
 func quoting(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
 	pod, ok := obj.(*corev1.Pod)
+	if ok && pod.Annotations[v1alpha1.AnnotationProof] == v1alpha1.AskProof {
+		return proving(ctx, c, pod, opts...)
+	}
 	if !ok || pod.Annotations[v1alpha1.AnnotationQuote] != v1alpha1.AskQuote {
 		return c.Create(ctx, obj, opts...)
 	}
@@ -55,6 +59,19 @@ func quoting(ctx context.Context, c client.WithWatch, obj client.Object, opts ..
 		quote.Images = append(quote.Images, v1alpha1.QuotedImage{Image: string(image), Manifests: 2})
 	}
 	pod.Annotations[v1alpha1.AnnotationQuote] = quote.String()
+	return nil
+}
+
+// proving answers the dry run of a pod that asks whether pods are gated: yes, if the
+// webhook is there.
+func proving(ctx context.Context, c client.WithWatch, pod *corev1.Pod, opts ...client.CreateOption) error {
+	if err := c.Create(ctx, pod, opts...); err != nil {
+		return err
+	}
+	var hook admissionv1.MutatingWebhookConfiguration
+	if c.Get(ctx, client.ObjectKey{Name: cluster.WebhookName}, &hook) == nil {
+		pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: v1alpha1.Gate}}
+	}
 	return nil
 }
 

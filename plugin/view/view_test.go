@@ -44,6 +44,7 @@ func screens() map[string]screen {
 		"status-idle":          drawn(idleStatus(), StatusPage),
 		"status-none":          drawn(Status{}, StatusPage),
 		"status-dead":          drawn(deadStatus(), StatusPage),
+		"status-broken":        drawn(brokenStatus(), StatusPage),
 		"explain-held":         drawn(sampleExplanation(), ExplanationPage),
 		"explain-released":     drawn(Explanation{Namespace: "shop", Object: "pod/api-1", Answer: "Released", Reason: "Budget", Decision: "d7", Workload: "deploy/api", Meaning: "the account has the units"}, ExplanationPage),
 		"rollout-held":         drawn(sampleRollout(), RolloutScreen),
