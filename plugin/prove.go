@@ -109,7 +109,8 @@ func (o *installOptions) ownImage(ctx context.Context, c *cluster.Cluster, model
 	var budgets v1alpha1.PullBudgetList
 	switch err := c.Client.List(ctx, &budgets); {
 	case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
-		return nil // its kind is not there yet
+		model.ImageApart = true // its kind is not there yet, so that nothing is paced
+		return nil
 	case apierrors.IsForbidden(err):
 		model.Notes = append(model.Notes, fmt.Sprintf("whether the image comes from an account that is paced is not known: %v", cluster.Explain(err, o.s.env.program())))
 		return nil
