@@ -134,7 +134,14 @@ func TestRolloutWithoutNodes(t *testing.T) {
 		return c.List(ctx, list, opts...)
 	}}, paced(budget(0))...)
 	h.wants(h.run("rollout", "deploy/api", "--restart"), ExitOK, "state=done")
-	h.wants(h.run("cost", "deploy/api"), ExitError, "may not list nodes")
+	h.wants(h.run("cost", "deploy/api"), ExitOK, "priced by the controller", "no node fits")
+	// Where nobody answers, the tenant is told what the plugin needs.
+	ns := read(h, paced()[0])
+	ns.SetLabels(nil)
+	if err := h.client.Update(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	h.wants(h.run("cost", "deploy/api"), ExitError, "did not answer a dry run", "may not list nodes")
 }
 
 func TestCostNamesClocks(t *testing.T) {

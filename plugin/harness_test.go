@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/cluster"
 )
@@ -38,41 +38,54 @@ type harness struct {
 	err    bytes.Buffer
 }
 
-// quoting answers the dry run of a pod as the controller does: all images of paced
-// registries are of two manifests.
-func quoting(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
-	pod, ok := obj.(*corev1.Pod)
-	if ok && pod.Annotations[v1alpha1.AnnotationProof] == v1alpha1.AskProof {
-		return proving(ctx, c, pod, opts...)
-	}
-	if !ok || pod.Annotations[v1alpha1.AnnotationQuote] != v1alpha1.AskQuote {
-		return c.Create(ctx, obj, opts...)
-	}
-	var o client.CreateOptions
-	o.ApplyOptions(opts)
-	if len(o.DryRun) == 0 {
-		return errors.New("a pod that asks for a quote is not stored")
-	}
-	var quote v1alpha1.PodQuote
-	for _, container := range pod.Spec.Containers {
-		image, _, _ := kube.NormalImage(container.Image)
-		quote.Images = append(quote.Images, v1alpha1.QuotedImage{Image: string(image), Manifests: 2})
-	}
-	pod.Annotations[v1alpha1.AnnotationQuote] = quote.String()
-	return nil
-}
-
-// proving answers the dry run of a pod that asks whether pods are gated: yes, if the
-// webhook is there.
-func proving(ctx context.Context, c client.WithWatch, pod *corev1.Pod, opts ...client.CreateOption) error {
-	if err := c.Create(ctx, pod, opts...); err != nil {
+// quoting answers the dry run of a pod as the controller does, from what is in
+// plain: all images of paced registries are of two manifests.
+func quoting(plain client.Client) func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error {
+	return func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+		pod, ok := obj.(*corev1.Pod)
+		if !ok || pod.Annotations[v1alpha1.AnnotationQuote] == "" {
+			return c.Create(ctx, obj, opts...)
+		}
+		var o client.CreateOptions
+		o.ApplyOptions(opts)
+		if len(o.DryRun) == 0 {
+			return errors.New("a pod that asks for a quote is not stored")
+		}
+		ask, err := v1alpha1.ParseQuoteAsk(pod.Annotations[v1alpha1.AnnotationQuote])
+		if err != nil {
+			return err
+		}
+		var ns corev1.Namespace
+		if plain.Get(ctx, client.ObjectKey{Name: pod.Namespace}, &ns) != nil || ns.Labels[v1alpha1.LabelPace] != v1alpha1.LabelPaceEnabled {
+			return nil // admission does not see it
+		}
+		quote, err := quoteOf(ctx, plain, pod, ask, &ns)
+		pod.Annotations[v1alpha1.AnnotationQuote] = quote.String()
 		return err
 	}
-	var hook admissionv1.MutatingWebhookConfiguration
-	if c.Get(ctx, client.ObjectKey{Name: cluster.WebhookName}, &hook) == nil {
-		pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: v1alpha1.Gate}}
+}
+
+func quoteOf(ctx context.Context, plain client.Client, pod *corev1.Pod, ask v1alpha1.QuoteAsk, ns *corev1.Namespace) (v1alpha1.PodQuote, error) {
+	var nodes corev1.NodeList
+	var pods corev1.PodList
+	var budgets v1alpha1.PullBudgetList
+	var policies v1alpha1.PacePolicyList
+	for _, list := range []client.ObjectList{&nodes, &pods, &budgets, &policies} {
+		if err := plain.List(ctx, list); err != nil {
+			return v1alpha1.PodQuote{}, err
+		}
 	}
-	return nil
+	rules, err := kube.NewRules(budgets.Items, policies.Items)
+	template := &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels}, Spec: pod.Spec}
+	terms := rules.Terms(kube.Template{Namespace: ns, Pods: template, Owner: kube.Owner{Kind: ask.Kind, Namespace: pod.Namespace, Name: ask.Name},
+		Deployment: &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Strategy: *ask.Strategy}}})
+	quote := kube.Quote(kube.ToQuote{
+		ToPrice: kube.ToPrice{Namespace: ns, Template: template, Replicas: int(ask.Pods), Fleet: kube.FleetOf(nodes.Items, pods.Items), Rules: rules},
+		Budgets: budgets.Items, Manifests: func(core.Image) int { return 2 }, Class: terms.Class, Now: now, Turning: true,
+	})
+	quote.NotHeld, quote.MaxGated, quote.DeleteFirst = string(terms.Reason), int32(terms.MaxGated), string(terms.DeleteFirst)
+	quote.Gated = int32(len(pods.Items))
+	return quote, err
 }
 
 // newHarness makes a cluster that holds objects; hooks replace calls to it.
@@ -84,10 +97,9 @@ func newHarness(t *testing.T, hooks interceptor.Funcs, objects ...client.Object)
 	}
 	byName := func(o client.Object) []string { return []string{o.GetName()} }
 	h := &harness{t: t}
-	h.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-		WithIndex(&appsv1.Deployment{}, "metadata.name", byName).
-		WithInterceptorFuncs(hooks).Build()
-	h.client = interceptor.NewClient(h.client, interceptor.Funcs{Create: quoting})
+	plain := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+		WithIndex(&appsv1.Deployment{}, "metadata.name", byName).Build()
+	h.client = interceptor.NewClient(interceptor.NewClient(plain, hooks), interceptor.Funcs{Create: quoting(plain)})
 	h.env = Env{
 		Vars: map[string]string{}, In: strings.NewReader(""), Width: func() int { return 100 },
 		Now: func() time.Time { return now }, Location: time.UTC, Version: "v0.0.0-test",
@@ -151,6 +163,7 @@ func paced(more ...client.Object) []client.Object {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{v1alpha1.LabelPace: v1alpha1.LabelPaceEnabled}}},
 		heartbeat(now.Add(-4 * time.Second)),
 		deployment("api"),
+		&v1alpha1.PacePolicy{ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1alpha1.PacePolicySpec{Mode: v1alpha1.Enforce}},
 	}, more...)
 }
 

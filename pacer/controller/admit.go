@@ -21,9 +21,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/gate"
-	"github.com/pullpace/pace/pacer/heartbeat"
 	"github.com/pullpace/pace/pacer/kube"
-	"github.com/pullpace/pace/pacer/proof"
 )
 
 // admitPath is where pods are admitted.
@@ -37,7 +35,8 @@ type admitter struct {
 	decoder admission.Decoder
 	clock   clock.PassiveClock
 	metrics *Metrics
-	quoter  *quoter
+	// pricer answers dry runs that ask for a price; nil: they are not answered.
+	pricer *pricer
 	// beating reports whether turns complete: nothing is held that nobody would let
 	// go.
 	beating func() bool
@@ -56,64 +55,51 @@ func (a *admitter) Handle(ctx context.Context, req admission.Request) admission.
 	if pod.Namespace == "" {
 		pod.Namespace = req.Namespace
 	}
-	ns := a.namespace(ctx, pod.Namespace)
-	if ns != nil && req.DryRun != nil && *req.DryRun && proof.Asked(&pod, ns.Labels) {
-		return a.prove(&pod)
-	}
-	verdict := a.judge(ctx, &pod, ns)
+	verdict := a.judge(ctx, &pod)
 	a.metrics.admitted(verdict)
-	var patch []jsonpatch.Operation
-	switch {
-	case verdict.Hold:
-		patch = gatePatch(&pod, a.clock.Now(), verdict.MaxHold)
-	case ns == nil || ns.Labels[v1alpha1.LabelPace] == v1alpha1.LabelPaceEnabled:
-		// The API server asks about namespaces that are opted in; of one that is not in
-		// the cache yet it knows better.
-		patch = seenPatch(&pod, a.clock.Now())
-	}
-	patch = append(patch, a.quotePatch(ctx, req, &pod)...)
-	if len(patch) == 0 {
+	quote := a.quotePatch(ctx, req, &pod)
+	if !verdict.Hold && len(quote) == 0 {
 		return admission.Allowed(string(verdict.Reason))
 	}
-	return admission.Patched(string(verdict.Reason), patch...)
-}
-
-// prove answers the dry run that asks whether pods are gated: with the gate, by the
-// same patch as that of a hold, or with why there would be none.
-func (a *admitter) prove(pod *corev1.Pod) admission.Response {
-	tell := func(answer string) jsonpatch.Operation {
-		return jsonpatch.NewOperation("replace", "/metadata/annotations/pullpace.dev~1proof", answer)
+	if !verdict.Hold {
+		return admission.Patched(string(verdict.Reason), quote...)
 	}
-	if why := a.silent(); why != "" {
-		return admission.Patched("", tell(why))
-	}
-	return admission.Patched("", append(gatePatch(pod, a.clock.Now(), time.Minute), tell(v1alpha1.ProofGated))...)
-}
-
-// silent says why no pod would be held at present, whatever it is; empty: pods may
-// be held.
-func (a *admitter) silent() string {
-	if a.rules.Load() == nil {
-		return "PullBudgets and PacePolicies are not read yet"
-	}
-	if !a.beating() {
-		return "no turn was completed for " + heartbeat.Fresh.String() + ", so that nobody would let a pod go"
-	}
-	return ""
+	return admission.Patched("", append(gatePatch(&pod, a.clock.Now(), verdict.MaxHold), quote...)...)
 }
 
 // quotePatch answers a dry run that asks for a quote; nothing otherwise.
 func (a *admitter) quotePatch(ctx context.Context, req admission.Request, pod *corev1.Pod) []jsonpatch.Operation {
-	rules := a.rules.Load()
-	if req.DryRun == nil || !*req.DryRun || pod.Annotations[v1alpha1.AnnotationQuote] != v1alpha1.AskQuote || rules == nil || a.quoter == nil {
+	if req.DryRun == nil || !*req.DryRun || a.pricer == nil {
+		return nil
+	}
+	ask, err := v1alpha1.ParseQuoteAsk(pod.Annotations[v1alpha1.AnnotationQuote])
+	if err != nil {
 		return nil
 	}
 	var namespace corev1.Namespace
 	if a.reader.Get(ctx, client.ObjectKey{Name: pod.Namespace}, &namespace) != nil {
 		return nil
 	}
-	quote := a.quoter.quote(rules.Budgeted(&pod.Spec, namespace.Labels))
+	ctx, cancel := context.WithTimeout(ctx, priceWithin)
+	defer cancel()
+	quote, err := a.pricer.price(ctx, asked(ask, pod, &namespace), max(int(ask.Pods), 1))
+	if err != nil {
+		log.FromContext(ctx).V(1).Info("not quoted", "pod", pod.Namespace+"/"+pod.GenerateName, "cause", err.Error())
+		return nil
+	}
 	return []jsonpatch.Operation{jsonpatch.NewOperation("replace", "/metadata/annotations/pullpace.dev~1quote", quote.String())}
+}
+
+// asked is the template that a pod of a dry run stands for.
+func asked(ask v1alpha1.QuoteAsk, pod *corev1.Pod, namespace *corev1.Namespace) kube.Template {
+	t := kube.Template{
+		Namespace: namespace, Owner: kube.Owner{Kind: ask.Kind, Namespace: pod.Namespace, Name: ask.Name},
+		Pods: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels, Annotations: pod.Annotations}, Spec: pod.Spec},
+	}
+	if ask.Strategy != nil {
+		t.Deployment = &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Strategy: *ask.Strategy}}
+	}
+	return t
 }
 
 // gatePatch is what puts the gate on a pod. It names what it adds and nothing
@@ -128,17 +114,6 @@ func gatePatch(pod *corev1.Pod, now time.Time, maxHold time.Duration) []jsonpatc
 	}
 	last := gated.Spec.SchedulingGates[len(gated.Spec.SchedulingGates)-1]
 	return append(ops, jsonpatch.NewOperation("add", "/spec/schedulingGates/-", last))
-}
-
-// seenPatch is what marks a pod that is not held as one that came by here, so that
-// those which did not can be counted.
-func seenPatch(pod *corev1.Pod, now time.Time) []jsonpatch.Operation {
-	seen := maps.Clone(pod.Annotations)
-	if seen == nil {
-		seen = map[string]string{}
-	}
-	seen[v1alpha1.AnnotationSeen] = now.UTC().Format(time.RFC3339)
-	return addKeys("/metadata/annotations", pod.Annotations, seen)
 }
 
 // addKeys adds what after has and before has not, sorted.
@@ -156,31 +131,23 @@ func addKeys(path string, before, after map[string]string) []jsonpatch.Operation
 	return ops
 }
 
-// namespace is one that the cache knows; nil: it does not.
-func (a *admitter) namespace(ctx context.Context, name string) *corev1.Namespace {
-	var ns corev1.Namespace
-	if a.reader.Get(ctx, client.ObjectKey{Name: name}, &ns) != nil {
-		return nil
-	}
-	return &ns
-}
-
 // judge gathers what the caches know around the pod.
-func (a *admitter) judge(ctx context.Context, pod *corev1.Pod, ns *corev1.Namespace) kube.Verdict {
+func (a *admitter) judge(ctx context.Context, pod *corev1.Pod) kube.Verdict {
 	rules := a.rules.Load()
 	if rules == nil {
 		return kube.Verdict{Reason: core.Excluded}
 	}
-	if ns == nil {
+	c := kube.Case{Pod: pod}
+	var namespace corev1.Namespace
+	if a.reader.Get(ctx, client.ObjectKey{Name: pod.Namespace}, &namespace) != nil {
 		return kube.Verdict{Reason: core.NotOptedIn}
 	}
-	c := kube.Case{Pod: pod, Namespace: ns}
+	c.Namespace = &namespace
 	c.Deployment = a.deployment(ctx, pod)
-	var held corev1.PodList
-	if a.reader.List(ctx, &held, client.InNamespace(pod.Namespace), client.MatchingFields{indexHeld: "true"}, client.UnsafeDisableDeepCopy) != nil {
+	var err error
+	if c.Gated, err = heldIn(ctx, a.reader, pod.Namespace); err != nil {
 		return kube.Verdict{Reason: core.Excluded}
 	}
-	c.Gated = len(held.Items)
 	verdict := rules.Judge(c)
 	if verdict.Hold && !a.beating() {
 		return kube.Verdict{Reason: core.FailOpen}

@@ -32,8 +32,6 @@ const bookEvery = 2 * time.Second
 // writes, so that no lock is needed.
 type bookkeeper struct {
 	client client.Client
-	// prover tells whether pods come back gated; nil: nobody looks.
-	prover *prover
 	// written is what was written last, by PullBudget.
 	written map[string]writtenStatus
 	// policiesAt is when the status of PacePolicies was looked at last.
@@ -119,7 +117,6 @@ func (b *bookkeeper) writePolicies(ctx context.Context, now time.Time, w *world)
 		c := usable("PacePolicy", name, w)
 		c.ObservedGeneration, c.LastTransitionTime = policy.Generation, metav1.NewTime(now)
 		meta.SetStatusCondition(&next.Status.Conditions, c)
-		b.prover.fill(policy.Generation, &next.Status)
 		if equality.Semantic.DeepEqual(policy.Status, next.Status) {
 			continue
 		}

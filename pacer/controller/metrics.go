@@ -9,7 +9,6 @@ import (
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/kube"
-	"github.com/pullpace/pace/pacer/proof"
 )
 
 // Metrics are what the controller tells Prometheus. Labels are bounded: accounts
@@ -21,8 +20,6 @@ type Metrics struct {
 	releaseErrors, turnErrors               prometheus.Counter
 	turns                                   prometheus.Histogram
 	lastTurn                                prometheus.Gauge
-	// Of replicas that do not prove the gate these two show nothing.
-	gateActive, gateProof *prometheus.GaugeVec
 }
 
 // metricsNamespace begins the name of every metric.
@@ -40,11 +37,6 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		r.MustRegister(c)
 		return c
 	}
-	gauge := func(name, help string) *prometheus.GaugeVec {
-		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: metricsNamespace, Name: name, Help: help}, nil)
-		r.MustRegister(v)
-		return v
-	}
 	m := &Metrics{
 		board:         newBoard(),
 		releases:      counters("releases_total", "Pods let go.", "reason"),
@@ -57,8 +49,6 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "How long completed turns took.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}),
 		lastTurn: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: metricsNamespace, Name: "last_turn_timestamp_seconds",
 			Help: "When the last turn was completed."}),
-		gateActive: gauge("gate_active", "Whether the last dry run of a pod came back gated: 1 or 0."),
-		gateProof:  gauge("gate_proof_seconds", "How long the API server took for the last dry run of a pod, the webhook included."),
 	}
 	r.MustRegister(m.board, m.turns, m.lastTurn)
 	return m
@@ -78,15 +68,6 @@ func (m *Metrics) probed(account core.AccountID, outcome string) {
 func (m *Metrics) turnDone(now time.Time, took time.Duration) {
 	m.turns.Observe(took.Seconds())
 	m.lastTurn.Set(seconds(now))
-}
-
-func (m *Metrics) proved(a proof.Answer) {
-	active := 0.0
-	if a.Gated() {
-		active = 1
-	}
-	m.gateActive.WithLabelValues().Set(active)
-	m.gateProof.WithLabelValues().Set(a.Took.Seconds())
 }
 
 func (m *Metrics) admitted(v kube.Verdict) {

@@ -23,8 +23,7 @@ const (
 	quotePerSec = 5
 )
 
-// quoter tells what images are made of, on every replica, for the answers to dry
-// runs. It answers from memory; what is not there is looked up behind the answer,
+// quoter tells what images are made of, on every replica, for prices. It answers from memory; what is not there is looked up behind the answer,
 // by one free HEAD. It is safe for concurrent use.
 type quoter struct {
 	open   func(ctx context.Context, budget *v1alpha1.PullBudget) (asker, error)
@@ -91,15 +90,7 @@ func (q *quoter) remember(image core.Image, manifests int) {
 	q.known[image] = shape{manifests: manifests, asked: q.now()}
 }
 
-// quote answers from memory and has looked up what is not there.
-func (q *quoter) quote(images []kube.Budgeted) v1alpha1.PodQuote {
-	out := v1alpha1.PodQuote{Images: []v1alpha1.QuotedImage{}}
-	for _, image := range images {
-		out.Images = append(out.Images, v1alpha1.QuotedImage{Image: string(image.Image), Manifests: q.manifests(image)})
-	}
-	return out
-}
-
+// manifests answers from memory and has looked up what is not there; 0: not known.
 func (q *quoter) manifests(image kube.Budgeted) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -48,9 +48,9 @@ func TestQuoterLooksBehindItsAnswer(t *testing.T) {
 	images := []kube.Budgeted{{Image: "docker.io/acme/api:2", Budget: "hub"}, {Image: "docker.io/acme/gone:1", Budget: "hub"}}
 	want := func(what string, manifests ...int) {
 		t.Helper()
-		for i, image := range q.quote(images).Images {
-			if image.Manifests != manifests[i] {
-				t.Errorf("%s: %s has %d manifests, want %d", what, image.Image, image.Manifests, manifests[i])
+		for i, image := range images {
+			if got := q.manifests(image); got != manifests[i] {
+				t.Errorf("%s: %s has %d manifests, want %d", what, image.Image, got, manifests[i])
 			}
 		}
 	}
@@ -83,7 +83,7 @@ func TestOnlyADryRunThatAsksIsQuoted(t *testing.T) {
 	}
 	for name, tc := range tests {
 		a := makeAdmitter(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
-		a.quoter = newQuoter(nil, a.reader, time.Now)
+		a.pricer = makePricer(a)
 		raw := sent(func(pod map[string]any) {
 			pod["metadata"].(map[string]any)["annotations"] = map[string]any{v1alpha1.AnnotationQuote: tc.asks}
 		})

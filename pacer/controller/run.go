@@ -182,18 +182,18 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	answers := &answers{client: c}
 	quotes := newQuoter(open.open, c, real.Now)
 	beat := &pulse{reader: c, clock: real, namespace: o.Namespace}
-	admit := &admitter{reader: c, decoder: admission.NewDecoder(mgr.GetScheme()), clock: real, metrics: m, quoter: quotes, beating: beat.beating}
-	prove, books := newProver(c, live, o, m, real), newBookkeeper(c)
-	books.prover = prove
+	admit := &admitter{reader: c, decoder: admission.NewDecoder(mgr.GetScheme()), clock: real, metrics: m, beating: beat.beating}
+	admit.pricer = newPricer(c, admit.rules.Load, quotes, beat.beating, real)
 	turn := &Turn{
 		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: newWorld(), feed: f, clock: real,
-		releaser: r, prober: newProber(open.open, m, real.Now, f.wake), books: books,
+		releaser: r, prober: newProber(open.open, m, real.Now, f.wake), books: newBookkeeper(c),
 		explainer: explain, metrics: m, answers: answers, events: events,
 		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity},
 		cache: mgr.GetCache(), reader: live,
 	}
 	runnables := []manager.Runnable{
-		k, beat, turn, explain, quotes, prove, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
+		k, beat, turn, explain, quotes, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
+		&fleetWatch{cache: mgr.GetCache(), pricer: admit.pricer},
 		&bound{client: c, releaser: r, events: events, metrics: m, clock: real, beating: beat.beating},
 	}
 	for _, part := range runnables {

@@ -4,10 +4,12 @@
 // A [Tracker] turns changes of nodes, pods, workloads, namespaces, PullBudgets
 // and PacePolicies into engine events, one object at a time, so that a turn never
 // walks the cluster. It also answers what the core cannot: which pods of a group
-// go ([Tracker.Choose]), and whose pods are whose. [Release] and [Gate] say how a
-// hold is put on a pod and taken off, and [Price] prices a workload over listed
-// objects for people who have no controller.
+// go ([Tracker.Choose]), and whose pods are whose.
 //
-// What it does not do: it talks to no API server, decides on no hold, and is not
-// safe for concurrent use where it keeps state.
+// A [Fleet] keeps what of nodes and pods a price depends on. [Price] prices a
+// workload over it and [Quote] says whether its pods would wait: the controller
+// answers dry runs by them, and the plugin prices by them where nobody answers.
+//
+// What it does not do: it talks to no API server, decides on no hold, and a
+// Tracker is not safe for concurrent use.
 package kube

@@ -14,6 +14,9 @@ import (
 // at that length the list may have been cut, largest first.
 const listedImages = 50
 
+// crioRuntime begins the version of a runtime that asks by GET for what it has.
+const crioRuntime = "cri-o://"
+
 // node translates a Node; egress is the egress group that it belongs to.
 func node(n *corev1.Node, egress string) engine.Node {
 	return engine.Node{
@@ -24,7 +27,7 @@ func node(n *corev1.Node, egress string) engine.Node {
 		Images:       nodeImages(n),
 		Truncated:    len(n.Status.Images) >= listedImages,
 		DiskPressure: nodeCondition(n, corev1.NodeDiskPressure),
-		AlwaysCosts:  strings.HasPrefix(n.Status.NodeInfo.ContainerRuntimeVersion, "cri-o://"),
+		AlwaysCosts:  strings.HasPrefix(n.Status.NodeInfo.ContainerRuntimeVersion, crioRuntime),
 	}
 }
 

@@ -68,18 +68,24 @@ func (c constraints) id() core.PoolID { return core.PoolID(digest(c)) }
 
 // fits reports whether the scheduler may put a pod with these constraints on the
 // node. Taints that a node wears only until it is ready do not count.
-func (c constraints) fits(n *corev1.Node) bool {
+func (c constraints) fits(n *corev1.Node) bool { return c.matcher()(n) }
+
+// matcher is fits for many nodes.
+func (c constraints) matcher() func(*corev1.Node) bool {
 	affinity := &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: c.Required}}
-	ok, err := nodeaffinity.NewRequiredNodeAffinity(c.NodeSelector, affinity).Match(n)
-	if err != nil || !ok {
-		return false
+	required := nodeaffinity.NewRequiredNodeAffinity(c.NodeSelector, affinity)
+	return func(n *corev1.Node) bool {
+		ok, err := required.Match(n)
+		if err != nil || !ok {
+			return false
+		}
+		taints := n.Spec.Taints
+		if n.Spec.Unschedulable {
+			taints = append(slices.Clone(taints), corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
+		}
+		_, refused := schedcorev1.FindMatchingUntoleratedTaint(logr.Discard(), taints, c.Tolerations, repels, true)
+		return !refused
 	}
-	taints := n.Spec.Taints
-	if n.Spec.Unschedulable {
-		taints = append(slices.Clone(taints), corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
-	}
-	_, refused := schedcorev1.FindMatchingUntoleratedTaint(logr.Discard(), taints, c.Tolerations, repels, true)
-	return !refused
 }
 
 // passing are the taints that a node wears while it starts or is not reachable

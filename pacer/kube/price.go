@@ -3,6 +3,7 @@ package kube
 import (
 	"cmp"
 	"slices"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,9 +20,8 @@ type ToPrice struct {
 	Namespace *corev1.Namespace
 	Template  *corev1.PodTemplateSpec
 	Replicas  int
-	Nodes     []corev1.Node
-	// Pods tell what has started where, beyond what nodes list.
-	Pods  []corev1.Pod
+	// Fleet is where they may go, and what is there.
+	Fleet *Fleet
 	Rules *Rules
 	// PerPull is what one cold pull of an image is charged on an account; nil, or
 	// a zero span, where nothing is known of it.
@@ -55,22 +55,23 @@ const (
 // image and account, images in the order of the pod. The order of rows and their
 // content depend on the input alone.
 func Price(in ToPrice) []PriceRow {
-	var namespaceLabels map[string]string
-	if in.Namespace != nil {
-		namespaceLabels = in.Namespace.Labels
-	}
+	rows, _ := price(in)
+	return rows
+}
+
+// price also says how many nodes the pods may use.
+func price(in ToPrice) ([]PriceRow, int) {
 	rules := in.Rules
 	if rules == nil {
 		rules = &Rules{}
 	}
-	nodes := eligible(in)
-	started := startedByNode(in.Pods)
+	in.Fleet.mu.RLock()
+	defer in.Fleet.mu.RUnlock()
+	nodes := in.Fleet.fitting(&in.Template.Spec)
 	onePerNode := onePerNode(in.Template, in.Replicas, len(nodes))
 	var rows []PriceRow
 	for _, image := range podImages(&in.Template.Spec) {
-		census := count(image, nodes, started, func(n *corev1.Node) (core.AccountID, string) {
-			return rules.drawsOn(image.Host, n, &in.Template.Spec, namespaceLabels)
-		})
+		census := count(image, nodes, rules.covering(image.Host, &in.Template.Spec, in.namespaceLabels()))
 		order := plan.Order{Pods: in.Replicas, OnePerNode: onePerNode, PerPull: plan.Span{Min: 1, Max: 1}}
 		for _, c := range census {
 			order.Nodes = append(order.Nodes, c.NodeCount)
@@ -80,19 +81,31 @@ func Price(in ToPrice) []PriceRow {
 			if c.Account == "" && len(census) > 1 {
 				continue // the paced rows say what matters
 			}
-			row := PriceRow{Image: image.Image, Account: c.Account, Budget: c.budget,
-				Cold: c.Cold, Unknown: c.Unknown, Warm: c.Warm}
-			if c.Account != "" {
-				each := in.perPull(image.Image, c.Account)
-				row.Units = plan.Span{Min: pulls[i].Min * each.Min, Max: pulls[i].Max * each.Max}
-				row.Why = why(row, pulls[i])
-			} else {
-				row.Why = WhyNoBudget
-			}
-			rows = append(rows, row)
+			rows = append(rows, in.row(image, c, pulls[i]))
 		}
 	}
-	return rows
+	return rows, len(nodes)
+}
+
+func (in ToPrice) namespaceLabels() map[string]string {
+	if in.Namespace == nil {
+		return nil
+	}
+	return in.Namespace.Labels
+}
+
+// row is the price of an image on the nodes of one account, which cause so many
+// pulls.
+func (in ToPrice) row(image podImage, c census, pulls plan.Span) PriceRow {
+	row := PriceRow{Image: image.Image, Account: c.Account, Budget: c.budget, Cold: c.Cold, Unknown: c.Unknown, Warm: c.Warm}
+	if c.Account == "" {
+		row.Why = WhyNoBudget
+		return row
+	}
+	each := in.perPull(image.Image, c.Account)
+	row.Units = plan.Span{Min: pulls.Min * each.Min, Max: pulls.Max * each.Max}
+	row.Why = why(row, pulls)
+	return row
 }
 
 // perPull is what one cold pull is charged: one unit, or two where the image may
@@ -120,64 +133,38 @@ func why(r PriceRow, pulls plan.Span) string {
 	return WhyPlacement
 }
 
-// eligible are the nodes that the pods may use.
-func eligible(in ToPrice) []*corev1.Node {
-	c, target := podConstraints(&in.Template.Spec)
-	var nodes []*corev1.Node
-	for i := range in.Nodes {
-		n := &in.Nodes[i]
-		if c.fits(n) && (target == "" || string(target) == n.Name) {
-			nodes = append(nodes, n)
-		}
-	}
-	return nodes
-}
-
-// startedByNode is what containers have started on each node.
-func startedByNode(pods []corev1.Pod) map[string]map[core.Image]bool {
-	started := map[string]map[core.Image]bool{}
-	for i := range pods {
-		node := pods[i].Spec.NodeName
-		if node == "" {
-			continue
-		}
-		for _, image := range startedImages(&pods[i]) {
-			if started[node] == nil {
-				started[node] = map[core.Image]bool{}
-			}
-			started[node][image] = true
-		}
-	}
-	return started
-}
-
 // census is the nodes of one account.
 type census struct {
 	plan.NodeCount
 	budget string
 }
 
-// count sorts the nodes by account and by what is known of their cache.
-func count(image podImage, nodes []*corev1.Node, started map[string]map[core.Image]bool, drawsOn func(*corev1.Node) (core.AccountID, string)) []census {
-	byAccount := map[core.AccountID]*census{}
+// count sorts the nodes by account and by what is known of their cache; budgets are
+// those that cover the image.
+func count(image podImage, nodes []*fleetNode, budgets []*budget) []census {
+	type egress struct {
+		budget *budget
+		group  string
+	}
+	byEgress, byAccount := map[egress]*census{}, map[core.AccountID]*census{}
+	listed := unique.Make(image.Image)
 	for _, n := range nodes {
-		account, budget := drawsOn(n)
-		c := byAccount[account]
+		b, group := drawsOn(budgets, n.object)
+		c := byEgress[egress{b, group}]
 		if c == nil {
-			c = &census{NodeCount: plan.NodeCount{Account: account}, budget: budget}
-			byAccount[account] = c
+			c = open(byAccount, b, group)
+			byEgress[egress{b, group}] = c
 		}
-		facts := node(n, "")
-		switch present := slices.Contains(facts.Images, image.Image) || started[n.Name][image.Image]; {
-		case present && !(image.Always && facts.AlwaysCosts):
+		switch present := n.has(listed); {
+		case present && !(image.Always && n.alwaysCosts):
 			c.Warm++
-		case !present && facts.Truncated:
+		case !present && n.truncated:
 			c.Unknown++
 		default:
 			c.Cold++
 		}
 	}
-	var out []census
+	out := make([]census, 0, len(byAccount))
 	for _, c := range byAccount {
 		out = append(out, *c)
 	}
@@ -185,18 +172,40 @@ func count(image podImage, nodes []*corev1.Node, started map[string]map[core.Ima
 	return out
 }
 
-// drawsOn is the account that a pull from the host to the node is charged to, and
-// the PullBudget that declares it; empty: none.
-func (r *Rules) drawsOn(host string, n *corev1.Node, spec *corev1.PodSpec, namespaceLabels map[string]string) (core.AccountID, string) {
+// open is the census of an egress group's account; nil budget: of no account.
+func open(byAccount map[core.AccountID]*census, b *budget, group string) *census {
+	fresh := &census{}
+	if b != nil {
+		fresh.Account, fresh.budget = b.accountID(group), b.name
+	}
+	if c := byAccount[fresh.Account]; c != nil {
+		return c
+	}
+	byAccount[fresh.Account] = fresh
+	return fresh
+}
+
+// covering are the budgets that pulls of the pod from the host may draw on, in the
+// order in which they are asked.
+func (r *Rules) covering(host string, spec *corev1.PodSpec, namespaceLabels map[string]string) []*budget {
+	var out []*budget
 	for _, b := range r.budgets {
-		if !b.covers(host, spec, namespaceLabels) {
-			continue
-		}
-		if egress, ok := b.egress(n); ok {
-			return b.accountID(egress), b.name
+		if b.covers(host, spec, namespaceLabels) {
+			out = append(out, b)
 		}
 	}
-	return "", ""
+	return out
+}
+
+// drawsOn is the budget that a pull to the node is charged to, and the egress group
+// of the node on it; nil: none.
+func drawsOn(budgets []*budget, n *corev1.Node) (*budget, string) {
+	for _, b := range budgets {
+		if egress, ok := b.egress(n); ok {
+			return b, egress
+		}
+	}
+	return nil, ""
 }
 
 // onePerNode reports whether no two of the pods can share a node.

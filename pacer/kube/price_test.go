@@ -45,12 +45,16 @@ func spread(t *corev1.PodTemplateSpec) {
 
 func TestPrice(t *testing.T) {
 	t.Parallel()
-	nodes := func(edits ...func(*corev1.Node)) []corev1.Node {
-		var out []corev1.Node
+	nodes := func(edits ...func(*corev1.Node)) *Fleet {
+		f := NewFleet()
 		for i, e := range edits {
-			out = append(out, *makeNode(fmt.Sprintf("n%d", i), e))
+			f.Node(makeNode(fmt.Sprintf("n%d", i), e))
 		}
-		return out
+		return f
+	}
+	with := func(f *Fleet, p *corev1.Pod) *Fleet {
+		f.Pod(p)
+		return f
 	}
 	cold := func(*corev1.Node) {}
 	warm := lists("docker.io/acme/web:1")
@@ -61,25 +65,24 @@ func TestPrice(t *testing.T) {
 		in   ToPrice
 		want []PriceRow
 	}{
-		"one per node, all cold": {ToPrice{Template: makeTemplate(spread), Replicas: 2, Nodes: nodes(cold, cold, cold), PerPull: one},
+		"one per node, all cold": {ToPrice{Template: makeTemplate(spread), Replicas: 2, Fleet: nodes(cold, cold, cold), PerPull: one},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 3, Units: plan.Span{Min: 2, Max: 2}}}},
-		"free to pack": {ToPrice{Template: makeTemplate(), Replicas: 2, Nodes: nodes(cold, cold, warm), PerPull: one},
+		"free to pack": {ToPrice{Template: makeTemplate(), Replicas: 2, Fleet: nodes(cold, cold, warm), PerPull: one},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 2, Warm: 1, Units: plan.Span{Min: 0, Max: 2}, Why: WhyPlacement}}},
-		"warm everywhere": {ToPrice{Template: makeTemplate(), Replicas: 2, Nodes: nodes(warm, warm)},
+		"warm everywhere": {ToPrice{Template: makeTemplate(), Replicas: 2, Fleet: nodes(warm, warm)},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Warm: 2, Why: WhyWarm}}},
-		"a cut list": {ToPrice{Template: makeTemplate(spread), Replicas: 2, Nodes: nodes(cold, fifty), PerPull: one},
+		"a cut list": {ToPrice{Template: makeTemplate(spread), Replicas: 2, Fleet: nodes(cold, fifty), PerPull: one},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 1, Unknown: 1, Units: plan.Span{Min: 1, Max: 2}, Why: WhyTruncated}}},
-		"shape not known": {ToPrice{Template: makeTemplate(spread), Replicas: 1, Nodes: nodes(cold)},
+		"shape not known": {ToPrice{Template: makeTemplate(spread), Replicas: 1, Fleet: nodes(cold)},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 1, Units: plan.Span{Min: 1, Max: 2}, Why: WhyManifests}}},
-		"another registry": {ToPrice{Template: makeTemplate(func(t *corev1.PodTemplateSpec) { t.Spec.Containers[0].Image = "ghcr.io/a/b:1" }), Replicas: 2, Nodes: nodes(cold)},
+		"another registry": {ToPrice{Template: makeTemplate(func(t *corev1.PodTemplateSpec) { t.Spec.Containers[0].Image = "ghcr.io/a/b:1" }), Replicas: 2, Fleet: nodes(cold)},
 			[]PriceRow{{Image: "ghcr.io/a/b:1", Cold: 1, Why: WhyNoBudget}}},
-		"a pod runs it": {ToPrice{Template: makeTemplate(), Replicas: 1, Nodes: nodes(cold),
-			Pods: []corev1.Pod{*makePod("1", 1, running("n0"))}},
+		"a pod runs it": {ToPrice{Template: makeTemplate(), Replicas: 1, Fleet: with(nodes(cold), makePod("1", 1, running("n0")))},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Warm: 1, Why: WhyWarm}}},
 		"present, asked for always by CRI-O": {ToPrice{Template: makeTemplate(always, spread), Replicas: 1,
-			Nodes: nodes(func(n *corev1.Node) { warm(n); crio(n) }), PerPull: one},
+			Fleet: nodes(func(n *corev1.Node) { warm(n); crio(n) }), PerPull: one},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 1, Units: plan.Span{Min: 1, Max: 1}}}},
-		"no node fits": {ToPrice{Template: makeTemplate(func(t *corev1.PodTemplateSpec) { t.Spec.NodeSelector = map[string]string{"a": "b"} }), Replicas: 1, Nodes: nodes(cold)}, nil},
+		"no node fits": {ToPrice{Template: makeTemplate(func(t *corev1.PodTemplateSpec) { t.Spec.NodeSelector = map[string]string{"a": "b"} }), Replicas: 1, Fleet: nodes(cold)}, nil},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

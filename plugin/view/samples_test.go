@@ -34,10 +34,23 @@ func sampleCost() Cost {
 			{Image: "docker.io/acme/api:2.4.1", Account: "docker.io/anonymous", ColdNodes: Units{80, 80}, Units: Units{80, 80}},
 			{Image: "docker.io/envoyproxy/envoy", Account: "docker.io/anonymous", ColdNodes: Units{0, 2}, Units: Units{0, 2}, Why: "2 nodes report only 50 images"},
 		},
-		Accounts: []Account{{Name: "docker.io/anonymous", Needs: Units{80, 82}, Free: ptr[int64](50), ReadAt: now.Add(-12 * time.Second), More: soon()}},
-		Finish:   soon(),
-		Breaks:   []Clock{{Name: "progressDeadlineSeconds", Limit: "10m0s", Breaks: "no", Why: "lifted while held"}},
+		Accounts: []Account{{Name: "docker.io/anonymous", Needs: Units{80, 82}, Free: ptr[int64](50), ReadAt: now.Add(-12 * time.Second),
+			Limit: 100, WindowSeconds: 3600, SeenAs: "203.0.113.42", More: soon()}},
+		Class: "rollout", Nodes: 117, Finish: soon(), HoldUntil: now.Add(24 * time.Hour), Gated: 450, MaxGated: 500,
+		Breaks: []Clock{
+			{Name: "helm --wait", Limit: "5m0s", Breaks: "yes", Why: "its default; set --timeout"},
+			{Name: "progressDeadlineSeconds", Limit: "10m0s", Breaks: "no", Why: "lifted while held"},
+		},
+		Surge:  20,
+		Quotas: []Quota{{"compute", "pods", "20", "92", "150", true}, {"compute", "requests.cpu", "10", "45", "50", false}},
 	}
+}
+
+// recreateCost is never held.
+func recreateCost() Cost {
+	c := sampleCost()
+	c.NotHeld, c.HoldUntil, c.Quotas = "Recreate", time.Time{}, nil
+	return c
 }
 
 func cheapCost() Cost {
@@ -49,7 +62,7 @@ func cheapCost() Cost {
 
 func clientCost() Cost {
 	c := sampleCost()
-	c.Source, c.Verdict, c.Finish = "client", "unknown", Window{}
+	c.Source, c.Verdict, c.Finish, c.HoldUntil, c.Quotas, c.MaxGated = "client", "unknown", Window{}, time.Time{}, nil, 0
 	c.Accounts = []Account{{Name: "docker.io", Needs: Units{80, 82}}}
 	c.Unknown = []string{"what is free: no controller reads the registry's limit"}
 	return c
@@ -65,9 +78,7 @@ func sampleStatus() Status {
 		}},
 		HeldNodes: []HeldNode{{Name: "node-7", Since: now.Add(-time.Minute), Until: now.Add(9 * time.Minute)}},
 		Accounts:  sampleBudgets().Items,
-		Gate:      Gate{State: GateActive, Reason: "Proven", Message: "a dry-run pod came back gated in 7 ms", AskedAt: now.Add(-40 * time.Second)},
-		Slipped:   Slipped{Pods: 7, Newest: []string{"shop/api-7d9f8c6b5-1", "shop/api-7d9f8c6b5-2"}},
-		Problems:  []Condition{{Type: "Ready", Reason: "Invalid", Message: "reading PacePolicy \"old\": spec.mode"}},
+		Problems:  []Condition{{Type: "GateActive", Reason: "DryRunPodNotGated", Message: "the webhook did not answer"}},
 		Unknown:   []string{"nodes: may not list"},
 	}
 }
@@ -76,16 +87,9 @@ func idleStatus() Status {
 	return Status{Controller: alive(), Failsafe: Replicas{1, 1}, Webhook: true, Policies: []Policy{{"default", "Shadow"}}}
 }
 
-func brokenStatus() Status {
-	s := sampleStatus()
-	s.Gate = Gate{State: GateBroken, Reason: "NotCalled", Message: "a dry-run pod came back without the gate after 2001 ms", AskedAt: now.Add(-3 * time.Second)}
-	return s
-}
-
 func deadStatus() Status {
 	s := sampleStatus()
 	s.Controller.Heartbeat = now.Add(-time.Hour)
-	s.Gate.AskedAt = s.Controller.Heartbeat
 	s.Failsafe = Replicas{0, 1}
 	return s
 }
@@ -135,8 +139,7 @@ func sampleInstall() Install {
 	return Install{Server: "v1.37.2", Image: "ghcr.io/pullpace/pacer:v0.3.0", Mode: "Shadow", Objects: []Applied{
 		{Kind: "Namespace", Name: "pullpace-system", Change: "created"},
 		{Kind: "Deployment", Namespace: "pullpace-system", Name: "pacer", Change: "configured"},
-	}, Controller: Replicas{2, 2}, Apart: Apart{2, 2}, Failsafe: Replicas{1, 1}, ImageApart: true,
-		Proof: Proof{7, 2, "Ignore", 10250}, Notes: []string{"Kueue found: its pods are left alone"}}
+	}, Controller: Replicas{2, 2}, Failsafe: Replicas{1, 1}, Notes: []string{"Kueue found: its pods are left alone"}}
 }
 
 func sampleUninstall() Uninstall {

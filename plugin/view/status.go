@@ -3,7 +3,6 @@ package view
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 )
 
@@ -12,11 +11,7 @@ type Status struct {
 	Controller Controller `json:"controller"`
 	Failsafe   Replicas   `json:"failsafe"`
 	// Webhook says whether new pods are shown to the controller.
-	Webhook bool `json:"webhook"`
-	// Gate is whether pods come back gated.
-	Gate Gate `json:"gate"`
-	// Slipped are living pods that should be held and that the webhook never saw.
-	Slipped    Slipped     `json:"slipped"`
+	Webhook    bool        `json:"webhook"`
 	Policies   []Policy    `json:"policies"`
 	Namespaces []string    `json:"namespaces"`
 	Held       []HeldGroup `json:"held"`
@@ -25,30 +20,6 @@ type Status struct {
 	Problems   []Condition `json:"problems,omitempty"`
 	// Unknown are parts that could not be read, each with its why.
 	Unknown []string `json:"unknown,omitempty"`
-}
-
-// Gate is the answer to the last dry-run pod that the controller sent.
-type Gate struct {
-	// State is active, broken or "" where nobody asked yet.
-	State   string    `json:"state"`
-	Reason  string    `json:"reason,omitempty"`
-	Message string    `json:"message,omitempty"`
-	AskedAt time.Time `json:"askedAt,omitzero"`
-}
-
-// gateProofLasts is how long an answer counts; the controller asks every minute.
-const gateProofLasts = 3 * time.Minute
-
-// The states of a Gate.
-const (
-	GateActive = "active"
-	GateBroken = "broken"
-)
-
-// Slipped counts pods and names the newest few.
-type Slipped struct {
-	Pods   int      `json:"pods"`
-	Newest []string `json:"newest,omitempty"`
 }
 
 // Replicas counts the replicas of a Deployment of ours.
@@ -106,10 +77,6 @@ func StatusPage(w io.Writer, s Status, st Style) error {
 	p.field("controller", "%s%s", s.Controller.verdict(st), replicas(Replicas{s.Controller.Ready, s.Controller.Wanted}, s.Controller.Installed))
 	p.field("failsafe", "%s", s.failsafe())
 	p.field("webhook", "%s", s.webhook())
-	p.field("gate", "%s", s.gate(st))
-	if s.Slipped.Pods > 0 {
-		p.field("slipped", "%s", s.slipped())
-	}
 	p.field("mode", "%s", s.modes())
 	p.field("opted in", "%s", s.optedIn())
 	for _, c := range s.Problems {
@@ -170,8 +137,6 @@ func (s Status) verdict(st Style) painted {
 		return painted{"Pace is not installed: nothing is held by it.", warn}
 	case !s.Controller.Alive(st.Now):
 		return painted{fmt.Sprintf("Pace is not working: %s still held, nothing new will be.", noun(s.HeldPods(), "pod")), bad}
-	case s.Gate.State == GateBroken:
-		return painted{fmt.Sprintf("The gate does not work: new pods start unpaced, %s still held.", noun(s.HeldPods(), "pod")), bad}
 	case s.HeldPods() == 0 && len(s.HeldNodes) == 0:
 		return painted{"Nothing is held.", good}
 	}
@@ -193,28 +158,6 @@ func (s Status) webhook() painted {
 		return painted{"on, fails open", good}
 	}
 	return painted{"off: nothing new is held", warn}
-}
-
-func (s Status) gate(st Style) painted {
-	asked := " (asked " + st.age(s.Gate.AskedAt) + " ago)"
-	if s.Gate.State != "" && st.Now.Sub(s.Gate.AskedAt) > gateProofLasts {
-		return painted{"not known, last asked " + st.age(s.Gate.AskedAt) + " ago; then: " + s.Gate.Message, warn}
-	}
-	switch s.Gate.State {
-	case GateActive:
-		return painted{"active: " + s.Gate.Message + asked, good}
-	case GateBroken:
-		return painted{"NOT active: " + s.Gate.Message + asked, bad}
-	}
-	return painted{"not proven yet: the controller asks with a dry-run pod every minute and says it on PacePolicies", warn}
-}
-
-func (s Status) slipped() painted {
-	text := noun(s.Slipped.Pods, "living pod") + " that the webhook never saw, and so not held: " + strings.Join(s.Slipped.Newest, ", ")
-	if s.Slipped.Pods > len(s.Slipped.Newest) {
-		text += ", ..."
-	}
-	return painted{text, warn}
 }
 
 func (s Status) modes() string {

@@ -324,7 +324,7 @@ type PullBudgetStatus struct {
 	// +kubebuilder:validation:MaxItems=10
 	// +listType=atomic
 	Overrides []OverrideRecord `json:"overrides,omitempty"`
-	// Conditions: Ready, Reading, Flowing, OwnImageApart.
+	// Conditions: Ready, Reading, Flowing.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
