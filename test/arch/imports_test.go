@@ -23,6 +23,7 @@ func layers() []layer {
 		{"pacer/gate", []string{"pacer/api"}, "what is written on objects and taken off again, for those who must not share the decision code too"},
 		{"pacer/heartbeat", []string{"pacer/api"}, "signs of life, for those who must not share the decision code too"},
 		{"pacer/kube", []string{"pacer/core", "pacer/api", "pacer/gate"}, "cluster objects <-> core, with the API types that select them"},
+		{"pacer/shadow", []string{"pacer/core"}, "what would have been decided is decided by the engine and known by nobody else"},
 		{"pacer/registry", []string{"pacer/core"}, "probes know a registry and readings, no cluster"},
 		{"pacer/failsafe", []string{"pacer/api", "pacer/gate", "pacer/heartbeat"},
 			"what lets go when the controller is gone must not share the decision code that may be what is broken"},
@@ -84,7 +85,7 @@ var pureImports = []string{
 }
 
 // pureFolders are under the rules of purity.
-var pureFolders = []string{"pacer/core", "simulate/kernel", "simulate/model"}
+var pureFolders = []string{"pacer/core", "pacer/shadow", "simulate/kernel", "simulate/model"}
 
 // modelImports are what the models of the simulator need besides: digests of
 // their event logs.

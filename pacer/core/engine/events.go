@@ -193,6 +193,8 @@ type Reading struct {
 // Throttled says that a pull that draws on an account was answered by 429.
 type Throttled struct {
 	Account core.AccountID `json:"account"`
+	// Pod is whose pull it was, empty where that is not known.
+	Pod core.PodID `json:"pod,omitempty"`
 	// At is when it was seen, RetryAfter what the answer asked for if anything.
 	At         time.Time     `json:"at"`
 	RetryAfter time.Duration `json:"retryAfter,omitempty"`

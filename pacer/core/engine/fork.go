@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// Fork returns another engine that knows a world and what this one knows of the
+// accounts, and goes on by itself: nothing that one of them books changes the other.
+func (e *Engine) Fork(now time.Time, w World) *Engine {
+	now = e.clock(now)
+	f := New(e.cfg)
+	f.now, f.nextID, f.events = now, e.nextID, e.events
+	f.shapes = maps.Clone(e.shapes)
+	for class, served := range e.fair {
+		f.fair[class] = maps.Clone(served)
+	}
+	for id, a := range e.accounts {
+		f.accounts[id] = &account{Account: a.Account, ledger: a.ledger.Fork(), lastDrip: a.lastDrip, nextDrip: a.nextDrip}
+	}
+	for _, ev := range inOrder(w.Events) {
+		f.Observe(now, ev)
+	}
+	return f
+}
+
+// Readings are the times of an account that tell what its last reading contains.
+type Readings struct {
+	// SentAt is when the last reading with a limit was sent, zero before the first.
+	SentAt time.Time
+	// Lag is how much older a pull must be to be in it, Window for how long it is.
+	Lag, Window time.Duration
+}
+
+// Follow takes over what another engine knows of the accounts that both have; see
+// [quota.Ledger.Follow]. moved gives the units for each account.
+func (e *Engine) Follow(now time.Time, from *Engine, moved func(core.AccountID, Readings) core.Units) {
+	e.clock(now)
+	for _, id := range e.accountIDs() {
+		other := from.accounts[id]
+		if other == nil {
+			continue
+		}
+		l := other.ledger
+		e.accounts[id].ledger.Follow(l, moved(id, Readings{SentAt: l.LastSent(), Lag: l.Lag(), Window: l.Window()}))
+	}
+}
+
+// Pull is what pulling one image to one node is charged.
+type Pull struct {
+	Image   core.Image
+	Account core.AccountID
+	Units   core.Units
+	// Running says that other pods wait there for the same pull.
+	Running bool
+}
+
+// Pulls lists what a pod of the group would have to wait for on a node.
+func (e *Engine) Pulls(group core.GroupID, id core.NodeID) []Pull {
+	g, n := e.groups[group], e.fleet.byID[id]
+	if g == nil || n == nil {
+		return nil
+	}
+	var out []Pull
+	for _, use := range g.Images {
+		account := e.drawsOn(use, n)
+		running := e.pulls[pullKey{imageAccount{use.Image, account}, id}] != nil
+		if account != "" && (running || !e.fleet.hasOn(use, n)) {
+			out = append(out, Pull{Image: use.Image, Account: account, Units: e.price(use.Image, account), Running: running})
+		}
+	}
+	return out
+}
+
+// Knows reports whether the pod was seen and is not gone.
+func (e *Engine) Knows(id core.PodID) bool { return e.pods[id] != nil }
+
+// Uses reports whether pods of the group run the image.
+func (e *Engine) Uses(group core.GroupID, image core.Image) bool {
+	g := e.groups[group]
+	return g != nil && slices.ContainsFunc(g.Images, func(u ImageUse) bool { return u.Image == image })
+}

@@ -1,0 +1,49 @@
+package quota
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// Fork returns books that know what these know and go on from here: what is set
+// aside there is theirs, what the registry says they learn by [Ledger.Follow].
+// Open claims are not in them; their owner sets them again.
+func (l *Ledger) Fork() *Ledger {
+	f := *l
+	f.spent = slices.Clone(l.spent)
+	f.claims = map[string]*claim{}
+	for id, c := range l.claims {
+		if !c.closed.IsZero() {
+			kept := *c
+			f.claims[id] = &kept
+		}
+	}
+	f.charges = maps.Clone(l.charges)
+	return &f
+}
+
+// Follow takes over what other books of the same account know of it: readings and
+// their grade, prices, and the pace of others. What is set aside, what was spent and
+// which answers of 429 count stay these books' own. moved is how many units more the
+// last reading would have said to be left if pulls had been made when these books
+// let them go.
+func (l *Ledger) Follow(from *Ledger, moved core.Units) {
+	own := *l
+	*l = *from
+	l.claims, l.spent, l.bucket = own.claims, own.spent, own.bucket
+	l.restored, l.throttledAt, l.notBefore = own.restored, own.throttledAt, own.notBefore
+	l.cover(from.lastAnswer)
+	if from.last == nil {
+		return
+	}
+	last := *from.last
+	last.Header.Remaining = min(last.Header.Remaining+moved, last.Header.Limit)
+	l.last = &last
+	l.usable = from.lostAt.IsZero() && !last.SentAt.Before(l.notBefore)
+}
+
+// LastSent is when the last reading with a limit was sent, zero before the first.
+func (l *Ledger) LastSent() time.Time { return l.lastSent() }
