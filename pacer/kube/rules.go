@@ -153,7 +153,8 @@ type Case struct {
 
 // Verdict is what admission does with a pod.
 type Verdict struct {
-	// Hold says that the gate goes on, for MaxHold at most.
+	// Hold says that the gate goes on, for MaxHold at most. With Reason Shadow it
+	// does not, and MaxHold is for how long it would be on.
 	Hold    bool
 	MaxHold time.Duration
 	// Reason says why the pod is not held; empty where it is.
@@ -181,14 +182,16 @@ func (r *Rules) Judge(c Case) Verdict {
 		return Verdict{Reason: reason}
 	}
 	switch {
-	case rules.spec.Mode == v1alpha1.Shadow:
-		return Verdict{Reason: core.Shadow}
-	case rules.spec.Mode != v1alpha1.Enforce:
+	case rules.spec.Mode != v1alpha1.Enforce && rules.spec.Mode != v1alpha1.Shadow:
 		return Verdict{Reason: core.NotOptedIn}
 	case c.Gated >= int(*rules.spec.MaxGatedPerNamespace):
 		return Verdict{Reason: core.Excluded}
 	}
-	return Verdict{Hold: true, MaxHold: rules.spec.HoldFor(rules.classOf(c.Pod.Spec.PriorityClassName))}
+	v := Verdict{Hold: true, MaxHold: rules.spec.HoldFor(rules.classOf(c.Pod.Spec.PriorityClassName))}
+	if rules.spec.Mode == v1alpha1.Shadow {
+		v.Hold, v.Reason = false, core.Shadow
+	}
+	return v
 }
 
 // neverNamespaces are the namespaces whose pods are never held.

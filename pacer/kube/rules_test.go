@@ -58,7 +58,7 @@ func TestJudge(t *testing.T) {
 		"no budget":         {c: Case{Pod: fresh(func(p *corev1.Pod) { p.Spec.Containers[0].Image = "ghcr.io/a/b" })}, want: Verdict{Reason: core.NoBudget}},
 		"junk for an image": {c: Case{Pod: fresh(func(p *corev1.Pod) { p.Spec.Containers[0].Image = "::" })}, want: Verdict{Reason: core.NoBudget}},
 		"recreated":         {c: Case{Pod: fresh(), Deployment: deployment(func(d *appsv1.Deployment) { d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType })}, want: Verdict{Reason: core.Recreate}},
-		"only watched":      {c: Case{Pod: fresh()}, policy: new(policy(func(p *v1alpha1.PacePolicySpec) { p.Mode = v1alpha1.Shadow })), want: Verdict{Reason: core.Shadow}},
+		"only watched":      {c: Case{Pod: fresh()}, policy: new(policy(func(p *v1alpha1.PacePolicySpec) { p.Mode = v1alpha1.Shadow })), want: Verdict{MaxHold: 24 * time.Hour, Reason: core.Shadow}},
 		"off":               {c: Case{Pod: fresh()}, policy: new(policy(func(p *v1alpha1.PacePolicySpec) { p.Mode = v1alpha1.Off })), want: Verdict{Reason: core.NotOptedIn}},
 		"too many held":     {c: Case{Pod: fresh(), Gated: 500}, want: Verdict{Reason: core.Excluded}},
 		"deletes first, never held": {c: Case{Pod: fresh(), Deployment: deployment(func(d *appsv1.Deployment) {

@@ -28,6 +28,8 @@ type trackedPod struct {
 	failures map[string]pullFailure
 	// leaving says that its release is under way and not in the cache yet.
 	leaving bool
+	// passed is set for a pod that Shadow let pass and Enforce would have held.
+	passed *Passed
 	// overridden says that its override was announced, counted that it counts
 	// among the living pods of its ReplicaSet.
 	overridden, counted bool
@@ -42,6 +44,8 @@ type trackedGroup struct {
 	set    Owner
 	pods   map[core.PodID]bool
 	held   map[core.PodID]bool
+	// passed are those that Shadow let pass and that may still need pulls.
+	passed map[core.PodID]bool
 }
 
 // Pod takes in a pod. now is when it was seen.
@@ -55,6 +59,7 @@ func (t *Tracker) Pod(now time.Time, p *corev1.Pod) []engine.Event {
 		known = &trackedPod{owner: OwnerOf(p), set: setOf(p)}
 		t.pods[id] = known
 		t.namespace(p.Namespace).pods[id] = true
+		known.passed = t.wouldHold(p)
 	}
 	known.object = p
 	t.countLive(known, p.DeletionTimestamp == nil)
@@ -107,7 +112,7 @@ func (t *Tracker) decideLane(p *trackedPod) {
 		return
 	}
 	p.laneKnown = true
-	if r := t.sets[p.set]; r != nil && gate.Gated(p.object) {
+	if r := t.sets[p.set]; r != nil && (gate.Gated(p.object) || p.passed != nil) {
 		p.lane = t.workloads[p.owner].laneOf(r, r.live)
 	}
 }
@@ -171,7 +176,8 @@ func (t *Tracker) joinGroup(id core.GroupID, g engine.Group, c constraints, p *t
 	known := t.groups[id]
 	if known == nil {
 		g.ID, g.Pool = id, t.usePool(c)
-		known = &trackedGroup{owner: p.owner, set: p.set, announced: g, pods: map[core.PodID]bool{}, held: map[core.PodID]bool{}}
+		known = &trackedGroup{owner: p.owner, set: p.set, announced: g, pods: map[core.PodID]bool{},
+			held: map[core.PodID]bool{}, passed: map[core.PodID]bool{}}
 		t.groups[id] = known
 		t.own(p.owner, id)
 		known.policy = t.policyOf(p)
@@ -190,6 +196,7 @@ func (t *Tracker) leaveGroup(id core.GroupID, pod core.PodID) {
 	}
 	delete(g.pods, pod)
 	delete(g.held, pod)
+	delete(g.passed, pod)
 	if len(g.pods) == 0 {
 		delete(t.groups, id)
 		t.disown(g.owner, id)
@@ -226,6 +233,11 @@ func (t *Tracker) announcePod(p *trackedPod, target core.NodeID) {
 	if next.Phase != engine.PodGated {
 		delete(t.groups[p.group].held, id)
 	}
+	if p.passed != nil && next.Phase != engine.PodPulled {
+		t.groups[p.group].passed[id] = true
+	} else {
+		delete(t.groups[p.group].passed, id)
+	}
 	if next.Node == "" {
 		next.Node = target
 	}
@@ -244,7 +256,7 @@ func (t *Tracker) noteFailures(now time.Time, p *trackedPod) {
 		again := known && before.Class == feedback.Throttled && (before.Attempt == f.Attempt || !f.Attempt)
 		if f.Class == feedback.Throttled && !again {
 			if account := t.accountAt(p, f.Image); account != "" {
-				t.emit(engine.Event{Throttled: &engine.Throttled{Account: account, At: now, RetryAfter: f.RetryAfter}})
+				t.emit(engine.Event{Throttled: &engine.Throttled{Account: account, Pod: PodID(p.object), At: now, RetryAfter: f.RetryAfter}})
 			}
 		}
 		if seen == nil {

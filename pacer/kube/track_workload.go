@@ -19,6 +19,7 @@ import (
 func (t *Tracker) Deployment(d *appsv1.Deployment) []engine.Event {
 	owner := Owner{Kind: "Deployment", Namespace: d.Namespace, Name: d.Name}
 	w := t.workload(owner)
+	w.object = d
 	w.paused, w.settled = d.Annotations[v1alpha1.AnnotationPaused] != "", settled(d)
 	w.replicas = 1
 	if d.Spec.Replicas != nil {
@@ -98,7 +99,7 @@ func (t *Tracker) findRollback(owner Owner) {
 		if g == nil || g.announced.Lane != engine.LaneNormal || t.sets[g.set] == nil || !w.isRollback(t.sets[g.set]) {
 			continue
 		}
-		for _, pod := range slices.Sorted(maps.Keys(g.held)) {
+		for _, pod := range slices.Sorted(maps.Keys(g.holdable())) {
 			p := t.pods[pod]
 			p.lane = engine.LaneRollback
 			t.translate(p)

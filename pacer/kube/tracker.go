@@ -35,12 +35,15 @@ type Tracker struct {
 	byOwner map[Owner]map[core.GroupID]bool
 	freed   map[core.PodID]core.Reason
 	images  map[core.Image]bool
-	fresh   []PacedImage
-	out     []engine.Event
+	// inShadow counts the pods of each namespace that Shadow holds in its books.
+	inShadow map[string]int
+	fresh    []PacedImage
+	out      []engine.Event
 }
 
 // namespace is what is remembered of a Namespace.
 type namespace struct {
+	object *corev1.Namespace
 	labels map[string]string
 	// off says that its annotation switches Pace off, enabled that its label
 	// opts in.
@@ -288,7 +291,7 @@ func (t *Tracker) Namespace(n *corev1.Namespace) []engine.Event {
 	ns := t.namespace(n.Name)
 	off, enabled := switchedOff(n), optedIn(n)
 	same := ns.labels != nil && maps.Equal(ns.labels, n.Labels) && ns.off == off && ns.enabled == enabled
-	ns.labels, ns.off, ns.enabled = n.Labels, off, enabled
+	ns.object, ns.labels, ns.off, ns.enabled = n, n.Labels, off, enabled
 	if ns.labels == nil {
 		ns.labels = map[string]string{}
 	}

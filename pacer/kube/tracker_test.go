@@ -296,7 +296,7 @@ func TestThrottledIsSaidOncePerAttempt(t *testing.T) {
 			t.Errorf("step %d (%s): %d throttled, want %d", i, step.reason, len(got), step.want)
 		}
 		for _, th := range got {
-			want := engine.Throttled{Account: "docker.io/anonymous", At: start, RetryAfter: 3 * time.Second}
+			want := engine.Throttled{Account: "docker.io/anonymous", Pod: "shop/web-v1-1/uid-web-v1-1", At: start, RetryAfter: 3 * time.Second}
 			if diff := cmp.Diff(want, th); diff != "" {
 				t.Errorf("step %d (-want +got):\n%s", i, diff)
 			}
