@@ -74,14 +74,15 @@ func TestBaseHoldsWhatIsExpected(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"ClusterRole/pace-admin", "ClusterRole/pace-edit", "ClusterRole/pace-view", "ClusterRole/pacer",
-		"ClusterRoleBinding/pacer",
+		"ClusterRole/pace-admin", "ClusterRole/pace-edit", "ClusterRole/pace-view", "ClusterRole/pacer", "ClusterRole/pacer-failsafe",
+		"ClusterRoleBinding/pacer", "ClusterRoleBinding/pacer-failsafe",
 		"CustomResourceDefinition/pacepolicies.pullpace.dev", "CustomResourceDefinition/pullbudgets.pullpace.dev",
 		"MutatingWebhookConfiguration/pacer", "Namespace/pullpace-system",
-		"pullpace-system/Deployment/pacer", "pullpace-system/PodDisruptionBudget/pacer",
-		"pullpace-system/Role/pace-heartbeat", "pullpace-system/Role/pacer",
-		"pullpace-system/RoleBinding/pace-heartbeat", "pullpace-system/RoleBinding/pacer",
-		"pullpace-system/Service/pacer", "pullpace-system/ServiceAccount/pacer",
+		"pullpace-system/Deployment/pacer", "pullpace-system/Deployment/pacer-failsafe",
+		"pullpace-system/PodDisruptionBudget/pacer",
+		"pullpace-system/Role/pace-heartbeat", "pullpace-system/Role/pacer", "pullpace-system/Role/pacer-failsafe",
+		"pullpace-system/RoleBinding/pace-heartbeat", "pullpace-system/RoleBinding/pacer", "pullpace-system/RoleBinding/pacer-failsafe",
+		"pullpace-system/Service/pacer", "pullpace-system/ServiceAccount/pacer", "pullpace-system/ServiceAccount/pacer-failsafe",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("built objects (-want +got):\n%s", diff)
@@ -130,12 +131,12 @@ func TestSecretsAreReadInTheOwnNamespaceOnly(t *testing.T) {
 	}
 }
 
-// What the controller may write, word for word: another write is a decision.
-func TestControllerWritesLittle(t *testing.T) {
-	t.Parallel()
+// writes are what a role may do besides reading, sorted.
+func writes(t *testing.T, name string) []string {
+	t.Helper()
 	var got []string
 	for _, role := range roles(t) {
-		if role.name != "pacer" {
+		if role.name != name {
 			continue
 		}
 		for _, rule := range role.rules {
@@ -150,6 +151,13 @@ func TestControllerWritesLittle(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
+	return got
+}
+
+// What the controller may write, word for word: another write is a decision.
+func TestControllerWritesLittle(t *testing.T) {
+	t.Parallel()
+	got := writes(t, "pacer")
 	want := []string{
 		"create events", "create tokenreviews",
 		"patch events", "patch mutatingwebhookconfigurations", "patch pacepolicies/status", "patch pods", "patch pods/status", "patch pullbudgets/status",
@@ -162,12 +170,27 @@ func TestControllerWritesLittle(t *testing.T) {
 	}
 }
 
+// The failsafe can take off what Pace put on, and nothing else.
+func TestFailsafeWritesLess(t *testing.T) {
+	t.Parallel()
+	want := []string{
+		"create events", "patch deployments", "patch events", "patch jobs", "patch nodes", "patch pods",
+		"pullpace-system create leases", "pullpace-system update leases",
+	}
+	if diff := cmp.Diff(want, writes(t, "pacer-failsafe")); diff != "" {
+		t.Errorf("writes of the failsafe (-want +got):\n%s", diff)
+	}
+}
+
 func TestPodsRunRestricted(t *testing.T) {
 	t.Parallel()
 	for _, d := range decode[appsv1.Deployment](t, "Deployment") {
 		pod := d.Spec.Template.Spec
-		if *d.Spec.Replicas != 2 || pod.Affinity.PodAntiAffinity == nil || pod.PriorityClassName != "system-cluster-critical" {
-			t.Errorf("%s: want 2 replicas apart, of priority system-cluster-critical", d.Name)
+		if pod.PriorityClassName != "system-cluster-critical" {
+			t.Errorf("%s: priority %q, want system-cluster-critical", d.Name, pod.PriorityClassName)
+		}
+		if d.Name == "pacer" && (*d.Spec.Replicas != 2 || pod.Affinity.PodAntiAffinity == nil) {
+			t.Errorf("%s: want 2 replicas apart", d.Name)
 		}
 		if s := pod.SecurityContext; s == nil || !*s.RunAsNonRoot || *s.RunAsUser != 65532 || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 			t.Errorf("%s: pod security context %+v", d.Name, s)

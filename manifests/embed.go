@@ -12,7 +12,7 @@ const Base = "."
 // Image is the name of the controller's image in the base, without tag.
 const Image = "ghcr.io/pullpace/pacer"
 
-//go:embed kustomization.yaml crd rbac controller samples
+//go:embed kustomization.yaml crd rbac controller failsafe samples
 var files embed.FS
 
 // Files returns the base and the samples.

@@ -1,4 +1,5 @@
-// Command pacer is what runs in a cluster: `pacer controller`.
+// Command pacer is what runs in a cluster: `pacer controller`, and beside it `pacer
+// failsafe`.
 package main
 
 import (

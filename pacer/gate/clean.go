@@ -40,6 +40,33 @@ func Clean(obj client.Object) Taken {
 	return took
 }
 
+// Lift takes the hold off an object and says so in its release mark: our gate, our
+// taint, fields that were changed and remembered, and the marks by which held
+// objects are found. It reports false, and changes nothing, when nothing of it is
+// there. What was remembered and cannot be read stays, for a person to read.
+func Lift(obj client.Object, mark v1alpha1.ReleaseMark) bool {
+	if pod, ok := obj.(*corev1.Pod); ok && Release(pod, Letting{Mark: mark}) {
+		return true
+	}
+	lifted := false
+	if node, ok := obj.(*corev1.Node); ok {
+		lifted = untaint(node) > 0
+	}
+	if Restore(obj) {
+		delete(obj.GetAnnotations(), v1alpha1.AnnotationSaved)
+		lifted = true
+	}
+	if lifted {
+		delete(obj.GetAnnotations(), v1alpha1.AnnotationHoldUntil)
+		obj.SetAnnotations(with(obj.GetAnnotations(), v1alpha1.AnnotationRelease, mark.String()))
+	}
+	if _, marked := obj.GetLabels()[v1alpha1.LabelHeld]; marked {
+		delete(obj.GetLabels(), v1alpha1.LabelHeld)
+		lifted = true
+	}
+	return lifted
+}
+
 // Forget takes off the condition that explains a hold, and returns how many there
 // were.
 func Forget(pod *corev1.Pod) int {

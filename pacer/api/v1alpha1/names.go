@@ -12,6 +12,8 @@ const (
 	FieldManager = "pullpace"
 	// Heartbeat is the Lease that is renewed after every completed turn.
 	Heartbeat = "pullpace-turn"
+	// FailsafeHeartbeat is the Lease that the failsafe renews while it watches.
+	FailsafeHeartbeat = "pullpace-failsafe"
 
 	// Gate is the scheduling gate of a held pod.
 	Gate = "pullpace.dev/budget"
