@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
@@ -72,7 +74,7 @@ func (o *explainOptions) run(ctx context.Context, t cluster.Target) error {
 	model := view.Explanation{Object: t.String(), Namespace: obj.GetNamespace()}
 	switch obj := obj.(type) {
 	case *corev1.Pod:
-		explainPod(&model, obj)
+		explainPod(&model, obj, o.s.env.Now())
 	case *corev1.Node:
 		explainNode(&model, obj)
 	case *appsv1.Deployment:
@@ -84,6 +86,7 @@ func (o *explainOptions) run(ctx context.Context, t cluster.Target) error {
 		model.Meaning, model.Remedy = info.Text, info.Remedy
 	}
 	o.optional(&model, "accounts", explainAccounts(ctx, c.Client, &model))
+	o.optional(&model, "failsafe", explainFailsafe(ctx, c.Client, &model))
 	o.optional(&model, "events", history(ctx, c.Client, &model, obj))
 	return show(o.s, o.out, model, view.ExplanationPage)
 }
@@ -95,7 +98,7 @@ func (o *explainOptions) optional(model *view.Explanation, part string, err erro
 	}
 }
 
-func explainPod(model *view.Explanation, pod *corev1.Pod) {
+func explainPod(model *view.Explanation, pod *corev1.Pod, now time.Time) {
 	model.Workload = cluster.OwnerOf(pod)
 	mark, released := cluster.ReleaseOf(pod)
 	switch {
@@ -105,6 +108,9 @@ func explainPod(model *view.Explanation, pod *corev1.Pod) {
 		model.Since, model.Until, model.Pods = hold.Since, hold.Until, 1
 	case released:
 		model.Answer, model.Reason, model.Decision = string(core.Released), mark.Reason, mark.Decision
+		if unschedulable(pod) && now.Sub(mark.Time) >= engine.ParkAfter {
+			model.Message = "parked: the scheduler has found no node for it since; its cost blocks nobody and is taken again when it is bound"
+		}
 	case pod.Annotations[v1alpha1.AnnotationSeen] != "":
 		model.Answer = string(core.NotHeld)
 		model.Message = "the webhook saw the pod and did not hold it"
@@ -112,6 +118,25 @@ func explainPod(model *view.Explanation, pod *corev1.Pod) {
 		model.Answer, model.Reason = string(core.NotHeld), string(core.NotOptedIn)
 		model.Message = "the webhook did not see the pod: its namespace is not opted in, or Pace was not working when it was created"
 	}
+}
+
+// unschedulable reports whether the scheduler finds no node for a pod.
+func unschedulable(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+	})
+}
+
+// explainFailsafe adds who ends a hold when the controller is gone.
+func explainFailsafe(ctx context.Context, c client.Reader, model *view.Explanation) error {
+	if model.Answer != string(core.Held) {
+		return nil
+	}
+	failsafe, err := cluster.FailsafeOf(ctx, c)
+	if err == nil {
+		model.Failsafe = &failsafe
+	}
+	return err
 }
 
 func explainNode(model *view.Explanation, node *corev1.Node) {

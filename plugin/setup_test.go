@@ -110,7 +110,7 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	t.Parallel()
 	h := installed(t)
 	h.wants(h.run("uninstall", "--now"), ExitOK, "2 pods let go", "1 node freed",
-		"left behind  0 gates, 0 taints, 0 pauses, 0 annotations, 0 webhooks, 0 roles   (searched 1 nodes, 2 pods, 2 workloads)",
+		"left behind  0 gates, 0 taints, 0 pauses, 0 annotations, 0 webhooks, 0 roles   (searched 1 nodes, 2 pods, 3 workloads)",
 		"kept         2 CRDs, 1 PullBudget, 1 PacePolicy")
 	pod := read(h, heldPod("api-1", "api"))
 	if len(pod.Spec.SchedulingGates) != 1 || pod.Annotations["kept"] != "yes" || len(pod.Annotations) != 1 {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -114,13 +113,9 @@ func readController(ctx context.Context, c client.Reader, model *view.Status) (e
 	return err
 }
 
-func readFailsafe(ctx context.Context, c client.Reader, model *view.Status) error {
-	var d appsv1.Deployment
-	err := c.Get(ctx, client.ObjectKey{Namespace: v1alpha1.Namespace, Name: cluster.FailsafeName}, &d)
-	if err == nil {
-		model.Failsafe = view.Replicas{Ready: d.Status.ReadyReplicas, Wanted: cluster.Replicas(&d)}
-	}
-	return client.IgnoreNotFound(err)
+func readFailsafe(ctx context.Context, c client.Reader, model *view.Status) (err error) {
+	model.Failsafe, err = cluster.FailsafeOf(ctx, c)
+	return err
 }
 
 func readWebhook(ctx context.Context, c client.Reader, model *view.Status) error {

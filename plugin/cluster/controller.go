@@ -47,6 +47,29 @@ func ControllerOf(ctx context.Context, c client.Reader) (view.Controller, error)
 	return known, nil
 }
 
+// FailsafeOf reads whether the failsafe is there and when it looked last.
+func FailsafeOf(ctx context.Context, c client.Reader) (view.Failsafe, error) {
+	var known view.Failsafe
+	var lease coordinationv1.Lease
+	err := c.Get(ctx, client.ObjectKey{Namespace: v1alpha1.Namespace, Name: v1alpha1.FailsafeHeartbeat}, &lease)
+	if client.IgnoreNotFound(err) != nil {
+		return known, fmt.Errorf("reading the heartbeat of the failsafe: %w", err)
+	}
+	if err == nil && lease.Spec.RenewTime != nil {
+		known.Seen = lease.Spec.RenewTime.Time
+	}
+	var d appsv1.Deployment
+	err = c.Get(ctx, client.ObjectKey{Namespace: v1alpha1.Namespace, Name: FailsafeName}, &d)
+	switch {
+	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err):
+		return known, nil
+	case err != nil:
+		return known, fmt.Errorf("reading the failsafe's Deployment: %w", err)
+	}
+	known.Replicas = view.Replicas{Ready: d.Status.ReadyReplicas, Wanted: Replicas(&d)}
+	return known, nil
+}
+
 // ErrNoController says that nobody would carry out what is asked for.
 var ErrNoController = errors.New("the controller is not installed")
 

@@ -23,6 +23,29 @@ func (c Controller) Alive(now time.Time) bool {
 	return c.Installed && now.Sub(c.Heartbeat) < heartbeatFresh
 }
 
+// Failsafe is what is known of the failsafe.
+type Failsafe struct {
+	Replicas
+	// Seen is when it looked after what is held last.
+	Seen time.Time `json:"seen,omitzero"`
+}
+
+// alive reports whether it looks at now.
+func (f Failsafe) alive(now time.Time) bool { return now.Sub(f.Seen) < heartbeatFresh }
+
+// verdict is one sentence about the failsafe.
+func (f Failsafe) verdict(s Style) painted {
+	switch {
+	case f.alive(s.Now):
+		return painted{"ok, seen " + s.age(f.Seen) + " ago", good}
+	case f.Wanted == 0 && f.Seen.IsZero():
+		return painted{"not installed", warn}
+	case f.Seen.IsZero():
+		return painted{"not seen yet: nothing bounds a hold when the controller is gone", bad}
+	}
+	return painted{"not seen for " + s.age(f.Seen) + ": nothing bounds a hold when the controller is gone", bad}
+}
+
 // verdict is one sentence about the controller.
 func (c Controller) verdict(s Style) painted {
 	switch {
@@ -31,7 +54,7 @@ func (c Controller) verdict(s Style) painted {
 	case c.Heartbeat.IsZero():
 		return painted{"installed, has not completed a turn yet", warn}
 	case !c.Alive(s.Now):
-		return painted{"no completed turn for " + s.age(c.Heartbeat) + ": what is held waits for it; `kubectl pace release --now` or `uninstall` lets go", bad}
+		return painted{"no completed turn for " + s.age(c.Heartbeat) + ": nothing new is held", bad}
 	}
 	return painted{"working, last turn " + s.age(c.Heartbeat) + " ago", good}
 }

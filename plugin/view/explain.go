@@ -30,6 +30,8 @@ type Explanation struct {
 	History  []Entry   `json:"history,omitempty"`
 	// Groups are the held pods of a workload by reason.
 	Groups []HeldGroup `json:"groups,omitempty"`
+	// Failsafe is what ends the hold when the controller is gone; nil: not asked.
+	Failsafe *Failsafe `json:"failsafe,omitempty"`
 	// Unknown are parts that could not be read, each with its why.
 	Unknown []string `json:"unknown,omitempty"`
 }
@@ -65,7 +67,7 @@ func ExplanationPage(w io.Writer, e Explanation, st Style) error {
 		}
 	}
 	if e.Answer == "Held" && !e.Until.IsZero() {
-		p.field("at "+st.clock(e.Until), "%s", "hold-until passes and any replica of the controller lets it go")
+		p.field("at "+st.clock(e.Until), "%s", "hold-until passes: it goes at the pace of the refill"+e.alsoIfGone(st))
 	}
 	p.sooner(e)
 	for _, entry := range e.History {
@@ -75,6 +77,17 @@ func ExplanationPage(w io.Writer, e Explanation, st Style) error {
 		p.field("unknown", "%s", painted{u, warn})
 	}
 	return p.flush(w)
+}
+
+// alsoIfGone says who lets go when the controller is gone.
+func (e Explanation) alsoIfGone(st Style) string {
+	switch {
+	case e.Failsafe == nil:
+		return ""
+	case e.Failsafe.alive(st.Now):
+		return ", also if Pace is gone (failsafe ok, seen " + st.age(e.Failsafe.Seen) + " ago)"
+	}
+	return ", but by nobody if Pace is gone (failsafe " + e.Failsafe.verdict(st).text + ")"
 }
 
 func (e Explanation) verdict(st Style) painted {

@@ -68,9 +68,12 @@ func clientCost() Cost {
 	return c
 }
 
+// guarding is a failsafe that looked a moment ago.
+func guarding() Failsafe { return Failsafe{Replicas{1, 1}, now.Add(-8 * time.Second)} }
+
 func sampleStatus() Status {
 	return Status{
-		Controller: alive(), Failsafe: Replicas{1, 1}, Webhook: true,
+		Controller: alive(), Failsafe: guarding(), Webhook: true,
 		Policies: []Policy{{"default", "Enforce"}}, Namespaces: []string{"billing", "shop"},
 		Held: []HeldGroup{{
 			Namespace: "shop", Workload: "deploy/api", Pods: 20, Reason: "WaitingForBudget", Message: "needs 30 units, 8 free",
@@ -84,14 +87,26 @@ func sampleStatus() Status {
 }
 
 func idleStatus() Status {
-	return Status{Controller: alive(), Failsafe: Replicas{1, 1}, Webhook: true, Policies: []Policy{{"default", "Shadow"}}}
+	return Status{Controller: alive(), Failsafe: guarding(), Webhook: true, Policies: []Policy{{"default", "Shadow"}}}
 }
 
 func deadStatus() Status {
 	s := sampleStatus()
 	s.Controller.Heartbeat = now.Add(-time.Hour)
-	s.Failsafe = Replicas{0, 1}
+	s.Failsafe = Failsafe{Replicas{0, 1}, now.Add(-time.Hour)}
 	return s
+}
+
+func guardedStatus() Status {
+	s := deadStatus()
+	s.Failsafe = guarding()
+	return s
+}
+
+func unguardedExplanation() Explanation {
+	e := sampleExplanation()
+	e.Failsafe = &Failsafe{}
+	return e
 }
 
 func sampleExplanation() Explanation {
@@ -101,7 +116,7 @@ func sampleExplanation() Explanation {
 		Remedy: "wait for the refill", Since: now.Add(-21 * time.Minute), Until: now.Add(time.Hour), Workload: "deploy/api", Decision: "5c1e",
 		Accounts: []Account{{Name: "docker.io/anonymous", Needs: Units{1, 1}, Free: ptr[int64](0), ReadAt: now.Add(-9 * time.Second), More: soon()}},
 		History:  []Entry{{At: now.Add(-21 * time.Minute), Reason: "WaitingForBudget", Note: "held"}},
-		Groups:   sampleStatus().Held, Unknown: []string{"events: may not list"},
+		Groups:   sampleStatus().Held, Failsafe: ptr(guarding()), Unknown: []string{"events: may not list"},
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // Status is the answer of `status`.
 type Status struct {
 	Controller Controller `json:"controller"`
-	Failsafe   Replicas   `json:"failsafe"`
+	Failsafe   Failsafe   `json:"failsafe"`
 	// Webhook says whether new pods are shown to the controller.
 	Webhook    bool        `json:"webhook"`
 	Policies   []Policy    `json:"policies"`
@@ -75,7 +75,7 @@ func StatusPage(w io.Writer, s Status, st Style) error {
 	p := page{style: st}
 	p.line("%s", s.verdict(st))
 	p.field("controller", "%s%s", s.Controller.verdict(st), replicas(Replicas{s.Controller.Ready, s.Controller.Wanted}, s.Controller.Installed))
-	p.field("failsafe", "%s", s.failsafe())
+	p.field("failsafe", "%s%s", s.Failsafe.verdict(st), replicas(s.Failsafe.Replicas, s.Failsafe.Wanted > 0))
 	p.field("webhook", "%s", s.webhook())
 	p.field("mode", "%s", s.modes())
 	p.field("opted in", "%s", s.optedIn())
@@ -136,21 +136,15 @@ func (s Status) verdict(st Style) painted {
 	case !s.Controller.Installed:
 		return painted{"Pace is not installed: nothing is held by it.", warn}
 	case !s.Controller.Alive(st.Now):
-		return painted{fmt.Sprintf("Pace is not working: %s still held, nothing new will be.", noun(s.HeldPods(), "pod")), bad}
+		rest := "let go by `kubectl pace release --now` or `uninstall` only"
+		if s.Failsafe.alive(st.Now) {
+			rest = "let go by the failsafe within 5m of the last turn"
+		}
+		return painted{fmt.Sprintf("Pace is not working: nothing new is held; %s still held: %s.", noun(s.HeldPods(), "pod"), rest), bad}
 	case s.HeldPods() == 0 && len(s.HeldNodes) == 0:
 		return painted{"Nothing is held.", good}
 	}
 	return painted{fmt.Sprintf("%s and %s held.", noun(s.HeldPods(), "pod"), noun(len(s.HeldNodes), "node")), warn}
-}
-
-func (s Status) failsafe() painted {
-	switch {
-	case s.Failsafe.Wanted == 0:
-		return painted{"not installed", warn}
-	case s.Failsafe.Ready == 0:
-		return painted{"not ready: nothing bounds a hold when the controller is gone", bad}
-	}
-	return painted{fmt.Sprintf("%d/%d ready", s.Failsafe.Ready, s.Failsafe.Wanted), good}
 }
 
 func (s Status) webhook() painted {

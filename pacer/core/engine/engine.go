@@ -10,14 +10,17 @@ import (
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
+// ParkAfter is longer than the boot of a node: 45 s median with Karpenter, 120 s
+// with cluster-autoscaler.
+const ParkAfter = 3 * time.Minute
+
 // Config are the constants of an engine. The zero value is the default.
 type Config struct {
 	// Seed feeds the jitter of probes.
 	Seed uint64
 	// ParkAfter is how long a released pod may stay Unschedulable before its cost
 	// stops blocking others; it is taken again when the pod is bound. Default
-	// 3 min, longer than the boot of a node: 45 s median with Karpenter, 120 s
-	// with cluster-autoscaler.
+	// ParkAfter.
 	ParkAfter time.Duration
 	// RefusedPause is how long a group rests after a refused release. Default 10 s.
 	RefusedPause time.Duration
@@ -28,7 +31,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.ParkAfter <= 0 {
-		c.ParkAfter = 3 * time.Minute
+		c.ParkAfter = ParkAfter
 	}
 	if c.RefusedPause <= 0 {
 		c.RefusedPause = 10 * time.Second
