@@ -1,5 +1,7 @@
 package core
 
+import "strings"
+
 // Units is what a registry's limiter charges: one for a pull on Docker Hub, one
 // for a manifest GET or one for a request elsewhere. Never a number of pods.
 type Units int64
@@ -26,3 +28,12 @@ type PoolID string
 // ("docker.io/library/nginx:1.27") or, where the digest decides whether it is
 // present, "docker.io/library/nginx@sha256:...". Never empty.
 type Image string
+
+// Host is the registry host of an image, empty where its name has none.
+func (i Image) Host() string {
+	host, _, found := strings.Cut(string(i), "/")
+	if !found {
+		return ""
+	}
+	return host
+}

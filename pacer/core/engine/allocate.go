@@ -99,6 +99,10 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 		n = t.releasable(c)
 	}
 	cost := plan.Marginal(c.asks, c.waiting+c.granted, n)
+	if id, paused := t.pausedFor(c); paused {
+		c.account, c.reason = id, core.Paused
+		return 0, false
+	}
 	var sum core.Units
 	short := false
 	reason := core.Budget
@@ -106,7 +110,8 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 		a := t.e.accounts[id]
 		switch {
 		case a.ledger.Unlimited(t.now) && !a.Paused:
-			if g := a.ledger.Grade(t.now); g == quota.GradeLost || g == quota.GradeStale {
+			switch a.ledger.Grade(t.now) {
+			case quota.GradeLost, quota.GradeStale, quota.GradeMismatch:
 				reason = core.FailOpen
 			}
 		case t.blocked[id] || a.Paused || t.freeFor(a, c.Class, cost[id]) < min(cost[id], t.ceiling(a, cost[id])):
@@ -127,11 +132,25 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 	return sum, true
 }
 
+// pausedFor is an account that a person paused and that a pull of the group may go
+// to, whatever that costs.
+func (t *turn) pausedFor(c *candidate) (core.AccountID, bool) {
+	if !c.pullsFree() {
+		return "", false
+	}
+	for _, a := range c.asks {
+		if a.Cold > 0 && t.e.accounts[a.Account].Paused {
+			return a.Account, true
+		}
+	}
+	return "", false
+}
+
 // ceiling is what an account can ever hold of units: what costs more than the
 // limit goes when the account is full, as no wait can bring it more.
 func (t *turn) ceiling(a *account, units core.Units) core.Units {
-	if limit := a.ledger.Limit(); a.ledger.Usable() && limit > 0 {
-		return min(units, limit)
+	if most := a.ledger.Ceiling(); a.ledger.Usable(t.now) && a.ledger.Limit() > 0 {
+		return min(units, most)
 	}
 	return units
 }
@@ -139,7 +158,7 @@ func (t *turn) ceiling(a *account, units core.Units) core.Units {
 // freeFor is what is free for a grant of that price: one that could never fit
 // beside the reserve of its class may use it.
 func (t *turn) freeFor(a *account, class core.Class, units core.Units) core.Units {
-	if a.ledger.Usable() && units > a.ledger.Most(class, t.demand[a.ID]) {
+	if a.ledger.Usable(t.now) && units > a.ledger.Most(class, t.demand[a.ID]) {
 		class = core.ClassNodeCritical
 	}
 	return t.free(a, class)
@@ -164,9 +183,9 @@ func (t *turn) whyShort(a *account, units core.Units) core.Reason {
 		return core.Paused
 	case grade == quota.GradeLost || grade == quota.GradeStale:
 		return core.ReadingLost
-	case !a.ledger.Usable() && a.ledger.Refused():
+	case !a.ledger.Usable(t.now) && a.ledger.Refused(t.now):
 		return core.BreakerOpen
-	case !a.ledger.Usable():
+	case !a.ledger.Usable(t.now):
 		return core.WaitingForReading
 	case t.free(a, core.ClassNodeCritical) >= units:
 		return core.Reserve

@@ -131,13 +131,20 @@ func (t *turn) letPass(c *candidate) {
 	if c.Paused || c.Failing {
 		return
 	}
-	if n := t.releasable(c); n > 0 && len(plan.Marginal(c.asks, c.waiting+c.granted, n)) == 0 {
+	if n := t.releasable(c); n > 0 && !c.pullsFree() && len(plan.Marginal(c.asks, c.waiting+c.granted, n)) == 0 {
 		reason := core.Warm
 		if !slices.ContainsFunc(c.Images, func(u ImageUse) bool { return len(u.Accounts) > 0 }) {
 			reason = core.NoBudget
 		}
 		t.release(c, n, reason)
 	}
+}
+
+// pullsFree reports whether a pull of the group is believed to cost nothing, as one
+// that a mirror answers. It needs no units, and is a pull all the same: of a wave,
+// and of an account that a person may have paused.
+func (c *candidate) pullsFree() bool {
+	return slices.ContainsFunc(c.asks, func(a plan.Ask) bool { return a.Cold > 0 && a.Price == 0 })
 }
 
 // releasable is how many pods of a candidate may go at all: not those that
@@ -267,7 +274,7 @@ func (t *turn) finish() {
 		}
 		t.out.Accounts = append(t.out.Accounts, View{
 			Account: id, Books: books, Held: t.ahead[id], Demand: d.Held,
-			Paused: a.Paused, Throttled: a.ledger.Refused(),
+			Paused: a.Paused, Throttled: a.ledger.Refused(t.now),
 		})
 		waiting := t.ahead[id] > 0
 		if at := a.ledger.NextProbe(waiting, t.jitter(id, a)); !at.IsZero() {

@@ -228,7 +228,7 @@ func (e *Engine) shape(now time.Time, s ImageShape) {
 	e.shapes[s.Image] = min(max(s.Manifests, 1), maxManifests)
 	for key, running := range e.pulls {
 		if key.image == s.Image {
-			e.setClaim(now, key, running)
+			e.setClaim(now, key, running, false)
 		}
 	}
 }
@@ -295,8 +295,10 @@ func (ev Event) rank() (int, string) {
 	return 7, ""
 }
 
-// Export returns what must survive a restart.
+// Export returns what must survive a restart, what was booked since the last
+// decision included.
 func (e *Engine) Export() State {
+	e.setPools(e.now)
 	var s State
 	for _, id := range e.accountIDs() {
 		s.Accounts = append(s.Accounts, AccountState{Account: id, State: e.accounts[id].ledger.Export(e.now)})

@@ -270,12 +270,13 @@ func (e *Engine) joinPull(now time.Time, key pullKey, p *pod) {
 		running.pods[p.ID] = p
 		p.pulls = append(p.pulls, key)
 	}
-	e.setClaim(now, key, running)
+	e.setClaim(now, key, running, false)
 }
 
-// setClaim books a pull, unless no attempt of it can be charged at present.
-func (e *Engine) setClaim(now time.Time, key pullKey, running *pull) {
-	ungated, free := true, true
+// setClaim books a pull, unless no attempt of it can be charged at present; done
+// says that one got through.
+func (e *Engine) setClaim(now time.Time, key pullKey, running *pull, done bool) {
+	ungated, free := true, !done
 	for _, p := range running.pods {
 		free = free && p.FailedFree
 		ungated = ungated && !p.ours()
@@ -284,18 +285,18 @@ func (e *Engine) setClaim(now time.Time, key pullKey, running *pull) {
 	if a == nil {
 		return
 	}
-	units := e.price(key.image, key.account)
 	if free {
-		units = 0
+		a.ledger.Set(now, running.claim, quota.Claim{Ungated: ungated})
+		return
 	}
 	a.ledger.Set(now, running.claim, quota.Claim{
-		Units: units, Ungated: ungated, Manifests: e.manifests(key.image),
+		Units: e.price(key.image, key.account), Ungated: ungated, Manifests: e.manifests(key.image), Host: key.image.Host(),
 	})
 }
 
 // price is what one cold pull of an image is charged on an account at most.
 func (e *Engine) price(image core.Image, id core.AccountID) core.Units {
-	return e.accounts[id].ledger.PerPull(e.manifests(image))
+	return e.accounts[id].ledger.PerPull(image.Host(), e.manifests(image))
 }
 
 // manifests is how many manifests a cold pull of an image asks for; both an index
@@ -327,6 +328,9 @@ func (e *Engine) endPull(now time.Time, key pullKey, outcome quota.Outcome) {
 		e.claimedSet(key.imageAccount).remove(n.index)
 	}
 	if a := e.accounts[key.account]; a != nil {
+		if outcome == quota.Pulled {
+			e.setClaim(now, key, running, true)
+		}
 		a.ledger.Close(now, running.claim, outcome)
 	}
 	for _, p := range running.pods {

@@ -22,15 +22,33 @@ type machine struct {
 	engine *Engine
 	now    time.Time
 	trace  []Record
+	*rolling
 
-	limit   core.Units
-	window  time.Duration
-	charged []time.Time
-
+	world  World // what is there besides groups and pods
 	pods   map[core.PodID]*machinePod
 	nextID int
 	denied int
 	probed time.Time
+	// cached are images that arrived on a node, by both names.
+	cached map[string]bool
+}
+
+// rolling is a limiter that allows limit units in any window; several machines may
+// be in front of one.
+type rolling struct {
+	limit   core.Units
+	window  time.Duration
+	charged []time.Time
+}
+
+func (r *rolling) left(now time.Time) core.Units {
+	n := r.limit
+	for _, t := range r.charged {
+		if t.After(now.Add(-r.window)) {
+			n--
+		}
+	}
+	return n
 }
 
 type machinePod struct {
@@ -43,7 +61,11 @@ type machinePod struct {
 const hub core.AccountID = "hub"
 
 func newMachine(limit core.Units, window time.Duration, nodes int, settings quota.Settings) *machine {
-	m := &machine{engine: New(Config{}), now: epoch, probed: epoch, limit: limit, window: window, pods: map[core.PodID]*machinePod{}}
+	return newMachineOn(&rolling{limit: limit, window: window}, nodes, settings)
+}
+
+func newMachineOn(r *rolling, nodes int, settings quota.Settings) *machine {
+	m := &machine{engine: New(Config{}), now: epoch, probed: epoch, rolling: r, pods: map[core.PodID]*machinePod{}, cached: map[string]bool{}}
 	var ids []core.NodeID
 	for i := range nodes {
 		ids = append(ids, core.NodeID(fmt.Sprintf("n%d", i)))
@@ -53,6 +75,7 @@ func newMachine(limit core.Units, window time.Duration, nodes int, settings quot
 		w.Events = append(w.Events, Event{Node: &Node{ID: id}})
 	}
 	w.Events = append(w.Events, Event{Pool: &Pool{ID: "all", Nodes: ids}})
+	m.world = w
 	m.replace(w)
 	return m
 }
@@ -72,15 +95,7 @@ func (m *machine) decide() Decision {
 	return m.engine.Decide(m.now)
 }
 
-func (m *machine) remaining() core.Units {
-	n := m.limit
-	for _, t := range m.charged {
-		if t.After(m.now.Add(-m.window)) {
-			n--
-		}
-	}
-	return n
-}
+func (m *machine) remaining() core.Units { return m.left(m.now) }
 
 // advance lets time pass. The account is asked every four minutes at least, as the
 // controller does when idle: one that nobody can ask for long is let go by design.
@@ -105,12 +120,17 @@ func (m *machine) probe() {
 
 // group declares a group of one single-manifest image of its own.
 func (m *machine) group(name, namespace string, class core.Class) {
+	for _, ev := range m.groupEvents(name, namespace, class) {
+		m.observe(ev)
+	}
+}
+
+func (m *machine) groupEvents(name, namespace string, class core.Class) []Event {
 	image := core.Image(name)
-	m.observe(Event{Shape: &ImageShape{Image: image, Manifests: 1}})
-	m.observe(Event{Group: &Group{
+	return []Event{{Shape: &ImageShape{Image: image, Manifests: 1}}, {Group: &Group{
 		ID: core.GroupID(name), Namespace: namespace, Class: class, Pool: "all",
 		Images: []ImageUse{{Image: image, Accounts: []core.AccountID{hub}}},
-	}})
+	}}}
 }
 
 func (m *machine) create(group string) core.PodID {
@@ -167,10 +187,10 @@ func (m *machine) bind(id core.PodID, node core.NodeID) {
 	p.Phase, p.Node = PodBound, node
 	others := m.phase(PodBound, func(o *machinePod) bool { return o.Node == node && o.image == p.image && o.sent })
 	others = append(others, m.phase(PodPulled, func(o *machinePod) bool { return o.Node == node && o.image == p.image })...)
-	if len(others) == 0 {
+	if name := string(node) + "/" + string(p.image); len(others) == 0 && !m.cached[name] {
 		p.sent = true
 		if m.remaining() > 0 {
-			m.charged, p.granted = append(m.charged, m.now), true
+			m.charged, p.granted, m.cached[name] = append(m.charged, m.now), true, true
 		} else {
 			m.denied++
 		}

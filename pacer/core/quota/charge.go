@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -15,63 +16,132 @@ const (
 	minPulls   = 3
 )
 
-// maxRefillShare is how much of a batch a steady refill may have hidden at most.
-// Prices are whole units, so that a quarter cannot turn one into another when
-// the mean is rounded up.
+// farBatches is how many batches it takes where no two came within a window: each
+// may have met the edge of a fixed one.
+const farBatches = 4
+
+// maxRefillShare is how much of a batch a steady refill may have hidden at most,
+// and how much of it others may have charged. Prices are whole units, so that a
+// quarter cannot turn one into another when the mean is rounded up.
 const maxRefillShare = 0.25
 
-// charge is what pulls of so many manifests were found to cost.
-type charge struct {
+// maxDoubts bounds how often a price that proved wrong makes the next proof longer.
+const maxDoubts = 5
+
+// kind is what pulls are alike in as far as their price goes: a registry charges
+// for each manifest or for each pull, and a mirror may stand before one host of an
+// account and not before another.
+type kind struct {
+	host      string
+	manifests int
+}
+
+// kind is that of a claim; the zero kind where it is not one pull.
+func (c Claim) kind() kind {
+	if c.Manifests == 0 {
+		return kind{}
+	}
+	return kind{c.Host, c.Manifests}
+}
+
+// evidence is what batches of pulls were charged.
+type evidence struct {
 	batches, pulls int
 	units          core.Units
 	// most is the dearest batch's units per pull, rounded up.
 	most core.Units
 }
 
-// PerPull is what one cold pull that asks for so many manifests is charged: at
-// most one unit for each, or what headers showed it to cost.
-func (l *Ledger) PerPull(manifests int) core.Units {
-	if c := l.charges[manifests]; c != nil && Certain(c.batches, c.pulls) {
-		return min(c.most, core.Units(manifests))
+func (e *evidence) add(pulls int, fall, each core.Units) {
+	e.batches++
+	e.pulls += pulls
+	e.units += fall
+	e.most = max(e.most, each)
+}
+
+// charge is what pulls of a kind were found to cost.
+type charge struct {
+	// proved is the price that is believed and what has confirmed it since, cheaper
+	// the batches in a row that say less.
+	proved, cheaper evidence
+	believed        bool
+	// near says that two of the cheaper batches came within a window, last is when
+	// the latest of them was read.
+	near bool
+	last time.Time
+	// doubts is how often the price turned out to be too low.
+	doubts int
+}
+
+// cloneCharges copies what was learned, so that two books can go on from it.
+func cloneCharges(charges map[kind]*charge) map[kind]*charge {
+	out := make(map[kind]*charge, len(charges))
+	for k, c := range charges {
+		own := *c
+		out[k] = &own
 	}
-	return core.Units(manifests)
+	return out
+}
+
+// PerPull is what one cold pull through a host that asks for so many manifests is
+// charged: at most one unit for each, or what headers showed it to cost.
+func (l *Ledger) PerPull(host string, manifests int) core.Units {
+	return l.price(kind{host, manifests})
+}
+
+func (l *Ledger) price(k kind) core.Units {
+	if c := l.charges[k]; c != nil && c.believed {
+		return min(c.proved.most, core.Units(k.manifests))
+	}
+	return core.Units(k.manifests)
 }
 
 // Certain reports whether a price that was seen in so many batches with so many
 // pulls in all is believed.
 func Certain(batches, pulls int) bool { return batches >= minBatches && pulls >= minPulls }
 
-// Charges lists what was learned, fewest manifests first.
+// certain reports whether the cheaper batches prove their price.
+func (c *charge) certain() bool {
+	b := c.cheaper.batches >> min(c.doubts, maxDoubts)
+	return Certain(b, c.cheaper.pulls) && (c.near || b >= farBatches)
+}
+
+// Charges lists what was learned, by host, fewest manifests first.
 func (l *Ledger) Charges() []Charge {
 	var out []Charge
-	for manifests, c := range l.charges {
-		if c.pulls > 0 {
+	for k, c := range l.charges {
+		seen, batches := c.proved, c.proved.batches
+		if seen.pulls == 0 {
+			seen, batches = c.cheaper, 0
+		}
+		if seen.pulls > 0 {
 			out = append(out, Charge{
-				Manifests: manifests, Mean: float64(c.units) / float64(c.pulls), Samples: c.pulls,
-				Batches: c.batches, Most: c.most,
+				Host: k.host, Manifests: k.manifests, Mean: float64(seen.units) / float64(seen.pulls), Samples: seen.pulls,
+				Batches: batches, Most: seen.most,
 			})
 		}
 	}
-	slices.SortFunc(out, func(a, b Charge) int { return a.Manifests - b.Manifests })
+	slices.SortFunc(out, func(a, b Charge) int { return cmp.Or(cmp.Compare(a.Host, b.Host), a.Manifests-b.Manifests) })
 	return out
 }
 
 // restoreCharges takes learned prices back.
 func (l *Ledger) restoreCharges(charges []Charge) {
 	for _, c := range charges {
-		if c.Manifests < 1 || c.Samples < 1 || c.Most < 0 || math.IsNaN(c.Mean) || math.IsInf(c.Mean, 0) {
+		if c.Manifests < 1 || !Certain(c.Batches, c.Samples) || c.Most < 0 || math.IsNaN(c.Mean) || math.IsInf(c.Mean, 0) {
 			continue
 		}
-		l.charges[c.Manifests] = &charge{
+		l.charges[kind{c.Host, c.Manifests}] = &charge{believed: true, proved: evidence{
 			batches: c.Batches, pulls: c.Samples, units: core.Units(math.Round(c.Mean * float64(c.Samples))), most: c.Most,
-		}
+		}}
 	}
 }
 
 // audit learns the price of a batch of pulls from the fall of `remaining` across
-// it, where nothing else can explain or hide that fall.
+// it, where nothing else can explain or hide that fall. Of a batch of several
+// kinds only a charge of nothing can be told apart.
 func (l *Ledger) audit(obs Observation) {
-	manifests, pulls := l.batch(obs.SentAt)
+	kinds, pulls := l.batch(obs.SentAt)
 	if pulls == 0 || l.refillPossible(obs, pulls) {
 		return
 	}
@@ -79,35 +149,102 @@ func (l *Ledger) audit(obs Observation) {
 	if fall < 0 || l.last.Header.Limit != obs.Header.Limit {
 		return
 	}
-	c := l.charges[manifests]
-	if c == nil {
-		c = &charge{}
-		l.charges[manifests] = c
+	if fall <= l.noise(obs) && float64(fall) <= maxRefillShare*float64(pulls) {
+		fall = 0 // as much as others take anyway
 	}
-	c.batches++
-	c.pulls += pulls
-	c.units += fall
-	c.most = max(c.most, (fall+core.Units(pulls)-1)/core.Units(pulls))
+	if len(kinds) > 1 && fall > 0 {
+		return
+	}
+	for k, n := range kinds {
+		l.taught(k, n, fall, obs)
+	}
 }
 
-// batch is how many pulls, all of so many manifests, began after the last reading
-// and are covered by one sent at t; none if anything else was under way.
-func (l *Ledger) batch(t time.Time) (manifests, pulls int) {
-	if l.last == nil || !l.usable {
-		return 0, 0
+// noise is what others may have taken since the last reading by the pace that was
+// known of them before.
+func (l *Ledger) noise(obs Observation) core.Units {
+	return l.others.margin(obs.SentAt.Sub(l.last.SentAt), 0, obs.Header.Window)
+}
+
+// taught takes in that a batch of pulls of a kind was charged fall units. Dearer is
+// believed at once, cheaper only after several batches in a row.
+func (l *Ledger) taught(k kind, pulls int, fall core.Units, obs Observation) {
+	c := l.charge(k)
+	each := min((fall+core.Units(pulls)-1)/core.Units(pulls), core.Units(k.manifests))
+	switch price := l.price(k); {
+	case each > price:
+		c.doubts++
+		c.proved, c.cheaper, c.near = evidence{}, evidence{}, false
+		c.proved.add(pulls, fall, each)
+	case each == price:
+		c.proved.add(pulls, fall, each)
+		c.cheaper, c.near = evidence{}, false
+	default:
+		c.near = c.near || (c.cheaper.batches > 0 && obs.SentAt.Sub(c.last) < obs.Header.Window)
+		c.cheaper.add(pulls, fall, each)
+		c.last = obs.SentAt
+		if c.certain() {
+			c.proved, c.cheaper, c.near, c.believed = c.cheaper, evidence{}, false, true
+		}
 	}
+}
+
+func (l *Ledger) charge(k kind) *charge {
+	c := l.charges[k]
+	if c == nil {
+		c = &charge{}
+		l.charges[k] = c
+	}
+	return c
+}
+
+// disbelieve takes back every price of nothing: what was free is charged again, as
+// when a mirror went away. Pulls that are under way may be charged in full too.
+func (l *Ledger) disbelieve(now time.Time) {
+	for k, c := range l.charges {
+		if c.believed && c.proved.most == 0 {
+			l.charges[k] = &charge{doubts: c.doubts + 1}
+		}
+	}
+	for _, c := range l.claims {
+		if c.Manifests > 0 && c.Units == 0 {
+			c.Units = l.price(c.kind())
+			c.unexplained = c.Units
+			if !c.closed.IsZero() {
+				l.spend(now, c.Units)
+			}
+		}
+	}
+}
+
+// anyFree reports whether a pull is in the books that is believed to cost nothing.
+func (l *Ledger) anyFree() bool {
+	for _, c := range l.claims {
+		if c.Manifests > 0 && c.Units == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// batch is how many pulls of each kind began after the last reading and are covered
+// by one sent at t; none if anything else was under way.
+func (l *Ledger) batch(t time.Time) (kinds map[kind]int, pulls int) {
+	if l.last == nil || !l.usable {
+		return nil, 0
+	}
+	kinds = map[kind]int{}
 	for _, c := range l.claims {
 		switch {
 		case c.closed.IsZero() || t.Before(c.closed.Add(l.Lag())):
-			return 0, 0
+			return nil, 0
 		case c.outcome != Pulled || c.Manifests == 0 || c.opened.Before(l.last.SentAt):
-			return 0, 0
-		case manifests != 0 && c.Manifests != manifests:
-			return 0, 0
+			return nil, 0
 		}
-		manifests, pulls = c.Manifests, pulls+1
+		kinds[c.kind()]++
+		pulls++
 	}
-	return manifests, pulls
+	return kinds, pulls
 }
 
 // refillPossible reports whether units may have come back between the last

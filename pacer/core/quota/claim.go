@@ -14,8 +14,10 @@ type Claim struct {
 	// Parent is a claim that this one draws on first, empty for none; what a
 	// child takes of its parent is not reserved twice.
 	Parent string
-	// Manifests is how many manifests the pull asks for, 0 where it is not one pull.
+	// Manifests is how many manifests the pull asks for, 0 where it is not one pull;
+	// Host is the host of its image.
 	Manifests int
+	Host      string
 }
 
 // Outcome says how a claim ended.
@@ -41,11 +43,12 @@ type claim struct {
 }
 
 // Set opens a claim or changes an open one; zero units remove it as if it had
-// never been. A closed claim of the same id is left to its reading and the new
-// one is kept beside it by the caller's choice of id.
+// never been, unless it is a pull, which costs nothing only as long as that stays
+// true. A closed claim of the same id is left to its reading and the new one is
+// kept beside it by the caller's choice of id.
 func (l *Ledger) Set(now time.Time, id string, c Claim) {
 	old, ok := l.claims[id]
-	if c.Units <= 0 {
+	if c.Units <= 0 && c.Manifests == 0 {
 		if ok && old.closed.IsZero() {
 			delete(l.claims, id)
 		}

@@ -22,6 +22,8 @@ const fastMemory = 10 * time.Minute
 type foreign struct {
 	slow, fast float64 // units, decayed
 	at         time.Time
+	// taken is what was gone at the last reading and not ours.
+	taken core.Units
 }
 
 // memories returns the time constants for a window.

@@ -1,7 +1,6 @@
 package quota
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -21,7 +20,7 @@ func (l *Ledger) Fork() *Ledger {
 			f.claims[id] = &kept
 		}
 	}
-	f.charges = maps.Clone(l.charges)
+	f.charges = cloneCharges(l.charges)
 	return &f
 }
 
@@ -34,6 +33,7 @@ func (l *Ledger) Follow(from *Ledger, moved core.Units) {
 	own := *l
 	*l = *from
 	l.claims, l.spent, l.bucket = own.claims, own.spent, own.bucket
+	l.charges = cloneCharges(from.charges)
 	l.restored, l.throttledAt, l.notBefore = own.restored, own.throttledAt, own.notBefore
 	l.cover(from.lastAnswer)
 	if from.last == nil {

@@ -20,7 +20,7 @@ type Ledger struct {
 	credentials bool
 
 	claims  map[string]*claim
-	charges map[int]*charge
+	charges map[kind]*charge
 	spent   []Spent
 	others  foreign
 	bucket  bucket
@@ -45,13 +45,13 @@ type Ledger struct {
 	restored core.Units
 
 	unseen   unseen
-	mismatch bool
+	mismatch Doubt
 }
 
 // New returns empty books that ask for a reading sent at now or later.
 func New(now time.Time, s Settings, credentials bool) *Ledger {
 	return &Ledger{
-		settings: s, credentials: credentials, claims: map[string]*claim{}, charges: map[int]*charge{},
+		settings: s, credentials: credentials, claims: map[string]*claim{}, charges: map[kind]*charge{},
 		since: now, notBefore: now,
 	}
 }
@@ -69,8 +69,22 @@ func (l *Ledger) Distrust(now time.Time) {
 }
 
 // Throttled notes that the registry refused a pull for lack of budget: nothing
-// is granted until a reading was sent after it, and after what it asked for.
+// is granted until a reading was sent after it, and after what it asked for. Where
+// the limit is declared there is no reading to wait for, but a pause. What was
+// believed to cost nothing is charged again: a mirror that answers sends no 429.
 func (l *Ledger) Throttled(at time.Time, retryAfter time.Duration) {
+	if l.settings.Fixed != nil {
+		retryAfter = max(retryAfter, min(fixedPause, l.window()))
+	}
+	l.disbelieve(at)
+	l.refusedAt(at, retryAfter)
+}
+
+// fixedPause is how long a declared limit rests after a 429: the first step of the
+// breaker, or a window where that is less.
+const fixedPause = 30 * time.Second
+
+func (l *Ledger) refusedAt(at time.Time, retryAfter time.Duration) {
 	until := at.Add(min(max(retryAfter, 0), maxRetryAfter))
 	l.throttledAt = later(l.throttledAt, at)
 	if until.After(l.notBefore) {
@@ -167,34 +181,38 @@ func (l *Ledger) free(now time.Time) core.Units {
 	reserved, ungated, open := l.outstanding()
 	var free core.Units
 	switch f := l.settings.Fixed; {
+	case !l.Usable(now) && !l.local(now):
+		return 0
 	case f != nil && f.Rate > 0:
 		b := l.bucket
 		b.refill(now, *f, l.since)
-		free = core.Units(math.Floor(b.level)) - open
+		free = core.Units(math.Floor(b.level)) - open - l.settings.Guard
 	case f != nil:
-		free = f.Pulls - l.spentWithin(now) - open
-	case l.Grade(now) == GradeLost || l.Grade(now) == GradeStale:
-		free = l.limit() - l.spentWithin(now) - open
-	case !l.usable || l.last == nil:
-		return 0
+		free = f.Pulls - l.spentWithin(now) - open - l.settings.Guard
+	case l.local(now):
+		free = l.limit() - l.spentWithin(now) - open - l.takenByOthers(now) - l.settings.Guard
 	default:
-		free = l.last.Header.Remaining - reserved - ungated - l.margin(now)
-		free = l.share(free)
+		free = l.share(l.last.Header.Remaining-l.margin(now)) - reserved - ungated
 	}
-	if top := l.settings.MaxPerWindow; top > 0 {
-		free = min(free, top-l.spentWithin(now)-open)
+	if l.shared() {
+		free = min(free, l.Ceiling()-l.spentWithin(now)-open)
 	}
 	return free
 }
 
-// share is the part of what is free that this cluster may take of an account
-// that others use too.
-func (l *Ledger) share(free core.Units) core.Units {
-	free -= l.settings.Guard
-	if f := l.settings.Fraction; f > 0 && f < 1 && free > 0 {
-		return core.Units(math.Floor(f * float64(free)))
+// local reports whether a limit that cannot be read any more is counted here.
+func (l *Ledger) local(now time.Time) bool {
+	g := l.Grade(now)
+	return g == GradeLost || g == GradeStale
+}
+
+// takenByOthers is what the last reading knew of that is not our own, for as long as
+// it may still count: a window.
+func (l *Ledger) takenByOthers(now time.Time) core.Units {
+	if l.last == nil || now.Sub(l.last.SentAt) >= l.window() {
+		return 0
 	}
-	return free
+	return l.others.taken
 }
 
 // margin is what others may take before a grant of now arrives.
@@ -226,6 +244,7 @@ func (l *Ledger) Books(now time.Time, d Demand) Books {
 		Reserved: reserved, Ungated: ungated, Foreign: l.margin(now),
 		ForeignPerHour: math.Round(l.others.perSecond(l.window())*3600*100) / 100,
 		Unlimited:      l.Unlimited(now),
+		Doubt:          l.doubt(),
 	}
 	if l.last != nil {
 		b.Remaining, b.Source, b.SentAt = l.last.Header.Remaining, l.last.Header.Source, l.last.SentAt
@@ -266,8 +285,8 @@ func (l *Ledger) Restore(now time.Time, s State) {
 	for i := range l.spent {
 		l.spent[i].End = earliest(l.spent[i].End, now.Add(l.logWindow()/maxSpent))
 	}
+	// None is forgotten yet: a declared window is not known before Configure.
 	slices.SortFunc(l.spent, func(a, b Spent) int { return cmp.Or(a.End.Compare(b.End), cmp.Compare(a.Units, b.Units)) })
-	l.forget(now)
 	l.restored = max(s.Open, 0)
 	l.restoreCharges(s.Charges)
 	if w := l.window(); w > 0 && s.ForeignPerHour > 0 && !math.IsInf(s.ForeignPerHour, 0) {
@@ -281,28 +300,44 @@ func (l *Ledger) Restore(now time.Time, s State) {
 func (l *Ledger) Reset() { clear(l.claims) }
 
 // Reopened ends a restart: what was open when the state was exported and is not
-// open now has ended in between, and was charged for all we know.
+// open now has ended in between, and was charged for all we know. Nothing of ours is
+// let go without an export, so that what is open of ours was open then; pods that
+// nobody held may have come since, and stand for none that ended.
 func (l *Ledger) Reopened(now time.Time) {
-	_, _, open := l.outstanding()
-	if ended := l.restored - open; ended > 0 {
-		l.spend(now, ended)
+	children, open := l.children(), core.Units(0)
+	for id, c := range l.claims {
+		if !c.Ungated && c.closed.IsZero() && l.claims[c.Parent] == nil {
+			open += l.weight(id, children, maxDepth)
+		}
 	}
+	l.spend(now, l.restored-open)
 	l.restored = 0
 }
 
-// Usable reports whether the last reading may be granted on; a declared limit
-// needs none.
-func (l *Ledger) Usable() bool { return l.settings.Fixed != nil || (l.usable && l.last != nil) }
+// Usable reports whether the last reading may be granted on at now; a declared limit
+// needs none, and rests after a 429.
+func (l *Ledger) Usable(now time.Time) bool {
+	if l.settings.Fixed != nil {
+		return !l.Refused(now)
+	}
+	return l.usable && l.last != nil
+}
 
-// Refused reports whether a 429 is what made the last reading worthless.
-func (l *Ledger) Refused() bool { return l.throttledAt.After(l.lastSent()) }
+// Refused reports whether a 429 is what keeps the account from being granted on.
+func (l *Ledger) Refused(now time.Time) bool {
+	if l.settings.Fixed != nil {
+		return !l.throttledAt.IsZero() && now.Before(l.notBefore)
+	}
+	return l.throttledAt.After(l.lastSent())
+}
 
 // ThrottledAt is when a pull was last refused for lack of budget.
 func (l *Ledger) ThrottledAt() time.Time { return l.throttledAt }
 
-// Most is what class can ever be given at once: the limit less its reserves.
+// Most is what class can ever be given at once: what the account ever allows us
+// less the reserves of the class.
 func (l *Ledger) Most(class core.Class, d Demand) core.Units {
-	return l.limit() - l.rollbackReserve(class, d) - l.percentReserve(class)
+	return l.Ceiling() - l.rollbackReserve(class, d) - l.percentReserve(class)
 }
 
 // Limit is what the account allows in a window, zero when unknown.

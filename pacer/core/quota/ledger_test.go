@@ -142,10 +142,11 @@ func TestGrades(t *testing.T) {
 		"a limit":                              {reads: []Observation{says(1, 60)}, at: 2, want: GradeOK, wantAvailable: 60},
 		"more than the limit left is no more":  {reads: []Observation{says(1, 600)}, at: 2, want: GradeOK, wantAvailable: 100},
 		"overdrawn":                            {reads: []Observation{says(1, -3)}, at: 2, want: GradeOK, wantAvailable: -3},
-		"a limit that went missing":            {reads: []Observation{says(1, 60), silent(20)}, at: 21, want: GradeLost, wantAvailable: 100},
+		"a limit that went missing":            {reads: []Observation{says(1, 60), silent(20)}, at: 21, want: GradeLost, wantAvailable: 60},
+		"missing: what others had taken ends":  {reads: []Observation{says(1, 60), silent(3590)}, at: 3601, want: GradeLost, wantAvailable: 100},
 		"missing for a window":                 {reads: []Observation{says(1, 60), silent(20)}, at: 3620, want: GradeLost, wantUnlimited: true},
 		"missing, and back":                    {reads: []Observation{says(1, 60), silent(20), says(40, 60)}, at: 41, want: GradeOK, wantAvailable: 60},
-		"three probes without an answer":       {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 301, want: GradeStale, wantAvailable: 100},
+		"three probes without an answer":       {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 301, want: GradeStale, wantAvailable: 60},
 		"the same before five minutes":         {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 300, want: GradeOK, wantAvailable: 60},
 		"a login that is refused says nothing": {reads: []Observation{{SentAt: at(1), Status: 401}, {SentAt: at(2), Status: 401}, {SentAt: at(3), Status: 403}}, at: 4, want: GradeNone},
 		"no answer from the start":             {reads: []Observation{noAnswer(1), noAnswer(20), noAnswer(40)}, at: 300, want: GradeStale, wantUnlimited: true},
@@ -241,8 +242,8 @@ func TestThrottledWaitsForAReadingSentAfterIt(t *testing.T) {
 		usable bool
 	}{{3, false}, {11.9, false}, {12, true}} {
 		read(l, says(tc.sent, 50))
-		if l.Usable() != tc.usable {
-			t.Errorf("reading sent at %gs: usable %v, want %v", tc.sent, l.Usable(), tc.usable)
+		if got := l.Usable(at(tc.sent)); got != tc.usable {
+			t.Errorf("reading sent at %gs: usable %v, want %v", tc.sent, got, tc.usable)
 		}
 	}
 	l.Throttled(at(13), 1000*time.Hour)
@@ -317,6 +318,32 @@ func TestFixedLimitCountsHere(t *testing.T) {
 	}
 }
 
+// A declared limit has no reading to wait for after a 429: it rests, for what the
+// answer asked for and no shorter than the breaker's first step.
+func TestFixedLimitRestsAfterA429(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		window, retryAfter time.Duration
+		want               float64 // seconds until it is granted on again
+	}{
+		"nothing asked for":      {time.Hour, 0, 30},
+		"a window that is short": {10 * time.Second, 0, 10},
+		"a minute asked for":     {time.Hour, time.Minute, 60},
+	}
+	for name, tc := range tests {
+		l := New(epoch, Settings{Fixed: &Fixed{Pulls: 10, Window: tc.window}}, false)
+		l.Throttled(at(1), tc.retryAfter)
+		for now, want := range map[float64]core.Units{tc.want + 0.9: 0, tc.want + 1: 10} {
+			if got := l.Available(at(now), core.ClassNodeCritical, endless); got != want {
+				t.Errorf("%s: at %gs available %d, want %d", name, now, got, want)
+			}
+			if got := l.Usable(at(now)); got != (want > 0) {
+				t.Errorf("%s: at %gs usable %v", name, now, got)
+			}
+		}
+	}
+}
+
 func TestFixedRateFillsUpToItsBurst(t *testing.T) {
 	t.Parallel()
 	l := New(epoch, Settings{Fixed: &Fixed{Rate: 2, Burst: 5}}, false)
@@ -351,6 +378,55 @@ func TestShareOfAnAccount(t *testing.T) {
 	}
 }
 
+// Half of what remains, at a reading and not again and again of what is then left;
+// and half of the limit in a window, whatever the readings say.
+func TestFractionIsOfTheReadingAndOfTheWindow(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{Fraction: 0.5}, false)
+	read(l, says(1, 100))
+	steps := []struct {
+		what string
+		do   func()
+		want core.Units
+	}{
+		{"at a reading", func() {}, 50},
+		{"20 of them set aside", func() { l.Set(at(2), "a", Claim{Units: 20}) }, 30},
+		{"all of them", func() { l.Set(at(2), "b", Claim{Units: 30}) }, 0},
+		{"seen as spent by a reading", func() {
+			l.Close(at(3), "a", Pulled)
+			l.Close(at(3), "b", Pulled)
+			read(l, says(10, 50))
+		}, 0},
+		{"a window later", func() { read(l, says(3700, 100)) }, 50},
+	}
+	for _, s := range steps {
+		s.do()
+		if got := l.Available(l.last.SentAt, core.ClassNodeCritical, endless); got != s.want {
+			t.Errorf("%s: available %d, want %d", s.what, got, s.want)
+		}
+	}
+}
+
+func TestCeilingIsOurPartOfTheLimit(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		settings Settings
+		want     core.Units
+	}{
+		"alone":             {Settings{}, 100},
+		"a fraction":        {Settings{Fraction: 0.29}, 29},
+		"a cap":             {Settings{MaxPerWindow: 40}, 40},
+		"the less of both":  {Settings{Fraction: 0.5, MaxPerWindow: 60}, 50},
+		"a fraction of one": {Settings{Fraction: 1}, 100},
+	} {
+		l := New(epoch, tc.settings, false)
+		read(l, says(1, 100))
+		if got := l.Ceiling(); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+	}
+}
+
 func TestNothingIsGrantedOnWhatARestartBroughtBack(t *testing.T) {
 	t.Parallel()
 	before := New(epoch, Settings{}, false)
@@ -363,13 +439,14 @@ func TestNothingIsGrantedOnWhatARestartBroughtBack(t *testing.T) {
 	after := New(at(10), Settings{}, false)
 	after.Restore(at(10), state)
 	after.Set(at(10), "a again", Claim{Units: 1}) // 3 of the 4 ended meanwhile
+	after.Set(at(10), "new", Claim{Units: 2, Ungated: true})
 	after.Reopened(at(10))
 	read(after, says(14, 40))
-	if after.Usable() {
+	if after.Usable(at(15)) {
 		t.Error("a reading sent before the restart plus lag is usable")
 	}
 	read(after, says(15, 40))
-	if !after.Usable() {
+	if !after.Usable(at(15)) {
 		t.Error("a reading sent lag after the restart is not usable")
 	}
 	if got := sumSpent(after.spent); got != 9 {
@@ -378,6 +455,19 @@ func TestNothingIsGrantedOnWhatARestartBroughtBack(t *testing.T) {
 	read(after, silent(20))
 	if got := after.Grade(at(20)); got != GradeLost {
 		t.Errorf("grade %q, want Lost: the limit was known before the restart", got)
+	}
+}
+
+// The window of a declared limit is known only when the engine is told of it; what was
+// spent before must not be forgotten until then.
+func TestADeclaredLimitRemembersItsWholeWindow(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	l.Restore(epoch, State{Spent: []Spent{{End: at(-3000), Units: 7}}, Open: 2})
+	l.Configure(Settings{Fixed: &Fixed{Pulls: 10, Window: time.Hour}}, false)
+	l.Reopened(epoch)
+	if got := l.Available(at(1), core.ClassNodeCritical, endless); got != 1 {
+		t.Errorf("available %d, want 10 less 7 of 50 minutes ago and 2 that ended while nobody looked", got)
 	}
 }
 

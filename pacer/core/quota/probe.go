@@ -44,6 +44,7 @@ func (l *Ledger) NextProbe(waiting bool, jitter float64) time.Time {
 	if l.lastAttempt.IsZero() {
 		return l.notBefore
 	}
+	waiting = waiting || l.anyFree() // that it costs again is seen in a reading first
 	interval := l.interval(waiting)
 	next := l.lastAttempt.Add(interval + time.Duration(jitter*float64(interval)))
 	soon := l.lastAttempt.Add(probeFloor)

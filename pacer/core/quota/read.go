@@ -65,7 +65,7 @@ func (l *Ledger) Read(now time.Time, obs Observation) {
 func (l *Ledger) refused(now time.Time, obs Observation) {
 	wait := min(max(obs.Header.RetryAfter, 0), maxRetryAfter)
 	l.retryAt = now.Add(wait)
-	l.Throttled(obs.SentAt, wait)
+	l.refusedAt(obs.SentAt, wait)
 }
 
 // readBare handles an answer without a limit.
@@ -96,13 +96,15 @@ func (l *Ledger) readLimit(obs Observation) {
 	l.audit(obs)
 	l.learn(obs)
 	l.checkIdentity(obs)
+	l.others.taken = max(0, obs.Header.Limit-obs.Header.Remaining-l.spentBy(obs.SentAt))
 	l.last = &obs
 	l.usable = !obs.SentAt.Before(l.notBefore)
 	l.cover(obs.SentAt)
 }
 
 // learn compares with the last reading and books what nobody here can have
-// spent to others.
+// spent to others. A fall beyond their known pace while pulls were under way that
+// are believed to cost nothing is the sign that they cost again.
 func (l *Ledger) learn(obs Observation) {
 	window := obs.Header.Window
 	if l.last == nil || l.last.Header.Limit != obs.Header.Limit {
@@ -114,6 +116,10 @@ func (l *Ledger) learn(obs Observation) {
 	if fall > 0 {
 		unexplained = l.explain(fall)
 	}
+	if unexplained > l.noise(obs) && l.anyFree() {
+		l.disbelieve(obs.SentAt)
+		unexplained = l.explain(unexplained)
+	}
 	l.others.note(obs.SentAt, window, unexplained)
 }
 
@@ -122,12 +128,31 @@ func (l *Ledger) learn(obs Observation) {
 func (l *Ledger) checkIdentity(obs Observation) {
 	switch {
 	case l.credentials && isAddress(obs.Header.Source):
-		l.mismatch = true
-	case obs.Header.Remaining < obs.Header.Limit:
-		l.mismatch, l.unseen = false, unseen{}
-	case !l.mismatch:
-		l.mismatch = l.unseen.proves(obs, l.coveredSince(l.unseen.since, obs.SentAt))
+		l.mismatch = DoubtSource
+	case obs.Header.Remaining < obs.Header.Limit || l.settings.Mirrored:
+		l.mismatch, l.unseen = DoubtNone, unseen{}
+	case l.mismatch == DoubtUnseen:
+	default:
+		l.mismatch = DoubtNone
+		if l.unseen.proves(obs, l.coveredSince(l.unseen.since, obs.SentAt)) {
+			l.mismatch = DoubtUnseen
+		}
 	}
+}
+
+// doubt is why the readings may not be of what our pulls are charged to: what made
+// them a mismatch, or a login under which pulls are charged nothing though no mirror
+// was declared that would explain it.
+func (l *Ledger) doubt() Doubt {
+	if l.mismatch != DoubtNone || !l.credentials || l.settings.Mirrored || l.settings.Fixed != nil {
+		return l.mismatch
+	}
+	for _, c := range l.charges {
+		if c.believed && c.proved.most == 0 {
+			return DoubtUnseen
+		}
+	}
+	return DoubtNone
 }
 
 // coveredSince is what was pulled by claims that began at from or later and that a
@@ -187,7 +212,7 @@ func (l *Ledger) Grade(now time.Time) Grade {
 	switch {
 	case l.settings.Fixed != nil:
 		return GradeOK
-	case l.mismatch:
+	case l.mismatch != DoubtNone:
 		return GradeMismatch
 	case !l.lostAt.IsZero():
 		return GradeLost

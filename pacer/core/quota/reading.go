@@ -47,6 +47,18 @@ const (
 	GradeMismatch Grade = "Mismatch" // the reading belongs to another identity
 )
 
+// Doubt is why readings may belong to another identity than the pulls.
+type Doubt string
+
+// The doubts.
+const (
+	DoubtNone Doubt = ""
+	// DoubtSource: the registry names an address although credentials are set.
+	DoubtSource Doubt = "Source"
+	// DoubtUnseen: what was pulled does not show on the account.
+	DoubtUnseen Doubt = "Unseen"
+)
+
 // Range is a span of time within which something is expected.
 type Range struct {
 	From time.Time `json:"from,omitzero"`

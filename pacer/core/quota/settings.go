@@ -19,12 +19,16 @@ type Settings struct {
 	// where that is less), ProbeIdle otherwise (default 5 min).
 	ProbeInterval time.Duration `json:"probeInterval,omitempty"`
 	ProbeIdle     time.Duration `json:"probeIdle,omitempty"`
-	// Fraction of what remains that this cluster may spend at a reading, of
-	// clusters that share the account; 0 is 1. Guard is kept back besides.
+	// Fraction of what remains that this cluster may spend at a reading, and of the
+	// limit that it may spend in a window, of clusters that share the account; 0 is
+	// 1. Guard is kept back besides.
 	Fraction float64    `json:"fraction,omitempty"`
 	Guard    core.Units `json:"guard,omitempty"`
 	// MaxPerWindow caps what this cluster spends in a window; 0: no cap.
 	MaxPerWindow core.Units `json:"maxPerWindow,omitempty"`
+	// Mirrored says that nodes ask a mirror first, so that pulls which do not show on
+	// the account are no sign of somebody else's readings.
+	Mirrored bool `json:"mirrored,omitempty"`
 }
 
 // Fixed is a declared limit: Pulls per Window, or Rate per second up to Burst.
@@ -57,4 +61,6 @@ type Books struct {
 	Forecast Range `json:"forecast,omitzero"`
 	// Unlimited says that nothing is held for this account.
 	Unlimited bool `json:"unlimited,omitempty"`
+	// Doubt says why the readings may not be of what our pulls are charged to.
+	Doubt Doubt `json:"doubt,omitempty"`
 }

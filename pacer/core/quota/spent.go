@@ -24,6 +24,9 @@ func (l *Ledger) logWindow() time.Duration {
 
 // spend notes units in the bucket that ends at or after now.
 func (l *Ledger) spend(now time.Time, units core.Units) {
+	if units <= 0 {
+		return
+	}
 	if f := l.settings.Fixed; f != nil && f.Rate > 0 {
 		l.bucket.refill(now, *f, l.since)
 		l.bucket.level -= float64(units)
@@ -59,6 +62,18 @@ func (l *Ledger) spentWithin(now time.Time) core.Units {
 		}
 	}
 	return units
+}
+
+// spentBy is what of our own a reading sent at t knows for sure: all that was spent
+// before it and not so late that a closed pull may not show yet.
+func (l *Ledger) spentBy(t time.Time) core.Units {
+	units := l.spentWithin(t)
+	for _, c := range l.claims {
+		if !c.closed.IsZero() && t.Before(c.closed.Add(l.Lag())) {
+			units -= c.Units
+		}
+	}
+	return max(units, 0)
 }
 
 func sumSpent(spent []Spent) core.Units {

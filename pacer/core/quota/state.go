@@ -27,12 +27,15 @@ type Spent struct {
 	Units core.Units `json:"units"`
 }
 
-// Charge is the learned price of pulls with so many manifests.
+// Charge is the learned price of pulls through a host that ask for so many
+// manifests.
 type Charge struct {
+	Host      string  `json:"host,omitempty"`
 	Manifests int     `json:"manifests"`
 	Mean      float64 `json:"mean"`
 	Samples   int     `json:"samples"`
-	// Batches is in how many batches, Most the units per pull of the dearest.
+	// Batches is in how many batches it was seen, 0 where they do not prove it yet;
+	// Most the units per pull of the dearest.
 	Batches int        `json:"batches"`
 	Most    core.Units `json:"most"`
 }
