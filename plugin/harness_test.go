@@ -227,7 +227,7 @@ func budget(free int64) *v1alpha1.PullBudget {
 		Status: v1alpha1.PullBudgetStatus{Accounts: []v1alpha1.AccountStatus{{
 			Account: "docker.io/anonymous", Grade: "OK", Limit: 100, Window: metav1.Duration{Duration: time.Hour},
 			Remaining: free + 5, Source: "203.0.113.42", SentAt: &sent, Held: 2,
-			ChargePerPull: []v1alpha1.ChargePerPull{{Manifests: 2, Mean: "1.00", Samples: 9, Batches: 3, Most: 1}},
+			ChargePerPull: []v1alpha1.ChargePerPull{{Host: "docker.io", Manifests: 2, Mean: "1.00", Samples: 9, Batches: 3, Most: 1}},
 			Available:     []v1alpha1.ClassUnits{{Class: "serving", Units: free + 5}, {Class: "rollout", Units: free}},
 			Forecast:      &v1alpha1.Forecast{From: metav1.NewTime(now.Add(40 * time.Minute)), To: metav1.NewTime(now.Add(50 * time.Minute))},
 		}}},

@@ -23,9 +23,9 @@ type ToPrice struct {
 	// Fleet is where they may go, and what is there.
 	Fleet *Fleet
 	Rules *Rules
-	// PerPull is what one cold pull of an image is charged on an account; nil, or
-	// a zero span, where nothing is known of it.
-	PerPull func(core.Image, core.AccountID) plan.Span
+	// PerPull is what one cold pull of an image is charged on an account, which is
+	// nothing where a mirror answers; nil, or false, where it is not known.
+	PerPull func(core.Image, core.AccountID) (each plan.Span, known bool)
 }
 
 // PriceRow is what one image may be charged on one account.
@@ -49,6 +49,7 @@ const (
 	WhyTruncated = "some nodes list only their 50 largest images"
 	WhyPlacement = "depends on where the scheduler puts the pods"
 	WhyManifests = "not known whether a pull is charged once or for each of its manifests"
+	WhyMirror    = "pulls of it are charged nothing, as where a mirror answers"
 )
 
 // Price prices the start of pods over the nodes that they may use: a row for each
@@ -112,7 +113,7 @@ func (in ToPrice) row(image podImage, c census, pulls plan.Span) PriceRow {
 // be an index and the registry may charge for that too.
 func (in ToPrice) perPull(image core.Image, account core.AccountID) plan.Span {
 	if in.PerPull != nil {
-		if each := in.PerPull(image, account); each.Max > 0 {
+		if each, known := in.PerPull(image, account); known {
 			return each
 		}
 	}
@@ -123,6 +124,8 @@ func why(r PriceRow, pulls plan.Span) string {
 	switch {
 	case r.Cold+r.Unknown == 0:
 		return WhyWarm
+	case pulls.Max > 0 && r.Units.Max == 0:
+		return WhyMirror
 	case r.Units.Exact():
 		return ""
 	case r.Unknown > 0:

@@ -59,7 +59,8 @@ func TestPrice(t *testing.T) {
 	cold := func(*corev1.Node) {}
 	warm := lists("docker.io/acme/web:1")
 	const image, hub = core.Image("docker.io/acme/web:1"), core.AccountID("docker.io/anonymous")
-	one := func(core.Image, core.AccountID) plan.Span { return plan.Span{Min: 1, Max: 1} }
+	one := func(core.Image, core.AccountID) (plan.Span, bool) { return plan.Span{Min: 1, Max: 1}, true }
+	nothing := func(core.Image, core.AccountID) (plan.Span, bool) { return plan.Span{}, true }
 	always := func(t *corev1.PodTemplateSpec) { t.Spec.Containers[0].ImagePullPolicy = corev1.PullAlways }
 	cases := map[string]struct {
 		in   ToPrice
@@ -67,6 +68,8 @@ func TestPrice(t *testing.T) {
 	}{
 		"one per node, all cold": {ToPrice{Template: makeTemplate(spread), Replicas: 2, Fleet: nodes(cold, cold, cold), PerPull: one},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 3, Units: plan.Span{Min: 2, Max: 2}}}},
+		"a mirror answers": {ToPrice{Template: makeTemplate(spread), Replicas: 2, Fleet: nodes(cold, cold), PerPull: nothing},
+			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 2, Why: WhyMirror}}},
 		"free to pack": {ToPrice{Template: makeTemplate(), Replicas: 2, Fleet: nodes(cold, cold, warm), PerPull: one},
 			[]PriceRow{{Image: image, Account: hub, Budget: "hub", Cold: 2, Warm: 1, Units: plan.Span{Min: 0, Max: 2}, Why: WhyPlacement}}},
 		"warm everywhere": {ToPrice{Template: makeTemplate(), Replicas: 2, Fleet: nodes(warm, warm)},

@@ -136,20 +136,20 @@ func statusOfAccount(budgets []v1alpha1.PullBudget, id core.AccountID) *v1alpha1
 // perPull answers what one cold pull is charged on an account: what its headers
 // showed pulls of so many manifests to cost, or else one unit for each manifest at
 // most.
-func perPull(budgets []v1alpha1.PullBudget, manifests func(core.Image) int) func(core.Image, core.AccountID) plan.Span {
-	return func(image core.Image, account core.AccountID) plan.Span {
+func perPull(budgets []v1alpha1.PullBudget, manifests func(core.Image) int) func(core.Image, core.AccountID) (plan.Span, bool) {
+	return func(image core.Image, account core.AccountID) (plan.Span, bool) {
 		if manifests == nil || manifests(image) < 1 {
-			return plan.Span{}
+			return plan.Span{}, false
 		}
 		n := manifests(image)
 		if status := statusOfAccount(budgets, account); status != nil {
 			for _, c := range status.ChargePerPull {
-				if int(c.Manifests) == n && quota.Certain(int(c.Batches), int(c.Samples)) {
-					return plan.Span{Min: core.Units(c.Most), Max: core.Units(c.Most)}
+				if int(c.Manifests) == n && c.Host == image.Host() && quota.Certain(int(c.Batches), int(c.Samples)) {
+					return plan.Span{Min: core.Units(c.Most), Max: core.Units(c.Most)}, true
 				}
 			}
 		}
-		return plan.Span{Min: 1, Max: core.Units(n)}
+		return plan.Span{Min: 1, Max: core.Units(n)}, true
 	}
 }
 

@@ -85,7 +85,7 @@ func TestQuoteKnowsWhatPullsCost(t *testing.T) {
 	t.Parallel()
 	learned := func(batches int32) func(*v1alpha1.AccountStatus) {
 		return func(a *v1alpha1.AccountStatus) {
-			a.ChargePerPull = []v1alpha1.ChargePerPull{{Manifests: 2, Mean: "1", Samples: 9, Batches: batches, Most: 1}}
+			a.ChargePerPull = []v1alpha1.ChargePerPull{{Host: "docker.io", Manifests: 2, Mean: "1", Samples: 9, Batches: batches, Most: 1}}
 		}
 	}
 	cases := map[string]struct {

@@ -20,6 +20,7 @@ func (s *PullBudgetSpec) Settings() quota.Settings {
 		Fixed:           spec.Limit.fixed(),
 		ReservePercent:  int(*spec.Reserve.Percent),
 		RollbackReserve: spec.Reserve.Rollback == RollbackAuto,
+		Mirrored:        len(spec.Mirrors) > 0,
 	}
 	if spec.Probe != nil && spec.Probe.Interval != nil {
 		out.ProbeInterval = spec.Probe.Interval.Duration
@@ -116,7 +117,7 @@ func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
 	}
 	for _, c := range state.Charges {
 		s.ChargePerPull = append(s.ChargePerPull, ChargePerPull{
-			Manifests: int32(c.Manifests), Mean: formatFloat(c.Mean), Samples: int32(c.Samples),
+			Host: c.Host, Manifests: int32(c.Manifests), Mean: formatFloat(c.Mean), Samples: int32(c.Samples),
 			Batches: int32(c.Batches), Most: int64(c.Most),
 		})
 	}
@@ -153,7 +154,7 @@ func (a AccountStatus) State() engine.AccountState {
 		out.Spent = append(out.Spent, quota.Spent{End: b.End.Time, Units: core.Units(max(b.Units, 0))})
 	}
 	for _, c := range a.ChargePerPull {
-		out.Charges = append(out.Charges, quota.Charge{Manifests: int(c.Manifests), Mean: parseFloat(c.Mean), Samples: int(max(c.Samples, 0)),
+		out.Charges = append(out.Charges, quota.Charge{Host: c.Host, Manifests: int(c.Manifests), Mean: parseFloat(c.Mean), Samples: int(max(c.Samples, 0)),
 			Batches: int(max(c.Batches, 0)), Most: core.Units(max(c.Most, 0))})
 	}
 	return out

@@ -25,7 +25,7 @@ func busy() (engine.View, quota.State) {
 		Limit: 100, HasLimit: true, Remaining: -3, HasRemaining: true, Window: time.Hour, Source: "203.0.113.42",
 	}}
 	state := quota.State{Last: last, Open: 7, ForeignPerHour: 9.25,
-		Charges: []quota.Charge{{Manifests: 2, Mean: 1.5, Samples: 131, Batches: 12, Most: 2}}}
+		Charges: []quota.Charge{{Host: "docker.io", Manifests: 2, Mean: 1.5, Samples: 131, Batches: 12, Most: 2}}}
 	for i := range 64 {
 		state.Spent = append(state.Spent, quota.Spent{End: at.Add(time.Duration(i) * time.Minute), Units: core.Units(i)})
 	}
@@ -117,6 +117,10 @@ func TestSettings(t *testing.T) {
 		"a declared bucket": {
 			v1alpha1.PullBudgetSpec{Limit: &v1alpha1.Limit{Source: v1alpha1.Fixed, Rate: new(resource.MustParse("0.5")), Burst: 3}},
 			quota.Settings{ReservePercent: 5, RollbackReserve: true, Fixed: &quota.Fixed{Rate: 0.5, Burst: 3}},
+		},
+		"a mirror": {
+			v1alpha1.PullBudgetSpec{Registry: "docker.io", Mirrors: []string{"mirror.corp"}},
+			quota.Settings{ReservePercent: 5, RollbackReserve: true, Mirrored: true},
 		},
 		"nothing in reserve and a share": {
 			v1alpha1.PullBudgetSpec{

@@ -73,8 +73,10 @@ type PullBudgetSpec struct {
 	// +listType=set
 	UpstreamOf []string `json:"upstreamOf,omitempty"`
 
-	// Mirrors are hosts that nodes ask before the registry. Kept for a later
-	// version: what a mirror answers is learned from what pulls are charged.
+	// Mirrors are hosts that nodes ask before the registry, as the hosts.toml of
+	// containerd says. Pulls that do not show on the account are then a mirror's hits
+	// and no sign that they go out as somebody else. How much a mirror answers is
+	// learned from what pulls are charged, whether it is named here or not.
 	// +optional
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=253
@@ -274,7 +276,9 @@ type Reserve struct {
 
 // Share bounds what this cluster takes of an account that others use too.
 type Share struct {
-	// FractionOfRemaining that may be spent at a reading, such as "0.1". Default 1.
+	// FractionOfRemaining that may be spent at a reading, such as "0.1", and of the
+	// limit in any window. Clusters whose fractions make 1 together never overspend,
+	// whatever each of them does. Default 1.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0')) && !quantity(string(self)).isGreaterThan(quantity('1'))",message="share.fractionOfRemaining must be above 0 and at most 1"
 	FractionOfRemaining *resource.Quantity `json:"fractionOfRemaining,omitempty"`
@@ -404,8 +408,10 @@ type ClassUnits struct {
 	Units int64  `json:"units"`
 }
 
-// ChargePerPull is the mean charge of a pull that asks for so many manifests.
+// ChargePerPull is the mean charge of a pull through a host that asks for so many
+// manifests.
 type ChargePerPull struct {
+	// Host is that of the images: the registry, or one of upstreamOf.
 	// +optional
 	Host      string `json:"host,omitempty"`
 	Manifests int32  `json:"manifests"`
