@@ -160,7 +160,7 @@ func TestControllerWritesLittle(t *testing.T) {
 	got := writes(t, "pacer")
 	want := []string{
 		"create events", "create tokenreviews",
-		"patch events", "patch mutatingwebhookconfigurations", "patch pacepolicies/status", "patch pods", "patch pods/status", "patch pullbudgets/status",
+		"patch events", "patch jobs", "patch mutatingwebhookconfigurations", "patch pacepolicies/status", "patch pods", "patch pods/status", "patch pullbudgets/status",
 		"pullpace-system create leases", "pullpace-system create secrets", "pullpace-system patch leases", "pullpace-system patch secrets",
 		"pullpace-system update leases", "pullpace-system update secrets",
 		"update mutatingwebhookconfigurations", "update pacepolicies/status", "update pullbudgets/status",

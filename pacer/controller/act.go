@@ -6,7 +6,9 @@ import (
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
@@ -19,27 +21,47 @@ import (
 // patchesInFlight is how many releases are written at once.
 const patchesInFlight = 8
 
-// going is a pod that is being let go.
+// going is a pod that is being let go, or a Job with all that stand for its pods.
 type going struct {
 	pod     *corev1.Pod
+	job     *batchv1.Job
+	ids     []core.PodID
 	reason  core.Reason
 	letting gate.Letting
 	err     error
+}
+
+// object is what is written to let it go.
+func (g *going) object() client.Object {
+	if g.job != nil {
+		return g.job
+	}
+	return g.pod
+}
+
+// kind is what people call it.
+func (g *going) kind() string {
+	if g.job != nil {
+		return "job"
+	}
+	return "pod"
 }
 
 // act carries out a decision: it books every release, writes the books, and only
 // then lets pods go. A crash in between errs towards holding. It returns how many
 // pods went.
 func (t *Turn) act(ctx context.Context, d engine.Decision) (int, error) {
+	t.tidy(ctx, d)
 	leaving := t.leaving(d)
 	if len(leaving) == 0 {
 		return 0, nil
 	}
 	now := t.clock.Now()
 	for _, g := range leaving {
-		id := kube.PodID(g.pod)
-		t.world.tracker.Leaving(id, true)
-		t.engine.Observe(now, engine.Event{Released: &engine.Booking{Pod: id, Decision: d.ID}})
+		for _, id := range g.ids {
+			t.world.tracker.Leaving(id, true)
+			t.engine.Observe(now, engine.Event{Released: &engine.Booking{Pod: id, Decision: d.ID}})
+		}
 	}
 	if err := t.books.write(ctx, now, t.page(d, true)); err != nil {
 		for _, g := range leaving {
@@ -56,43 +78,55 @@ func (t *Turn) act(ctx context.Context, d engine.Decision) (int, error) {
 func (t *Turn) leaving(d engine.Decision) []*going {
 	var out []*going
 	chosen := map[core.PodID]bool{}
-	add := func(pod *corev1.Pod, reason core.Reason, letting gate.Letting) {
-		if id := kube.PodID(pod); !chosen[id] {
-			chosen[id] = true
-			letting.Mark = v1alpha1.ReleaseMark{Decision: d.ID, Time: d.At.UTC(), Reason: string(reason), Cost: letting.Mark.Cost}
-			out = append(out, &going{pod: pod, reason: reason, letting: letting})
+	add := func(pod *corev1.Pod, r engine.Release) {
+		id := kube.PodID(pod)
+		if chosen[id] {
+			return
 		}
+		g := &going{pod: pod, ids: []core.PodID{id}, reason: r.Reason}
+		count := r.Count
+		if job, ids := t.world.tracker.JobOf(id); job != nil {
+			g.job, g.ids, count = job, ids, 1
+		}
+		for _, id := range g.ids {
+			chosen[id] = true
+		}
+		g.letting = gate.Letting{Hostnames: t.world.tracker.Hostnames(r.Nodes), Mark: v1alpha1.ReleaseMark{
+			Decision: d.ID, Time: d.At.UTC(), Reason: string(r.Reason), Cost: share(r.Cost, count)}}
+		out = append(out, g)
 	}
 	for _, f := range t.world.tracker.Freed() {
-		add(f.Pod, f.Reason, gate.Letting{})
+		add(f.Pod, engine.Release{Reason: f.Reason})
 	}
 	for _, r := range d.Releases {
-		letting := gate.Letting{Hostnames: t.world.tracker.Hostnames(r.Nodes)}
-		letting.Mark.Cost = share(r)
 		for _, pod := range t.world.tracker.Choose(r) {
-			add(pod, r.Reason, letting)
+			add(pod, r)
 		}
 	}
 	return out
 }
 
-// share is what one pod of a release may be charged at most, rounded up.
-func share(r engine.Release) []v1alpha1.MarkCost {
+// share is what one of count may be charged at most, rounded up.
+func share(cost []engine.Cost, count int) []v1alpha1.MarkCost {
 	var costs []v1alpha1.MarkCost
-	for _, c := range r.Cost {
-		n := core.Units(max(r.Count, 1))
+	for _, c := range cost {
+		n := core.Units(max(count, 1))
 		costs = append(costs, v1alpha1.MarkCost{Account: string(c.Account), Units: int64((c.Units + n - 1) / n)})
 	}
 	return costs
 }
 
-// write patches the pods, a few at a time.
+// write patches pods and Jobs, a few at a time.
 func (t *Turn) write(ctx context.Context, leaving []*going) {
 	var group errgroup.Group
 	group.SetLimit(patchesInFlight)
 	for _, g := range leaving {
 		group.Go(func() error {
-			g.err = t.releaser.release(ctx, g.pod, g.letting)
+			if g.job != nil {
+				g.err = t.releaser.resume(ctx, g.job, g.letting.Mark)
+			} else {
+				g.err = t.releaser.release(ctx, g.pod, g.letting)
+			}
 			return nil
 		})
 	}
@@ -105,17 +139,21 @@ func (t *Turn) settle(ctx context.Context, leaving []*going) int {
 	for _, g := range leaving {
 		switch {
 		case g.err == nil:
-			released++
-			t.metrics.released(g.reason)
-			t.explainer.released(g.pod, g.reason)
-			t.say(g.pod, corev1.EventTypeNormal, g.reason, "let go: "+text(g.reason))
+			released += len(g.ids)
+			for range g.ids {
+				t.metrics.released(g.reason)
+			}
+			if g.job == nil {
+				t.explainer.released(g.pod, g.reason)
+			}
+			t.say(g.object(), corev1.EventTypeNormal, g.reason, "let go: "+text(g.reason))
 		case errors.Is(g.err, errGone):
 		default:
 			t.refuse(g)
 			t.metrics.releaseFailed()
-			log.FromContext(ctx).Error(g.err, "release not written", "pod", kube.PodID(g.pod), "reason", g.reason)
+			log.FromContext(ctx).Error(g.err, "release not written", g.kind(), client.ObjectKeyFromObject(g.object()), "reason", g.reason)
 			if refusal(g.err) {
-				t.say(g.pod, corev1.EventTypeWarning, core.ReleaseRefused, "the API server refused the release: "+cut(g.err.Error(), maxNote))
+				t.say(g.object(), corev1.EventTypeWarning, core.ReleaseRefused, "the API server refused the release: "+cut(g.err.Error(), maxNote))
 			}
 		}
 	}
@@ -124,9 +162,10 @@ func (t *Turn) settle(ctx context.Context, leaving []*going) int {
 
 // refuse takes a booking back.
 func (t *Turn) refuse(g *going) {
-	id := kube.PodID(g.pod)
-	t.world.tracker.Leaving(id, false)
-	t.engine.Observe(t.clock.Now(), engine.Event{Refused: id})
+	for _, id := range g.ids {
+		t.world.tracker.Leaving(id, false)
+		t.engine.Observe(t.clock.Now(), engine.Event{Refused: id})
+	}
 }
 
 // text explains a Reason in a few words.

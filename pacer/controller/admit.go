@@ -27,11 +27,13 @@ import (
 // admitPath is where pods are admitted.
 const admitPath = "/mutate-pods"
 
-// admitter puts the gate on pods that are being created. It reads caches only and
-// lets a pod through ungated whenever it is in doubt. It is safe for concurrent
-// use.
+// admitter puts the gate on pods that are being created. It reads caches, but for
+// Jobs that are younger than those, and lets a pod through ungated whenever it is in
+// doubt. It is safe for concurrent use.
 type admitter struct {
-	reader  client.Reader
+	reader client.Reader
+	// live reads past the cache.
+	live    client.Reader
 	decoder admission.Decoder
 	clock   clock.PassiveClock
 	metrics *Metrics
@@ -143,16 +145,20 @@ func (a *admitter) judge(ctx context.Context, pod *corev1.Pod) kube.Verdict {
 		return kube.Verdict{Reason: core.NotOptedIn}
 	}
 	c.Namespace = &namespace
-	c.Deployment = a.deployment(ctx, pod)
+	c.Deployment, c.Job = a.deployment(ctx, pod), a.job(ctx, pod)
 	var err error
 	if c.Gated, err = heldIn(ctx, a.reader, pod.Namespace); err != nil {
 		return kube.Verdict{Reason: core.Excluded}
 	}
-	verdict := rules.Judge(c)
-	if verdict.Hold && !a.beating() {
+	return a.whileBeating(rules.Judge(c))
+}
+
+// whileBeating holds nothing while turns do not complete.
+func (a *admitter) whileBeating(v kube.Verdict) kube.Verdict {
+	if v.Hold && !a.beating() {
 		return kube.Verdict{Reason: core.FailOpen}
 	}
-	return verdict
+	return v
 }
 
 // deployment is the owner of the pod's ReplicaSet; nil when the caches do not

@@ -66,7 +66,7 @@ func (b *bound) Start(ctx context.Context) error {
 	}
 }
 
-// look lets one pod go if a hold is overdue and nobody takes turns.
+// look lets one pod or Job go if a hold is overdue and nobody takes turns.
 func (b *bound) look(ctx context.Context) error {
 	if b.beating() {
 		return nil
@@ -78,7 +78,7 @@ func (b *bound) look(ctx context.Context) error {
 	}
 	pod := overdue(pods.Items, now)
 	if pod == nil {
-		return nil
+		return b.lookAtJobs(ctx, now)
 	}
 	letting := gate.Letting{Mark: v1alpha1.ReleaseMark{Time: now.UTC(), Reason: string(core.HoldExpired)}}
 	if err := b.releaser.release(ctx, pod, letting); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -60,6 +61,8 @@ type explanation struct {
 	reason          core.Reason
 	message         string
 	held            bool
+	// job says that it is for a Job and not for a pod.
+	job bool
 }
 
 // said is the essence of what was said of a group and of how many pods.
@@ -96,7 +99,14 @@ func (e *explainer) explain(ctx context.Context, t *kube.Tracker, d engine.Decis
 			continue
 		}
 		e.groups[id] = now
-		e.explainPods(t.HeldPods(id), group)
+		pods := t.HeldPods(id)
+		if len(pods) > 0 {
+			if job, _ := t.JobOf(kube.PodID(pods[0])); job != nil {
+				e.tellJob(job, group[0])
+				continue
+			}
+		}
+		e.explainPods(pods, group)
 	}
 	for id := range e.groups {
 		if !seen[id] {
@@ -217,12 +227,16 @@ func (e *explainer) released(pod *corev1.Pod, reason core.Reason) {
 // tell queues what a pod should say of itself.
 func (e *explainer) tell(pod *corev1.Pod, x explanation) {
 	x.namespace, x.name, x.uid = pod.Namespace, pod.Name, pod.UID
-	id := kube.PodID(pod)
+	e.enqueue(kube.PodID(pod), x, hasCondition(pod))
+}
+
+// enqueue queues an explanation; shown says that the object shows an older one.
+func (e *explainer) enqueue(id core.PodID, x explanation, shown bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	_, queued := e.todo[id]
 	switch {
-	case !x.held && e.told[id].reason == "" && !hasCondition(pod):
+	case !x.held && e.told[id].reason == "" && !shown:
 		delete(e.todo, id)
 		return
 	case e.told[id] == x && !queued:
@@ -298,15 +312,18 @@ func (e *explainer) note(id core.PodID, x explanation) {
 		return
 	}
 	e.told[id] = x
-	if before.reason != x.reason {
+	if before.reason != x.reason && !x.job {
 		pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 			ObjectMeta: metav1.ObjectMeta{Namespace: x.namespace, Name: x.name, UID: x.uid}}
 		e.events.Eventf(pod, nil, corev1.EventTypeNormal, string(x.reason), "Hold", "%s", cut("held: "+x.message, maxNote))
 	}
 }
 
-// write sets the condition of one pod.
+// write sets the condition of one pod, or the annotation of one Job.
 func (e *explainer) write(ctx context.Context, x explanation) error {
+	if x.job {
+		return e.writeOnJob(ctx, x)
+	}
 	status := corev1.ConditionFalse
 	if x.held {
 		status = corev1.ConditionTrue
@@ -331,13 +348,19 @@ func (e *explainer) write(ctx context.Context, x explanation) error {
 
 // sayOnWorkload records an Event on a workload when the Reason of its hold changes.
 func (e *explainer) sayOnWorkload(ctx context.Context, owner kube.Owner, h engine.Hold) {
-	if owner.Kind != "Deployment" || e.workloads[owner] == h.Reason {
+	var object client.Object
+	switch owner.Kind {
+	case "Deployment":
+		object = &appsv1.Deployment{}
+	case "Job":
+		object = &batchv1.Job{}
+	}
+	if object == nil || e.workloads[owner] == h.Reason {
 		return
 	}
-	var d appsv1.Deployment
-	if err := e.client.Get(ctx, client.ObjectKey{Namespace: owner.Namespace, Name: owner.Name}, &d); err != nil {
+	if err := e.client.Get(ctx, client.ObjectKey{Namespace: owner.Namespace, Name: owner.Name}, object); err != nil {
 		return // gone, or not in the cache yet: a later turn says it
 	}
 	e.workloads[owner] = h.Reason
-	e.events.Eventf(&d, nil, corev1.EventTypeNormal, string(h.Reason), "Hold", "%s", cut("held: "+message(h, time.Time{}), maxNote))
+	e.events.Eventf(object, nil, corev1.EventTypeNormal, string(h.Reason), "Hold", "%s", cut("held: "+message(h, time.Time{}), maxNote))
 }

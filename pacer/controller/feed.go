@@ -9,6 +9,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -45,11 +46,11 @@ type change struct {
 func kinds() []client.Object {
 	return []client.Object{
 		&corev1.Namespace{}, &v1alpha1.PacePolicy{}, &v1alpha1.PullBudget{}, &corev1.Node{},
-		&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{},
+		&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &batchv1.Job{}, &corev1.Pod{},
 	}
 }
 
-const podKind = 6
+const podKind = 7
 
 func newFeed() *feed { return &feed{changes: map[changeKey]change{}, signal: make(chan struct{}, 1)} }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -154,6 +155,12 @@ func (b *bench) see() {
 	put(3, &nodes, func() {
 		for i := range nodes.Items {
 			b.turn.feed.put(3, &nodes.Items[i], false)
+		}
+	})
+	var jobs batchv1.JobList
+	put(podKind-1, &jobs, func() {
+		for i := range jobs.Items {
+			b.turn.feed.put(podKind-1, &jobs.Items[i], false)
 		}
 	})
 	var pods corev1.PodList

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
@@ -129,6 +130,11 @@ func (w *world) observeObject(now time.Time, c change) []engine.Event {
 			return t.ReplicaSetGone(o.Namespace, o.Name)
 		}
 		return t.ReplicaSet(o)
+	case *batchv1.Job:
+		if c.gone {
+			return t.JobGone(o.Namespace, o.Name)
+		}
+		return t.Job(now, o)
 	case *corev1.Pod:
 		if c.gone {
 			return t.PodGone(kube.PodID(o))

@@ -21,7 +21,7 @@ const conflictRetries = 5
 var errForeignGate = errors.New("another owner's scheduling gate is on the pod")
 
 // errGone says that there is nothing to release any more.
-var errGone = errors.New("the pod is gone or not held any more")
+var errGone = errors.New("it is gone or not held any more")
 
 // releaser takes holds off pods. It is safe for concurrent use.
 type releaser struct {

@@ -182,7 +182,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	answers := &answers{client: c}
 	quotes := newQuoter(open.open, c, real.Now)
 	beat := &pulse{reader: c, clock: real, namespace: o.Namespace}
-	admit := &admitter{reader: c, decoder: admission.NewDecoder(mgr.GetScheme()), clock: real, metrics: m, beating: beat.beating}
+	admit := &admitter{reader: c, live: live, decoder: admission.NewDecoder(mgr.GetScheme()), clock: real, metrics: m, beating: beat.beating}
 	admit.pricer = newPricer(c, admit.rules.Load, quotes, beat.beating, real)
 	turn := &Turn{
 		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: newWorld(), feed: f, clock: real,
@@ -206,6 +206,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	}
 	server := mgr.GetWebhookServer()
 	server.Register(admitPath, &admission.Webhook{Handler: admit})
+	server.Register(admitJobsPath, &admission.Webhook{Handler: &jobAdmitter{admit}})
 	server.Register(answersPath, answers)
 	return addChecks(mgr, k, admit)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -199,7 +198,7 @@ func (t *Turn) budgetOf(id core.AccountID) *v1alpha1.PullBudget {
 	return t.world.budgets[t.world.tracker.BudgetOf(id)]
 }
 
-// say records an Event on a pod about why it was let go or not.
-func (t *Turn) say(pod *corev1.Pod, kind string, reason core.Reason, note string) {
-	t.events.Eventf(pod, nil, kind, string(reason), "Release", "%s", note)
+// say records an Event on a pod or Job about why it was let go or not.
+func (t *Turn) say(object client.Object, kind string, reason core.Reason, note string) {
+	t.events.Eventf(object, nil, kind, string(reason), "Release", "%s", note)
 }

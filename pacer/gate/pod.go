@@ -116,13 +116,22 @@ func prefer(p *corev1.Pod, hostnames []string) {
 
 // ReleasedAt is when a pod was released by us; zero: it was not, or junk.
 func ReleasedAt(p *corev1.Pod) time.Time {
-	text := p.Annotations[v1alpha1.AnnotationRelease]
-	if text == "" || Gated(p) {
+	if Gated(p) {
+		return time.Time{}
+	}
+	return markedAt(p)
+}
+
+// markedAt is the time of an object's release mark; where that is junk, when the
+// object was created.
+func markedAt(o metav1.Object) time.Time {
+	text := o.GetAnnotations()[v1alpha1.AnnotationRelease]
+	if text == "" {
 		return time.Time{}
 	}
 	mark, err := v1alpha1.ParseReleaseMark(text)
 	if err != nil {
-		return p.CreationTimestamp.Time
+		return o.GetCreationTimestamp().Time
 	}
 	return mark.Time
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
@@ -58,13 +60,17 @@ func policyFor(policies []*policy, namespaceLabels, podLabels map[string]string)
 	return nil
 }
 
-// classOf is the class that the policy gives a PriorityClass; rollout where no
-// policy rules.
-func (p *policy) classOf(priorityClass string) core.Class {
+// classOf is the class of a pod: the one that the policy gives its PriorityClass,
+// else ci for a pod of nobody, as CI runners make them, else the policy's default;
+// rollout where no policy rules.
+func (p *policy) classOf(pod *corev1.Pod) core.Class {
 	if p == nil {
 		return core.ClassRollout
 	}
-	return p.spec.ClassOf(priorityClass)
+	if metav1.GetControllerOf(pod) == nil && !p.spec.Maps(pod.Spec.PriorityClassName) {
+		return core.ClassCI
+	}
+	return p.spec.ClassOf(pod.Spec.PriorityClassName)
 }
 
 // deletesFirst says why a Deployment that deletes pods first is not held.

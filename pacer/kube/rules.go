@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -145,8 +146,9 @@ func identity(b *v1alpha1.PullBudget) string {
 type Case struct {
 	Pod       *corev1.Pod
 	Namespace *corev1.Namespace
-	// Deployment is the owner of the pod's ReplicaSet; nil: not known.
+	// Deployment is the owner of the pod's ReplicaSet, Job its owner; nil: not known.
 	Deployment *appsv1.Deployment
+	Job        *batchv1.Job
 	// Gated is how many pods of the namespace are held already.
 	Gated int
 }
@@ -162,7 +164,30 @@ type Verdict struct {
 }
 
 // Judge decides whether a pod is held at admission. In doubt it is not.
-func (r *Rules) Judge(c Case) Verdict {
+func (r *Rules) Judge(c Case) Verdict { return r.judge(c, c.singly()) }
+
+// JudgeJob decides whether a Job is held at admission: all of its pods go
+// together then. Its pods are judged by its template; what admission adds to
+// them later, as the pull secrets of their service account, is not known yet.
+func (r *Rules) JudgeJob(j *batchv1.Job, namespace *corev1.Namespace) Verdict {
+	return r.judge(Case{Pod: standIn(j, 0), Namespace: namespace, Job: j}, suspendable(j))
+}
+
+// singly reports whether a pod is of those that are held one by one: those of
+// Deployments, those of Jobs that no deadline ends, and those of nobody, which CI
+// runners make.
+func (c Case) singly() bool {
+	switch OwnerOf(c.Pod).Kind {
+	case "Deployment", "Pod":
+		return true
+	case "Job":
+		return c.Job != nil && !HasDeadline(c.Job)
+	}
+	return false
+}
+
+// judge decides on a pod of a workload that may be held, or not.
+func (r *Rules) judge(c Case, may bool) Verdict {
 	if excluded(c.Pod) {
 		return Verdict{Reason: core.Excluded}
 	}
@@ -173,7 +198,7 @@ func (r *Rules) Judge(c Case) Verdict {
 	switch {
 	case rules == nil:
 		return Verdict{Reason: core.NotOptedIn}
-	case OwnerOf(c.Pod).Kind != "Deployment":
+	case !may:
 		return Verdict{Reason: core.Excluded}
 	case !r.paces(c.Pod, c.Namespace.Labels):
 		return Verdict{Reason: core.NoBudget}
@@ -187,7 +212,7 @@ func (r *Rules) Judge(c Case) Verdict {
 	case c.Gated >= int(*rules.spec.MaxGatedPerNamespace):
 		return Verdict{Reason: core.Excluded}
 	}
-	v := Verdict{Hold: true, MaxHold: rules.spec.HoldFor(rules.classOf(c.Pod.Spec.PriorityClassName))}
+	v := Verdict{Hold: true, MaxHold: rules.spec.HoldFor(rules.classOf(c.Pod))}
 	if rules.spec.Mode == v1alpha1.Shadow {
 		v.Hold, v.Reason = false, core.Shadow
 	}
@@ -201,7 +226,8 @@ var neverNamespaces = []string{metav1.NamespaceSystem, v1alpha1.Namespace}
 func excluded(p *corev1.Pod) bool {
 	_, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]
 	_, kueue := p.Labels[kueueManaged]
-	return p.Spec.NodeName != "" || mirror || kueue || gate.Gated(p) || systemPriority(&p.Spec) ||
+	_, queued := p.Labels[kueueQueue]
+	return p.Spec.NodeName != "" || mirror || kueue || queued || gate.Gated(p) || systemPriority(&p.Spec) ||
 		slices.Contains(neverNamespaces, p.Namespace)
 }
 

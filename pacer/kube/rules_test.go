@@ -54,13 +54,27 @@ func TestJudge(t *testing.T) {
 		})}, want: Verdict{Reason: core.NotOptedIn}},
 		"of a DaemonSet":    {c: Case{Pod: fresh(func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "DaemonSet" })}, want: Verdict{Reason: core.Excluded}},
 		"of a bare set":     {c: Case{Pod: fresh(func(p *corev1.Pod) { p.Labels = nil })}, want: Verdict{Reason: core.Excluded}},
-		"nobody's":          {c: Case{Pod: fresh(func(p *corev1.Pod) { p.OwnerReferences = nil })}, want: Verdict{Reason: core.Excluded}},
-		"no budget":         {c: Case{Pod: fresh(func(p *corev1.Pod) { p.Spec.Containers[0].Image = "ghcr.io/a/b" })}, want: Verdict{Reason: core.NoBudget}},
-		"junk for an image": {c: Case{Pod: fresh(func(p *corev1.Pod) { p.Spec.Containers[0].Image = "::" })}, want: Verdict{Reason: core.NoBudget}},
-		"recreated":         {c: Case{Pod: fresh(), Deployment: deployment(func(d *appsv1.Deployment) { d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType })}, want: Verdict{Reason: core.Recreate}},
-		"only watched":      {c: Case{Pod: fresh()}, policy: new(policy(func(p *v1alpha1.PacePolicySpec) { p.Mode = v1alpha1.Shadow })), want: Verdict{MaxHold: 24 * time.Hour, Reason: core.Shadow}},
-		"off":               {c: Case{Pod: fresh()}, policy: new(policy(func(p *v1alpha1.PacePolicySpec) { p.Mode = v1alpha1.Off })), want: Verdict{Reason: core.NotOptedIn}},
-		"too many held":     {c: Case{Pod: fresh(), Gated: 500}, want: Verdict{Reason: core.Excluded}},
+		"of a StatefulSet":  {c: Case{Pod: fresh(func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "StatefulSet" })}, want: Verdict{Reason: core.Excluded}},
+		"of who knows whom": {c: Case{Pod: fresh(func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "TaskRun" })}, want: Verdict{Reason: core.Excluded}},
+		"nobody's":          {c: Case{Pod: fresh(nobodys)}, want: Verdict{Hold: true, MaxHold: 2 * time.Minute}},
+		"nobody's, held for less": {c: Case{Pod: fresh(nobodys)}, policy: new(policy(func(p *v1alpha1.PacePolicySpec) {
+			p.MaxHold = &metav1.Duration{Duration: time.Minute}
+		})), want: Verdict{Hold: true, MaxHold: time.Minute}},
+		"nobody's, of a class that somebody gave it": {c: Case{Pod: fresh(nobodys, func(p *corev1.Pod) { p.Spec.PriorityClassName = "shop" })},
+			policy: new(policy(func(p *v1alpha1.PacePolicySpec) {
+				p.Classes = []v1alpha1.ClassMapping{{PriorityClass: "shop", Class: "serving"}}
+			})), want: Verdict{Hold: true, MaxHold: 24 * time.Hour}},
+		"nobody's, for debugging on a node": {c: Case{Pod: fresh(nobodys, func(p *corev1.Pod) { p.Spec.NodeName = "n1" })}, want: Verdict{Reason: core.Excluded}},
+		"of a Job":                          {c: Case{Pod: fresh(ofJob), Job: makeJob(noDeadline)}, want: Verdict{Hold: true, MaxHold: 24 * time.Hour}},
+		"of a Job with a deadline":          {c: Case{Pod: fresh(ofJob), Job: makeJob()}, want: Verdict{Reason: core.Excluded}},
+		"of a Job that nobody knows of":     {c: Case{Pod: fresh(ofJob)}, want: Verdict{Reason: core.Excluded}},
+		"queued with Kueue":                 {c: Case{Pod: fresh(func(p *corev1.Pod) { p.Labels[kueueQueue] = "team" })}, want: Verdict{Reason: core.Excluded}},
+		"no budget":                         {c: Case{Pod: fresh(func(p *corev1.Pod) { p.Spec.Containers[0].Image = "ghcr.io/a/b" })}, want: Verdict{Reason: core.NoBudget}},
+		"junk for an image":                 {c: Case{Pod: fresh(func(p *corev1.Pod) { p.Spec.Containers[0].Image = "::" })}, want: Verdict{Reason: core.NoBudget}},
+		"recreated":                         {c: Case{Pod: fresh(), Deployment: deployment(func(d *appsv1.Deployment) { d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType })}, want: Verdict{Reason: core.Recreate}},
+		"only watched":                      {c: Case{Pod: fresh()}, policy: new(policy(func(p *v1alpha1.PacePolicySpec) { p.Mode = v1alpha1.Shadow })), want: Verdict{MaxHold: 24 * time.Hour, Reason: core.Shadow}},
+		"off":                               {c: Case{Pod: fresh()}, policy: new(policy(func(p *v1alpha1.PacePolicySpec) { p.Mode = v1alpha1.Off })), want: Verdict{Reason: core.NotOptedIn}},
+		"too many held":                     {c: Case{Pod: fresh(), Gated: 500}, want: Verdict{Reason: core.Excluded}},
 		"deletes first, never held": {c: Case{Pod: fresh(), Deployment: deployment(func(d *appsv1.Deployment) {
 			d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxUnavailable: new(intstr.FromString("10%"))}
 		})}, policy: new(policy(func(p *v1alpha1.PacePolicySpec) { p.DeleteFirst = v1alpha1.NeverHold })), want: Verdict{Reason: core.Excluded}},

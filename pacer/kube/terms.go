@@ -2,6 +2,7 @@ package kube
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -43,15 +44,21 @@ func (r *Rules) Terms(t Template) Terms {
 		owner.Kind, owner.Name = "ReplicaSet", t.Owner.Name+"-"+quoteHash
 		metav1.SetMetaDataLabel(&pod.ObjectMeta, appsv1.DefaultDeploymentUniqueLabelKey, quoteHash)
 	}
+	if owner.Kind == "CronJob" {
+		owner.Kind = jobKind
+	}
 	if owner.Kind != "" {
 		pod.OwnerReferences = []metav1.OwnerReference{owner}
 	}
-	terms := Terms{Verdict: r.Judge(Case{Pod: pod, Namespace: t.Namespace, Deployment: t.Deployment}), Class: core.ClassRollout}
+	terms := Terms{Verdict: r.Judge(Case{
+		Pod: pod, Namespace: t.Namespace, Deployment: t.Deployment,
+		Job: &batchv1.Job{}, // held by its pods, or itself where a deadline runs
+	}), Class: core.ClassRollout}
 	if t.Namespace == nil {
 		return terms
 	}
 	rules := policyFor(r.policies, t.Namespace.Labels, pod.Labels)
-	terms.Class = rules.classOf(pod.Spec.PriorityClassName)
+	terms.Class = rules.classOf(pod)
 	if rules != nil {
 		terms.MaxGated, terms.DeleteFirst = int(*rules.spec.MaxGatedPerNamespace), rules.spec.DeleteFirst
 	}

@@ -50,12 +50,19 @@ type trackedGroup struct {
 
 // Pod takes in a pod. now is when it was seen.
 func (t *Tracker) Pod(now time.Time, p *corev1.Pod) []engine.Event {
+	t.pod(now, p)
+	return t.take()
+}
+
+func (t *Tracker) pod(now time.Time, p *corev1.Pod) {
 	id := PodID(p)
 	if finished(p) {
-		return t.PodGone(id)
+		t.podGone(id)
+		return
 	}
 	known := t.pods[id]
-	if known == nil {
+	fresh := known == nil
+	if fresh {
 		known = &trackedPod{owner: OwnerOf(p), set: setOf(p)}
 		t.pods[id] = known
 		t.namespace(p.Namespace).pods[id] = true
@@ -70,7 +77,9 @@ func (t *Tracker) Pod(now time.Time, p *corev1.Pod) []engine.Event {
 	t.translate(known)
 	t.noteFailures(now, known)
 	t.noteOverride(known)
-	return t.take()
+	if fresh && known.owner.Kind == jobKind {
+		t.noteMade(now, known)
+	}
 }
 
 // setOf names the ReplicaSet of a pod.
@@ -119,17 +128,22 @@ func (t *Tracker) decideLane(p *trackedPod) {
 
 // PodGone takes in the end of a pod.
 func (t *Tracker) PodGone(id core.PodID) []engine.Event {
+	t.podGone(id)
+	return t.take()
+}
+
+func (t *Tracker) podGone(id core.PodID) {
 	p := t.pods[id]
 	if p == nil {
-		return nil
+		return
 	}
 	delete(t.pods, id)
+	delete(t.standIns, id)
 	delete(t.namespace(p.object.Namespace).pods, id)
 	delete(t.freed, id)
 	t.countLive(p, false)
 	t.emit(engine.Event{PodGone: id})
 	t.leaveGroup(p.group, id)
-	return t.take()
 }
 
 // translate brings the announced group and pod up to date.
@@ -158,7 +172,7 @@ func (t *Tracker) describe(p *trackedPod) engine.Group {
 	rules := policyFor(t.rules.policies, ns.labels, p.object.Labels)
 	g := engine.Group{
 		Namespace: p.object.Namespace, Workload: p.owner.String(), Revision: revisionOf(p.object),
-		Class: rules.classOf(spec.PriorityClassName), Lane: p.lane,
+		Class: rules.classOf(p.object), Lane: p.lane, Whole: t.whole(p.owner),
 	}
 	if rules != nil {
 		g.Waves, g.Weight = rules.spec.EngineWaves(), rules.spec.WeightOf(p.object.Namespace)
@@ -220,7 +234,7 @@ func (t *Tracker) announcePod(p *trackedPod, target core.NodeID) {
 	next := engine.Pod{
 		ID: id, Group: p.group, Phase: podPhase(p.object), Created: p.object.CreationTimestamp.Time,
 		Node: core.NodeID(p.object.Spec.NodeName), FailedFree: failedFree(failing(p.object)),
-		ReleasedAt: gate.ReleasedAt(p.object),
+		ReleasedAt: t.releasedAt(p),
 	}
 	switch next.Phase {
 	case engine.PodGated:

@@ -40,6 +40,9 @@ func (t *Tracker) wouldHold(p *corev1.Pod) *Passed {
 	if w := t.workloads[OwnerOf(p)]; w != nil {
 		c.Deployment = w.object
 	}
+	if known := t.jobs[OwnerOf(p)]; known != nil {
+		c.Job = known.object
+	}
 	v := t.rules.Judge(c)
 	if v.Reason != core.Shadow {
 		return nil

@@ -24,6 +24,7 @@ type Tracker struct {
 	groups     map[core.GroupID]*trackedGroup
 	pods       map[core.PodID]*trackedPod
 	workloads  map[Owner]*workload
+	jobs       map[Owner]*trackedJob
 	sets       map[Owner]*replicaSet
 	// accounts are those announced, budgetOf the PullBudget of each, and egress
 	// the egress groups of each PullBudget, sorted.
@@ -34,7 +35,11 @@ type Tracker struct {
 	// once.
 	byOwner map[Owner]map[core.GroupID]bool
 	freed   map[core.PodID]core.Reason
-	images  map[core.Image]bool
+	// standIns are the pods that stand for those which a Job is still to make, with
+	// the Job, resumed the Jobs that somebody else let go.
+	standIns map[core.PodID]Owner
+	resumed  map[Owner]bool
+	images   map[core.Image]bool
 	// inShadow counts the pods of each namespace that Shadow holds in its books.
 	inShadow map[string]int
 	fresh    []PacedImage
@@ -80,6 +85,7 @@ func NewTracker() *Tracker {
 		accounts: map[core.AccountID]engine.Account{}, budgetOf: map[core.AccountID]string{},
 		egress: map[string][]string{}, images: map[core.Image]bool{},
 		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{},
+		jobs: map[Owner]*trackedJob{}, standIns: map[core.PodID]Owner{}, resumed: map[Owner]bool{},
 	}
 }
 

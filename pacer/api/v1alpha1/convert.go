@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -65,6 +66,11 @@ func (s *PacePolicySpec) ClassOf(priorityClass string) core.Class {
 		}
 	}
 	return s.DefaultClass.core()
+}
+
+// Maps reports whether the spec gives a class to a PriorityClass.
+func (s *PacePolicySpec) Maps(priorityClass string) bool {
+	return slices.ContainsFunc(s.Classes, func(m ClassMapping) bool { return m.PriorityClass == priorityClass })
 }
 
 // core is the class of the decision code; what is not known is a rollout.

@@ -34,6 +34,9 @@ const (
 	AnnotationSeen = "pullpace.dev/seen"
 	// AnnotationHoldUntil bounds a hold, RFC 3339.
 	AnnotationHoldUntil = "pullpace.dev/hold-until"
+	// AnnotationHoldReason says on a held Job why it waits, "Reason: words"; pods have
+	// ConditionHeld for that.
+	AnnotationHoldReason = "pullpace.dev/hold-reason"
 	// AnnotationRelease is the release mark, a ReleaseMark in JSON.
 	AnnotationRelease = "pullpace.dev/release"
 	// AnnotationSaved holds fields to restore.

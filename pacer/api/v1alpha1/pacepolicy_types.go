@@ -72,7 +72,7 @@ type PacePolicySpec struct {
 	// PodSelector selects pods.
 	// +optional
 	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
-	// MaxHold bounds every hold. Default 24h, class ci 2m.
+	// MaxHold bounds every hold, of pods and of suspended Jobs. Default 24h, class ci 2m.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=40
@@ -96,7 +96,8 @@ type PacePolicySpec struct {
 	// PauseOn says when failing pulls pause a workload. Kept for a later version.
 	// +optional
 	PauseOn *PauseOn `json:"pauseOn,omitempty"`
-	// DefaultClass of pods without a mapped PriorityClass. Default rollout.
+	// DefaultClass of pods without a mapped PriorityClass. Default rollout; pods that
+	// nobody owns are ci.
 	// +optional
 	DefaultClass Class `json:"defaultClass,omitempty"`
 	// Classes map PriorityClasses to classes.
