@@ -60,7 +60,7 @@ func (t *Turn) act(ctx context.Context, d engine.Decision) (int, error) {
 	for _, g := range leaving {
 		for _, id := range g.ids {
 			t.world.tracker.Leaving(id, true)
-			t.engine.Observe(now, engine.Event{Released: &engine.Booking{Pod: id, Decision: d.ID}})
+			t.tell(now, engine.Event{Released: &engine.Booking{Pod: id, Decision: d.ID}})
 		}
 	}
 	if err := t.books.write(ctx, now, t.page(d, true)); err != nil {
@@ -164,7 +164,7 @@ func (t *Turn) settle(ctx context.Context, leaving []*going) int {
 func (t *Turn) refuse(g *going) {
 	for _, id := range g.ids {
 		t.world.tracker.Leaving(id, false)
-		t.engine.Observe(t.clock.Now(), engine.Event{Refused: id})
+		t.tell(t.clock.Now(), engine.Event{Refused: id})
 	}
 }
 

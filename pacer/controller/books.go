@@ -55,6 +55,8 @@ type page struct {
 	world    *world
 	// booked says that releases wait until it is written.
 	booked bool
+	// shadows is what policies say of their Shadow.
+	shadows map[string]*v1alpha1.ShadowStatus
 }
 
 func newBookkeeper(c client.Client) *bookkeeper {
@@ -99,11 +101,12 @@ func (b *bookkeeper) write(ctx context.Context, now time.Time, p page) error {
 	if p.booked {
 		return nil
 	}
-	return b.writePolicies(ctx, now, p.world)
+	return b.writePolicies(ctx, now, p)
 }
 
 // writePolicies brings the status of PacePolicies up to date.
-func (b *bookkeeper) writePolicies(ctx context.Context, now time.Time, w *world) error {
+func (b *bookkeeper) writePolicies(ctx context.Context, now time.Time, p page) error {
+	w := p.world
 	if now.Sub(b.policiesAt) < bookEvery {
 		return nil
 	}
@@ -114,6 +117,9 @@ func (b *bookkeeper) writePolicies(ctx context.Context, now time.Time, w *world)
 		next := policy.DeepCopy()
 		next.Status.Held = int32(min(held[name], math.MaxInt32))
 		next.Status.ObservedGeneration = policy.Generation
+		if s := p.shadows[name]; s != nil {
+			next.Status.Shadow = s
+		}
 		c := usable("PacePolicy", name, w)
 		c.ObservedGeneration, c.LastTransitionTime = policy.Generation, metav1.NewTime(now)
 		meta.SetStatusCondition(&next.Status.Conditions, c)

@@ -16,6 +16,7 @@ import (
 // concurrent use.
 type Metrics struct {
 	board                                   *board
+	shadow                                  *shadowBoard
 	releases, admissions, probes, throttles *prometheus.CounterVec
 	releaseErrors, turnErrors               prometheus.Counter
 	turns                                   prometheus.Histogram
@@ -39,6 +40,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		board:         newBoard(),
+		shadow:        newShadowBoard(),
 		releases:      counters("releases_total", "Pods let go.", "reason"),
 		admissions:    counters("admissions_total", "Pods seen at admission: Held, or the Reason why not.", "answer"),
 		probes:        counters("probes_total", "Readings asked for, by what came back.", "account", "outcome"),
@@ -50,7 +52,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		lastTurn: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: metricsNamespace, Name: "last_turn_timestamp_seconds",
 			Help: "When the last turn was completed."}),
 	}
-	r.MustRegister(m.board, m.turns, m.lastTurn)
+	r.MustRegister(m.board, m.shadow, m.turns, m.lastTurn)
 	return m
 }
 

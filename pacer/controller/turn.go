@@ -41,6 +41,7 @@ type Turn struct {
 	metrics   *Metrics
 	answers   *answers
 	events    recorder.EventRecorder
+	watch     watching
 
 	cache  cache.Cache
 	reader client.Reader
@@ -111,6 +112,9 @@ func (t *Turn) begin(ctx context.Context) error {
 			state.Accounts = append(state.Accounts, a.State())
 		}
 	}
+	if err := t.readShadows(ctx); err != nil {
+		return err
+	}
 	now := t.clock.Now()
 	t.engine.Restore(now, state)
 	changes := t.feed.take()
@@ -131,11 +135,14 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 		now = t.clock.Now()
 		d = t.engine.Decide(now)
 	}
+	t.watch.decide(now, t.engine, t.world.tracker)
+	d = t.watch.hurry(d)
 	t.prober.ask(ctx, now, d.Probes, t.budgetOf)
 	t.prober.lookAt(ctx, t.world.tracker.NewImages(), t.budgetOf)
 	t.explainer.explain(ctx, t.world.tracker, d)
 	t.answers.set(d, t.world.tracker)
 	t.metrics.observe(d, t.world.tracker)
+	t.metrics.shadow.observe(t.watch.record, t.watch.held())
 	if err == nil {
 		err = t.books.write(ctx, now, t.page(d, false))
 	}
@@ -152,15 +159,17 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 
 // observe takes in everything that became known since the last turn.
 func (t *Turn) observe(ctx context.Context, now time.Time) {
-	for _, ev := range t.world.observe(now, t.feed.take()) {
+	changes := t.feed.take()
+	t.watch.noteRules(changes)
+	for _, ev := range t.world.observe(now, changes) {
 		if ev.Throttled != nil {
 			log.FromContext(ctx).Info("a pull was throttled", "account", ev.Throttled.Account)
 			t.metrics.throttled(ev.Throttled.Account)
 		}
-		t.engine.Observe(now, ev)
+		t.tell(now, ev)
 	}
 	for _, ev := range t.prober.take() {
-		t.engine.Observe(now, ev)
+		t.tell(now, ev)
 	}
 }
 
@@ -190,7 +199,7 @@ func (t *Turn) next(d engine.Decision, now time.Time, released int) time.Time {
 
 // page is what the bookkeeper writes down. booked says that releases wait for it.
 func (t *Turn) page(d engine.Decision, booked bool) page {
-	return page{decision: d, state: t.engine.Export(), world: t.world, booked: booked}
+	return page{decision: d, state: t.engine.Export(), world: t.world, booked: booked, shadows: t.watch.statuses(t.clock.Now(), t.world.tracker)}
 }
 
 // budgetOf is the PullBudget that declares an account; nil: none any more.

@@ -57,31 +57,39 @@ func (t *Tracker) Passed(id core.PodID) (Passed, bool) {
 	if p == nil || p.passed == nil {
 		return Passed{}, false
 	}
+	passed := *p.passed
+	passed.Policy, passed.ForeignGate = t.WatchedBy(id), gate.ForeignGate(p.object)
+	return passed, passed.Policy != ""
+}
+
+// WatchedBy is the PacePolicy in mode Shadow that rules a pod; empty: none does, or
+// the pod is gone.
+func (t *Tracker) WatchedBy(id core.PodID) string {
+	p := t.pods[id]
+	if p == nil {
+		return ""
+	}
 	ns := t.namespace(p.object.Namespace)
 	rules := policyFor(t.rules.policies, ns.labels, p.object.Labels)
 	if rules == nil || rules.spec.Mode != v1alpha1.Shadow || ns.off || !ns.enabled {
-		return Passed{}, false
+		return ""
 	}
-	passed := *p.passed
-	passed.Policy, passed.ForeignGate = rules.name, gate.ForeignGate(p.object)
-	return passed, true
+	return rules.name
 }
 
 // InShadow notes how many pods of each namespace Shadow holds in its books, which
 // counts against the most that may be held there.
 func (t *Tracker) InShadow(byNamespace map[string]int) { t.inShadow = byNamespace }
 
-// Shadows reports whether any policy is in mode Shadow.
-func (t *Tracker) Shadows() bool {
-	return slices.ContainsFunc(t.rules.policies, func(p *policy) bool { return p.spec.Mode == v1alpha1.Shadow })
-}
-
-// PolicyOf is the PacePolicy that rules a pod; empty: none does, or it is gone.
-func (t *Tracker) PolicyOf(id core.PodID) string {
-	if p := t.pods[id]; p != nil {
-		return t.policyOf(p)
+// Shadows are the policies in mode Shadow.
+func (t *Tracker) Shadows() []string {
+	var names []string
+	for _, p := range t.rules.policies {
+		if p.spec.Mode == v1alpha1.Shadow {
+			names = append(names, p.name)
+		}
 	}
-	return ""
+	return names
 }
 
 // World is everything as it was announced last.

@@ -197,6 +197,10 @@ type PacePolicyStatus struct {
 	// Held counts pods that the policy holds.
 	// +optional
 	Held int32 `json:"held,omitempty"`
+	// Shadow is what the policy would have done in mode Shadow; it stays when the mode
+	// changes.
+	// +optional
+	Shadow *ShadowStatus `json:"shadow,omitempty"`
 	// Conditions: Ready.
 	// +optional
 	// +listType=map
