@@ -82,6 +82,7 @@ func (o *explainOptions) run(ctx context.Context, t cluster.Target) error {
 			return err
 		}
 	}
+	o.optional(&model, "policies", explainShadow(ctx, c.Client, &model))
 	if info, ok := core.Reason(model.Reason).Info(); ok {
 		model.Meaning, model.Remedy = info.Text, info.Remedy
 	}

@@ -22,27 +22,43 @@ import (
 const refresh = 5 * time.Second
 
 type statusOptions struct {
-	s     *session
-	out   output
-	watch bool
+	s      *session
+	out    output
+	watch  bool
+	shadow bool
+	since  time.Duration
 }
 
 func newStatus(s *session) *cobra.Command {
 	o := &statusOptions{s: s}
 	cmd := &cobra.Command{
-		Use:     "status",
+		Use:     "status [--shadow [--since 24h]]",
 		Short:   "Show what is held, why, and whether Pace works",
-		Example: s.examples("status", "status -w"),
+		Long:    "Show what is held, why, and whether Pace works. With --shadow, show what would have\nbeen held in mode Shadow, what it would have saved, and the command that switches it on.",
+		Example: s.examples("status", "status -w", "status --shadow --since 24h"),
 		Args:    args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.out.validate(); err != nil {
 				return err
+			}
+			if !o.shadow && cmd.Flags().Changed("since") {
+				return usagef("--since goes with --shadow")
+			}
+			if o.since <= 0 {
+				return usagef("--since %s: want a duration above zero", o.since)
 			}
 			c, err := s.connect()
 			if err != nil {
 				return err
 			}
 			return s.repeat(cmd.Context(), o.watch, func(ctx context.Context) error {
+				if o.shadow {
+					model, err := s.shadow(ctx, c.Client, o.since)
+					if err != nil {
+						return err
+					}
+					return show(s, o.out, model, view.ShadowPage)
+				}
 				model, err := s.status(ctx, c)
 				if err != nil {
 					return err
@@ -52,6 +68,8 @@ func newStatus(s *session) *cobra.Command {
 		},
 	}
 	o.out.add(cmd.Flags())
+	cmd.Flags().BoolVar(&o.shadow, "shadow", false, "show what would have been held in mode Shadow")
+	cmd.Flags().DurationVar(&o.since, "since", shadowDay, "with --shadow: count so much of the past; more than 24h is all of it")
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "show it again every 5s until interrupted")
 	return cmd
 }

@@ -22,6 +22,8 @@ type Explanation struct {
 	// Since is when the hold began, Until when it ends at the latest.
 	Since time.Time `json:"since,omitzero"`
 	Until time.Time `json:"until,omitzero"`
+	// WouldBe is when it would be let go if the policy were in mode Enforce.
+	WouldBe Window `json:"wouldBeHeldUntil,omitzero"`
 	// Pods counts held pods of a workload, Queue what goes before it.
 	Pods     int       `json:"pods,omitempty"`
 	Accounts []Account `json:"accounts,omitempty"`
@@ -105,7 +107,11 @@ func (e Explanation) verdict(st Style) painted {
 	case "Released":
 		return painted{"RELEASED  " + e.Reason, good}
 	}
-	return painted{strings.TrimRight("NOT HELD  "+e.Reason, " "), good}
+	text := strings.TrimRight("NOT HELD  "+e.Reason, " ")
+	if !e.WouldBe.IsZero() {
+		text += ": would be held until about " + st.span(e.WouldBe)
+	}
+	return painted{text, good}
 }
 
 func (e Explanation) where() string {

@@ -168,3 +168,13 @@ func leftUninstall() Uninstall {
 	u.Left, u.Notes = Left{Gates: 1}, []string{"pod shop/api-1: may not patch"}
 	return u
 }
+
+func sampleShadow() Shadow {
+	return Shadow{
+		Policies: []string{"default"}, Watching: []string{"default"}, Since: now.Add(-24 * time.Hour), Namespaces: 2,
+		Pods: 37, Rollouts: 4, LongestSeconds: 1320, LongestWorkload: "shop/deploy/api", Throttled: 1912, Saved: 1910, HeldForNothing: 1, Paged: 2,
+		Holds: []ShadowHold{{Policy: "default", Namespace: "shop", Workload: "deploy/api", Pods: 12, Reason: "WaitingForBudget",
+			Message: "12 pods like this: 12 units of docker.io/anonymous needed at most, 0 free", Since: now.Add(-5 * time.Minute), Expected: soon()}},
+		Workloads: []ShadowWorkload{{"shop", "deploy/api", 30}, {"shop", "deploy/web", 7}},
+	}
+}

@@ -46,6 +46,10 @@ func screens() map[string]screen {
 		"status-none":          drawn(Status{}, StatusPage),
 		"status-dead":          drawn(deadStatus(), StatusPage),
 		"status-guarded":       drawn(guardedStatus(), StatusPage),
+		"shadow":               drawn(sampleShadow(), ShadowPage),
+		"shadow-wide":          drawn(sampleShadow(), ShadowPage),
+		"shadow-none":          drawn(Shadow{}, ShadowPage),
+		"explain-shadow":       drawn(Explanation{Namespace: "shop", Object: "pod/api-1", Answer: "NotHeld", Reason: "Shadow", Workload: "deploy/api", Meaning: "the policy only watches", Message: "37 pods of it would be held now (WaitingForBudget): 37 pods like this", WouldBe: soon(), Remedy: "set mode Enforce"}, ExplanationPage),
 		"explain-held":         drawn(sampleExplanation(), ExplanationPage),
 		"explain-unguarded":    drawn(unguardedExplanation(), ExplanationPage),
 		"explain-released":     drawn(Explanation{Namespace: "shop", Object: "pod/api-1", Answer: "Released", Reason: "Budget", Decision: "d7", Workload: "deploy/api", Meaning: "the account has the units"}, ExplanationPage),
@@ -80,7 +84,7 @@ func TestGolden(t *testing.T) {
 // TestJSON keeps the field names: scripts read them.
 func TestJSON(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "rollout-held", "check", "version", "order", "install", "uninstall"} {
+	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
@@ -163,6 +167,8 @@ func redraw(name string, model any, w io.Writer) error {
 		return CostPage(w, m, st)
 	case Status:
 		return StatusPage(w, m, st)
+	case Shadow:
+		return ShadowPage(w, m, st)
 	case Explanation:
 		return ExplanationPage(w, m, st)
 	case Rollout:
