@@ -12,6 +12,14 @@ help: ## list the targets
 build: ## the binaries, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
 
+.PHONY: image
+image: ## the controller's image for every platform, into dist/
+	$(GO) run ./release/cmd/release -image $(if $(VERSION),-version $(VERSION))
+
+.PHONY: dist
+dist: ## all that is published, into dist/: image, plugin archives, krew manifest, manifests
+	$(GO) run ./release/cmd/release $(if $(VERSION),-version $(VERSION))
+
 .PHONY: check
 check: ## vet, lint and unit tests; under a minute when warm
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -45,6 +45,9 @@ type Env struct {
 	Connect func(flags *genericclioptions.ConfigFlags, o cluster.Options) (*cluster.Cluster, error)
 	// Version is this binary's.
 	Version string
+	// ImageDigest is that of the controller's image of the same release; "" where
+	// there is none, as in a build of one's own.
+	ImageDigest string
 }
 
 // System returns the Env of this process.
@@ -70,6 +73,15 @@ func System() Env {
 		Connect:  cluster.Connect,
 		Version:  buildVersion(),
 	}
+}
+
+// Stamped is the Env of a release: what the linker was told, where it was.
+func (e Env) Stamped(version, digest string) Env {
+	if version != "" {
+		e.Version = version
+	}
+	e.ImageDigest = digest
+	return e
 }
 
 // Interruptible returns a context that ends on an interrupt or a termination of

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,10 +19,6 @@ import (
 	"github.com/pullpace/pace/plugin/setup"
 	"github.com/pullpace/pace/plugin/view"
 )
-
-// leastCluster is the first Kubernetes with match conditions and scheduling gates
-// for good.
-const leastCluster = "1.30"
 
 // defaultPolicy is the PacePolicy that an installation makes.
 const defaultPolicy = "default"
@@ -82,8 +79,19 @@ func (o *installOptions) complete() (err error) {
 		return usagef("--shadow and --enforce exclude each other")
 	}
 	o.modeGiven = o.shadow || o.enforce
+	o.override.Digest, o.override.Version = o.s.env.ImageDigest, o.s.env.Version
 	o.objects, err = setup.Render(source(), o.override)
 	return err
+}
+
+// WriteManifests writes what `install` applies for a release whose controller has
+// the image of that digest, with a default policy that only watches.
+func WriteManifests(w io.Writer, version, digest string) error {
+	objects, err := setup.Render(source(), setup.Override{Digest: digest, Version: version})
+	if err != nil {
+		return err
+	}
+	return setup.Print(w, append(objects, (&installOptions{}).policy()))
 }
 
 // source is the base that this binary carries.
@@ -141,8 +149,8 @@ func (o *installOptions) before(c *cluster.Cluster, model *view.Install) error {
 	}
 	model.Server = info.GitVersion
 	got, err := version.ParseGeneric(info.GitVersion)
-	if err == nil && got.LessThan(version.MustParseGeneric(leastCluster)) {
-		return fmt.Errorf("the cluster is %s: Pace needs %s or newer; nothing was changed", info.GitVersion, leastCluster)
+	if err == nil && got.LessThan(version.MustParseGeneric(oldestCluster)) {
+		return fmt.Errorf("the cluster is %s: Pace needs %s or newer; nothing was changed", info.GitVersion, oldestCluster)
 	}
 	if note := supported(info.GitVersion); note != "" {
 		model.Notes = append(model.Notes, fmt.Sprintf("cluster %s %s: supported are %s - %s", info.GitVersion, note, oldestCluster, newestCluster))

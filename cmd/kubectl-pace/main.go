@@ -8,9 +8,15 @@ import (
 	"github.com/pullpace/pace/plugin"
 )
 
+// What a release is told of itself by the linker.
+var (
+	stamp  string // its version
+	digest string // of the controller's image
+)
+
 func main() {
 	ctx, stop := plugin.Interruptible(context.Background())
-	code := plugin.Main(ctx, plugin.System())
+	code := plugin.Main(ctx, plugin.System().Stamped(stamp, digest))
 	stop()
 	plugin.Exit(code)
 }

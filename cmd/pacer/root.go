@@ -29,8 +29,15 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// version is what the build knows of itself: the module's version, or the commit.
+// stamp is the version that a release is told by the linker, see package release.
+var stamp string
+
+// version is what the build knows of itself: the stamp, the module's version, or
+// the commit.
 func version() string {
+	if stamp != "" {
+		return stamp
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "dev"

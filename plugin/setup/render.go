@@ -30,6 +30,11 @@ type Override struct {
 	// before the last word. At most one of them is set.
 	Image    string
 	Registry string
+	// Digest pins the image unless Image is set. A registry that holds a copy has
+	// it under the same digest.
+	Digest string
+	// Version becomes the label app.kubernetes.io/version of every object.
+	Version string
 }
 
 // Render builds the objects to apply, in the order to apply them.
@@ -45,6 +50,9 @@ func Render(src Source, o Override) ([]*unstructured.Unstructured, error) {
 	}
 	if image != nil {
 		overlay.Images = []kustomize.Image{*image}
+	}
+	if o.Version != "" {
+		overlay.Labels = []kustomize.Label{{Pairs: map[string]string{labelVersion: labelValue(o.Version)}, IncludeTemplates: true}}
 	}
 	text, err := yaml.Marshal(overlay)
 	if err != nil {
@@ -73,6 +81,16 @@ func Render(src Source, o Override) ([]*unstructured.Unstructured, error) {
 		objects = append(objects, obj)
 	}
 	return objects, nil
+}
+
+// labelVersion is where Kubernetes' recommended labels have a version.
+const labelVersion = "app.kubernetes.io/version"
+
+// labelValue writes a version as a label may have it: the plus of build metadata
+// is no part of one.
+func labelValue(version string) string {
+	value := strings.ReplaceAll(version, "+", "_")
+	return strings.TrimRight(value[:min(len(value), 63)], "-_.")
 }
 
 // load copies the files into the file system that kustomize reads.
@@ -116,7 +134,9 @@ func (o Override) image(base string) (*kustomize.Image, error) {
 		if _, err := name.NewRepository(target); err != nil {
 			return nil, fmt.Errorf("reading --image-registry: %w", err)
 		}
-		return &kustomize.Image{Name: base, NewName: target}, nil
+		return &kustomize.Image{Name: base, NewName: target, Digest: o.Digest}, nil
+	case o.Digest != "":
+		return &kustomize.Image{Name: base, Digest: o.Digest}, nil
 	}
 	return nil, nil
 }

@@ -33,10 +33,11 @@ func layers() []layer {
 		{"plugin/view", nil, "views are pure: a model in, text out"},
 		{"plugin", []string{"simulate", "pacer/core", "pacer/kube", "pacer/api", "pacer/gate", "pacer/registry", "manifests"},
 			"the plugin talks to the API server, not to the controller's code"},
+		{"release", []string{"plugin", "manifests"}, "what is published is built from the sources and describes itself by the plugin's manifests"},
 		{"cmd", []string{"plugin", "pacer/controller", "pacer/failsafe", "pacer/registry"}, "commands only wire"},
 		{"manifests", nil, "embedded files"},
 		{"docs", []string{"pacer", "plugin", "simulate", "manifests"}, "reference pages are made from the code"},
-		{"test", []string{"cmd", "plugin", "pacer", "simulate", "manifests"}, "tests may use everything"},
+		{"test", []string{"cmd", "plugin", "pacer", "simulate", "manifests", "release"}, "tests may use everything"},
 	}
 }
 

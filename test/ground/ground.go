@@ -11,10 +11,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/pullpace/pace/release"
 	"github.com/pullpace/pace/test/cluster"
 	"github.com/pullpace/pace/test/cluster/binaries"
 	"github.com/pullpace/pace/test/cluster/images"
@@ -169,29 +171,40 @@ func (g *Ground) Push(ctx context.Context, ref string, platforms ...string) erro
 	return images.Push(ctx, ref, what, g.Registry.PushTransport())
 }
 
-// Product is the reference of the product's image.
-const Product = Infra + "/pullpace/pacer:dev"
+// Product is the repository of the product's image.
+const Product = Infra + "/pullpace/pacer"
 
-// Install builds the product and installs it as a user would.
+// Publish builds the product's image as a release does, for this machine alone,
+// and puts it into the registry. It returns the reference by digest.
+func (g *Ground) Publish(ctx context.Context, version string) (string, error) {
+	tree, err := release.Find(ctx)
+	if err != nil {
+		return "", err
+	}
+	commit := release.Commit{Version: version, At: time.Unix(0, 0)}
+	image, err := tree.Image(ctx, commit, release.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH})
+	if err != nil {
+		return "", err
+	}
+	if err := images.Push(ctx, Product+":"+version, image, g.Registry.PushTransport()); err != nil {
+		return "", err
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		return "", fmt.Errorf("making the product's image: %w", err)
+	}
+	return Product + "@" + digest.String(), nil
+}
+
+// Install publishes the product and installs it as a user would.
 func (g *Ground) Install(ctx context.Context, flags ...string) error {
-	program, err := g.Cluster.Build(ctx, "cmd/pacer")
+	image, err := g.Publish(ctx, "dev")
 	if err != nil {
-		return err
-	}
-	maker, err := images.New("pacer", program)
-	if err != nil {
-		return fmt.Errorf("making the product's image: %w", err)
-	}
-	image, err := maker.Image(images.Spec{Name: "pacer"})
-	if err != nil {
-		return fmt.Errorf("making the product's image: %w", err)
-	}
-	if err := images.Push(ctx, Product, image, g.Registry.PushTransport()); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	out := g.Kubectl(ctx, append([]string{"pace", "install", "--image", Product}, flags...)...)
+	out := g.Kubectl(ctx, append([]string{"pace", "install", "--image", image}, flags...)...)
 	if out.Code != 0 {
 		return fmt.Errorf("installing the product: %s", out)
 	}

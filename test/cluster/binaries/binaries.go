@@ -20,7 +20,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
+
+	"github.com/pullpace/pace/release"
 )
 
 const modulePath = "github.com/pullpace/pace"
@@ -34,19 +35,11 @@ type Builder struct {
 // New returns a builder for the repository that the working folder is in. What
 // it does and what the go command says is written to log.
 func New(ctx context.Context, log io.Writer) (*Builder, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if errors.Is(err, exec.ErrNotFound) {
-		return nil, errors.New("the go command is not in PATH; install Go 1.26 or newer")
-	}
+	tree, err := release.Find(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("asking go for the module's folder: %w", err)
+		return nil, err
 	}
-	file := strings.TrimSpace(string(out))
-	content, err := os.ReadFile(file)
-	if err != nil || !bytes.Contains(content, []byte("module "+modulePath+"\n")) {
-		return nil, fmt.Errorf("the working folder is not in the repository of %s; change into it", modulePath)
-	}
-	return &Builder{root: filepath.Dir(file), log: log}, nil
+	return &Builder{root: tree.Root, log: log}, nil
 }
 
 // Components returns the folder that holds every program of components(),
