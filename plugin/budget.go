@@ -76,6 +76,7 @@ func (o *budgetOptions) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		o.s.warnOfSkew(model.Controller)
 		return show(o.s, o.out, model, render)
 	})
 }

@@ -56,6 +56,15 @@ func (o *order) start(ctx context.Context) (*giver, error) {
 	return g, nil
 }
 
+// understood complains where the controller may not know what is written for it.
+func (g *giver) understood(ctx context.Context) error {
+	controller, err := cluster.ControllerOf(ctx, g.cluster.Client)
+	if err != nil {
+		return err
+	}
+	return g.s.refuseSkew(controller)
+}
+
 // note is the JSON that is kept on the objects.
 func (g *giver) note() v1alpha1.Order {
 	return v1alpha1.Order{By: g.result.By, Reason: g.result.Reason, At: g.s.env.Now()}

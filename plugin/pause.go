@@ -39,6 +39,9 @@ func (o *order) pause(ctx context.Context, t cluster.Target) error {
 	if err != nil {
 		return err
 	}
+	if err := g.understood(ctx); err != nil {
+		return err
+	}
 	obj, err := g.get(ctx, t)
 	if err != nil {
 		return err

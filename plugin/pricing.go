@@ -42,6 +42,7 @@ func (s *session) price(ctx context.Context, c *cluster.Cluster, d *appsv1.Deplo
 	if err != nil {
 		return cost, err
 	}
+	s.warnOfSkew(controller)
 	quote, source, err := s.quote(ctx, c.Client, d, controller)
 	if err != nil {
 		return cost, err

@@ -93,7 +93,11 @@ func (o *releaseOptions) served(ctx context.Context, g *giver) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := cluster.Working(controller, o.s.env.Now(), o.s.env.program()); err != nil {
+	err = o.s.refuseSkew(controller)
+	if err == nil {
+		err = cluster.Working(controller, o.s.env.Now(), o.s.env.program())
+	}
+	if err != nil {
 		if o.now {
 			return false, nil
 		}

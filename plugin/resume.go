@@ -40,6 +40,9 @@ func (o *order) resume(ctx context.Context, t cluster.Target) error {
 	if err != nil {
 		return err
 	}
+	if err := g.understood(ctx); err != nil {
+		return err
+	}
 	obj, err := g.get(ctx, t)
 	if err != nil {
 		return err

@@ -180,6 +180,9 @@ func (o *rolloutOptions) editable(ctx context.Context, c *cluster.Cluster, d *ap
 	if err != nil {
 		return err
 	}
+	if err := o.s.refuseSkew(controller); err != nil {
+		return err
+	}
 	return cluster.Working(controller, o.s.env.Now(), o.s.env.program())
 }
 

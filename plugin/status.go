@@ -63,6 +63,7 @@ func newStatus(s *session) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				s.warnOfSkew(model.Controller)
 				return show(s, o.out, model, view.StatusPage)
 			})
 		},

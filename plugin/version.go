@@ -11,7 +11,9 @@ import (
 	"github.com/pullpace/pace/plugin/view"
 )
 
-// The versions of Kubernetes that are supported, inclusive.
+// The versions of Kubernetes that are supported, inclusive. Older ones are refused:
+// what holds a pod back (gates, match conditions) is stable from 1.30 on, but nobody
+// tests there. Newer ones get a remark.
 const (
 	oldestCluster = "1.31"
 	newestCluster = "1.37"
@@ -68,6 +70,26 @@ func (s *session) versions(ctx context.Context, model *view.Version) error {
 	}
 	if controller.Image != "" {
 		model.Controller = controller.Image
+	}
+	if controller.Version != "" {
+		model.Controller = controller.Version
+	}
+	s.warnOfSkew(controller)
+	return nil
+}
+
+// warnOfSkew warns of a controller that is too far from the plugin; commands that
+// only read go on.
+func (s *session) warnOfSkew(c view.Controller) {
+	if err := cluster.Compatible(s.env.Version, c); err != nil {
+		s.notef("warning: %v", err)
+	}
+}
+
+// refuseSkew is for commands that write what the controller has to understand.
+func (s *session) refuseSkew(c view.Controller) error {
+	if err := cluster.Compatible(s.env.Version, c); err != nil {
+		return fmt.Errorf("%w; nothing was changed", err)
 	}
 	return nil
 }

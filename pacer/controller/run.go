@@ -188,7 +188,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: newWorld(), feed: f, clock: real,
 		releaser: r, prober: newProber(open.open, m, real.Now, f.wake), books: newBookkeeper(c),
 		explainer: explain, metrics: m, answers: answers, events: events,
-		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity},
+		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity, Version: o.Version},
 		cache: mgr.GetCache(), reader: live,
 	}
 	runnables := []manager.Runnable{

@@ -12,6 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 )
 
 // start is when every test begins by the reader's clock.
@@ -108,7 +110,7 @@ func TestAWriterRenewsAndStartsAgainAfterAnError(t *testing.T) {
 		},
 	}).Build()
 	key := client.ObjectKey{Namespace: "pace", Name: "beat"}
-	w := Writer{Client: c, Live: c, Lease: key, Identity: "me"}
+	w := Writer{Client: c, Live: c, Lease: key, Identity: "me", Version: "v0.3.0"}
 	var got coordinationv1.Lease
 	beat := func(at, want time.Duration) {
 		t.Helper()
@@ -118,8 +120,8 @@ func TestAWriterRenewsAndStartsAgainAfterAnError(t *testing.T) {
 		if err := c.Get(t.Context(), key, &got); err != nil {
 			t.Fatal(err)
 		}
-		if at := got.Spec.RenewTime.Sub(start); at != want || *got.Spec.HolderIdentity != "me" {
-			t.Errorf("renewed by %s at %v, want %v", *got.Spec.HolderIdentity, at, want)
+		if at := got.Spec.RenewTime.Sub(start); at != want || *got.Spec.HolderIdentity != "me" || got.Annotations[v1alpha1.AnnotationVersion] != "v0.3.0" {
+			t.Errorf("renewed by %s with %v at %v, want %v", *got.Spec.HolderIdentity, got.Annotations, at, want)
 		}
 	}
 	beat(0, 0)

@@ -25,6 +25,8 @@ type Writer struct {
 	// Lease is what is renewed, Identity who does it.
 	Lease    client.ObjectKey
 	Identity string
+	// Version is that of who does it, for those who read what it wrote.
+	Version string
 
 	last  time.Time
 	lease *coordinationv1.Lease
@@ -66,6 +68,9 @@ func (w *Writer) write(ctx context.Context, now time.Time) error {
 }
 
 func (w *Writer) fill(l *coordinationv1.Lease, now time.Time) {
+	if w.Version != "" {
+		metav1.SetMetaDataAnnotation(&l.ObjectMeta, v1alpha1.AnnotationVersion, w.Version)
+	}
 	l.Spec.HolderIdentity = &w.Identity
 	l.Spec.LeaseDurationSeconds = new(int32(Fresh / time.Second))
 	l.Spec.RenewTime = new(metav1.NewMicroTime(now))

@@ -27,6 +27,7 @@ func ControllerOf(ctx context.Context, c client.Reader) (view.Controller, error)
 	}
 	if err == nil {
 		known.Installed = true
+		known.Version = lease.Annotations[v1alpha1.AnnotationVersion]
 		if lease.Spec.RenewTime != nil {
 			known.Heartbeat = lease.Spec.RenewTime.Time
 		}

@@ -11,6 +11,9 @@ type Controller struct {
 	Installed bool `json:"installed"`
 	// Heartbeat is when a turn was completed last.
 	Heartbeat time.Time `json:"heartbeat,omitzero"`
+	// Version is what the replica that completed the last turn says it is, "" where
+	// none has said it.
+	Version string `json:"version,omitempty"`
 	// Image is what its Deployment runs.
 	Image string `json:"image,omitempty"`
 	// Ready and Wanted count its replicas.

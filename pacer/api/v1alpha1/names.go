@@ -43,6 +43,9 @@ const (
 	AnnotationSaved = "pullpace.dev/saved"
 	// AnnotationQuote is the price that a dry run is answered with.
 	AnnotationQuote = "pullpace.dev/quote"
+	// AnnotationVersion is the version of the controller that completed the last
+	// turn, on the heartbeat.
+	AnnotationVersion = "pullpace.dev/version"
 	// AnnotationWave names the wave of a release.
 	AnnotationWave = "pullpace.dev/wave"
 	// AnnotationPaused is a person's pause of a PullBudget or workload, an Order.
