@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -125,6 +127,23 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	}
 	read(h, &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "pullbudgets.pullpace.dev"}})
 	h.wants(h.run("uninstall", "--now", "--crds"), ExitOK, "customresourcedefinition/pullbudgets.pullpace.dev")
+}
+
+// The page that people keep is the page that is printed, whatever the cluster does.
+func TestUninstallPrintsThePageOfTheDocs(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{})
+	h.env.Connect = func(*genericclioptions.ConfigFlags, cluster.Options) (*cluster.Cluster, error) {
+		return nil, errText("no cluster")
+	}
+	h.wants(h.run("uninstall", "--print"), ExitOK)
+	page, err := os.ReadFile("../docs/removal.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := h.out.String(); len(text) == 0 || !strings.Contains(string(page), "```bash\n"+text+"```\n") {
+		t.Errorf("docs/removal.md does not have what is printed:\n%s", text)
+	}
 }
 
 func TestUninstallDryRun(t *testing.T) {

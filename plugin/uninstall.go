@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pullpace/pace/docs"
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/setup"
@@ -26,25 +28,30 @@ type uninstallOptions struct {
 	dry     dryRun
 	crds    bool
 	now     bool
+	print   bool
 	timeout time.Duration
 }
 
 func newUninstall(s *session) *cobra.Command {
 	o := &uninstallOptions{s: s}
 	cmd := &cobra.Command{
-		Use:   "uninstall [--dry-run] [--crds] [--now]",
+		Use:   "uninstall [--dry-run] [--crds] [--now] [--print]",
 		Short: "Take Pace out of the cluster and leave nothing behind",
 		Long: "Take Pace out of the cluster: the webhook first, then what is held is let go at the\n" +
 			"rate at which registries refill (--now: all at once), notes and taints are taken off,\n" +
 			"and everything that `install` made is deleted. CRDs and their objects stay unless\n" +
 			"--crds is given. It works without a running controller, and may be run again.",
-		Example: s.examples("uninstall --dry-run", "uninstall", "uninstall --now --crds"),
+		Example: s.examples("uninstall --dry-run", "uninstall", "uninstall --now --crds", "uninstall --print"),
 		Args:    args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.out.validate(); err != nil {
 				return err
 			}
 			if err := o.dry.validate(); err != nil {
+				return err
+			}
+			if o.print {
+				_, err := io.WriteString(s.env.Out, docs.Removal())
 				return err
 			}
 			return o.run(cmd.Context())
@@ -55,6 +62,7 @@ func newUninstall(s *session) *cobra.Command {
 	o.dry.add(flags)
 	flags.BoolVar(&o.crds, "crds", false, "delete the CRDs too, and with them every PullBudget and PacePolicy")
 	flags.BoolVar(&o.now, "now", false, "let everything go at once; expect pulls to be refused")
+	flags.BoolVar(&o.print, "print", false, "print how to do it with kubectl alone, and change nothing")
 	flags.DurationVar(&o.timeout, "timeout", 30*time.Minute, "how long to let pods go one by one before the rest is let go at once")
 	return cmd
 }

@@ -31,7 +31,7 @@ func layers() []layer {
 		{"simulate/kernel", nil, "an event queue knows nothing of registries"},
 		{"simulate", []string{"pacer/core", "pacer/api"}, "the simulator decides with the very engine of the controller, and needs no cluster"},
 		{"plugin/view", nil, "views are pure: a model in, text out"},
-		{"plugin", []string{"simulate", "pacer/core", "pacer/kube", "pacer/api", "pacer/gate", "pacer/registry", "manifests"},
+		{"plugin", []string{"simulate", "pacer/core", "pacer/kube", "pacer/api", "pacer/gate", "pacer/registry", "manifests", "docs"},
 			"the plugin talks to the API server, not to the controller's code"},
 		{"release", []string{"plugin", "manifests"}, "what is published is built from the sources and describes itself by the plugin's manifests"},
 		{"cmd", []string{"plugin", "pacer/controller", "pacer/failsafe", "pacer/registry"}, "commands only wire"},
