@@ -45,6 +45,12 @@ func alone(c suite.Case) suite.Case {
 	return c
 }
 
+// patient gives a case a time limit of its own.
+func patient(c suite.Case, limit time.Duration) suite.Case {
+	c.Patience = limit
+	return c
+}
+
 // Cases are those of the suite.
 func Cases(lab *stage.Lab) []suite.Case {
 	b := builder{lab}
@@ -69,6 +75,10 @@ func Cases(lab *stage.Lab) []suite.Case {
 		alone(b.on("headers-vanish", stage.Options{}, headersVanish)),
 		alone(b.on("controller-killed", stage.Options{}, controllerKilled)),
 		alone(b.on("api-server-restarted", stage.Options{}, apiServerRestarted)),
+		alone(b.on("turns-wedged", used, turnsWedged)),
+		alone(b.on("bounds-passed", used, boundsPassed)),
+		alone(b.on("page-of-removal", used, pageOfRemoval)),
+		patient(alone(b.on("controller-gone", used, controllerGone)), freeWithin+2*time.Minute),
 		alone(b.on("uninstall", stage.Options{}, uninstall)),
 	}
 }

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ type Case struct {
 	// Alone cases disturb the whole cluster: they run one at a time, in their
 	// order, after all others.
 	Alone bool
+	// Patience is its time limit; 0: that of the suite.
+	Patience time.Duration
 	// Run returns why the case failed. Its context ends at the case's time limit
 	// and when the suite is interrupted.
 	Run func(ctx context.Context, r *Report) error
@@ -92,7 +95,8 @@ func runCase(ctx context.Context, o Options, c Case) Result {
 	}
 	began := time.Now()
 	var report Report
-	limited, cancel := context.WithTimeoutCause(ctx, o.Patience, fmt.Errorf("the case took longer than %s", o.Patience))
+	patience := cmp.Or(c.Patience, o.Patience)
+	limited, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the case took longer than %s", patience))
 	defer cancel()
 	r.Err = guard(limited, c, &report)
 	if cause := context.Cause(limited); r.Err != nil && cause != nil && !errors.Is(r.Err, cause) {
