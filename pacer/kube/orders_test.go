@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -126,6 +127,16 @@ func TestOrdersOfPeople(t *testing.T) {
 	own := makePod("v1", 8, func(p *corev1.Pod) { p.Annotations[v1alpha1.AnnotationOverride] = "please" })
 	if got := overrides(tr.Pod(start, own)); len(got) != 1 {
 		t.Errorf("order on the pod let go %v, want it", got)
+	}
+	for _, now := range []bool{false, true} {
+		tr := makeTracker(t)
+		tr.Pod(start, makePod("v1", 1))
+		tr.Deployment(makeDeployment(3, false, annotated(order(5*time.Second))))
+		again := v1alpha1.Order{By: "a", Reason: "in haste", At: start.Add(6 * time.Second), Now: now}
+		got := tr.Deployment(makeDeployment(3, false, annotated(map[string]string{v1alpha1.AnnotationOverride: again.String()})))
+		if hasty := slices.ContainsFunc(got, func(ev engine.Event) bool { return ev.Override != nil && ev.Override.Now }); hasty != now {
+			t.Errorf("a second order, now %v: at once %v", now, hasty)
+		}
 	}
 	paused := makeDeployment(3, false, annotated(map[string]string{v1alpha1.AnnotationPaused: "now"}))
 	if g := groupsOf(tr.Deployment(paused)); len(g) != 1 || !g[0].Paused {

@@ -30,9 +30,10 @@ type trackedPod struct {
 	leaving bool
 	// passed is set for a pod that Shadow let pass and Enforce would have held.
 	passed *Passed
-	// overridden says that its override was announced, counted that it counts
-	// among the living pods of its ReplicaSet.
-	overridden, counted bool
+	// order is what was announced of a person's order to let it go.
+	order order
+	// counted says that it counts among the living pods of its ReplicaSet.
+	counted bool
 }
 
 // trackedGroup is a group with its pods.

@@ -121,12 +121,12 @@ func (t *Tracker) refreshGroups(owner Owner) {
 
 // letGo announces a person's order for the pods of a workload that are held now
 // and were created before it; an order without a time is for all of them.
-func (t *Tracker) letGo(owner Owner, order string) {
+func (t *Tracker) letGo(owner Owner, text string) {
 	for _, id := range slices.Sorted(maps.Keys(t.byOwner[owner])) {
 		for _, podID := range slices.Sorted(maps.Keys(t.groups[id].held)) {
-			o, err := v1alpha1.ParseOrder(order)
+			o, err := v1alpha1.ParseOrder(text)
 			if p := t.pods[podID]; err != nil || o.At.IsZero() || !p.object.CreationTimestamp.After(o.At) {
-				t.announceOverride(p)
+				t.announceOverride(p, orderOf(o))
 			}
 		}
 	}
@@ -180,11 +180,30 @@ func (w *workload) current(r *replicaSet) bool {
 	return true
 }
 
-// noteOverride announces that a person let the pod go, by an order on the pod or
-// by one on its workload that is younger than the pod.
+// order is how a person wants a pod to be let go.
+type order int
+
+// The orders; a later one replaces an earlier one.
+const (
+	orderNone order = iota
+	orderDrip
+	orderNow
+)
+
+// orderOf is how an order on a workload wants its pods to go. One that cannot be
+// read asks for no more than the least.
+func orderOf(o v1alpha1.Order) order {
+	if o.Now {
+		return orderNow
+	}
+	return orderDrip
+}
+
+// noteOverride announces that a person let the pod go, by an order on the pod, which
+// goes at once, or by one on its workload that is younger than the pod.
 func (t *Tracker) noteOverride(p *trackedPod) {
 	if p.object.Annotations[v1alpha1.AnnotationOverride] != "" {
-		t.announceOverride(p)
+		t.announceOverride(p, orderNow)
 		return
 	}
 	w := t.workloads[p.owner]
@@ -192,16 +211,16 @@ func (t *Tracker) noteOverride(p *trackedPod) {
 		return
 	}
 	if o, err := v1alpha1.ParseOrder(w.override); err == nil && o.At.After(p.object.CreationTimestamp.Time) {
-		t.announceOverride(p)
+		t.announceOverride(p, orderOf(o))
 	}
 }
 
-func (t *Tracker) announceOverride(p *trackedPod) {
-	if p.overridden || !gate.Gated(p.object) {
+func (t *Tracker) announceOverride(p *trackedPod, o order) {
+	if o <= p.order || !gate.Gated(p.object) {
 		return
 	}
-	p.overridden = true
-	t.emit(engine.Event{Override: &engine.Override{Pod: PodID(p.object)}})
+	p.order = o
+	t.emit(engine.Event{Override: &engine.Override{Pod: PodID(p.object), Now: o == orderNow}})
 }
 
 // own notes that a group is of a workload.

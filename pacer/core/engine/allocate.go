@@ -114,7 +114,9 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 			case quota.GradeLost, quota.GradeStale, quota.GradeMismatch:
 				reason = core.FailOpen
 			}
-		case t.blocked[id] || a.Paused || t.freeFor(a, c.Class, cost[id]) < min(cost[id], t.ceiling(a, cost[id])):
+		case a.ledger.Opened(t.now) && !a.Paused && !t.blocked[id] && t.mayDrip(a, cost[id]):
+			reason = core.FailOpen
+		case t.blocked[id] || a.Paused || a.ledger.Opened(t.now) || t.freeFor(a, c.Class, cost[id]) < min(cost[id], t.ceiling(a, cost[id])):
 			if !short {
 				c.account, c.reason = id, t.whyShort(a, cost[id])
 			}
@@ -127,6 +129,11 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 	}
 	if short {
 		return 0, false
+	}
+	for id := range cost {
+		if t.e.accounts[id].ledger.Opened(t.now) {
+			t.dripped[id] = true
+		}
 	}
 	t.release(c, n, reason)
 	return sum, true
@@ -234,11 +241,7 @@ func addCosts(a, b []Cost) []Cost {
 
 // holds explains what is still held, in the order of release.
 func (t *turn) holds() {
-	line := slices.Clone(t.line)
-	slices.SortStableFunc(line, func(a, b *candidate) int {
-		return cmp.Or(cmp.Compare(a.Class, b.Class), t.before(a, b))
-	})
-	for _, c := range line {
+	for _, c := range t.inOrder() {
 		if c.left <= 0 {
 			continue
 		}
@@ -292,6 +295,7 @@ func (t *turn) wakeForHold(c *candidate) {
 	if !c.firstExpiry.IsZero() {
 		t.wakeAt(c.firstExpiry)
 	}
+	t.wakeForDrip(c)
 	if t.now.Before(c.refusedUntil) {
 		t.wakeAt(c.refusedUntil)
 	}

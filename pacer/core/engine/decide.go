@@ -25,7 +25,9 @@ type turn struct {
 	// behind it must not take what it lacks.
 	blocked   map[core.AccountID]bool
 	available map[accountClass]core.Units
-	out       Decision
+	// dripped are the accounts that a pod went for without units in this turn.
+	dripped map[core.AccountID]bool
+	out     Decision
 }
 
 // accountClass is a class on an account.
@@ -59,6 +61,7 @@ func (e *Engine) Decide(now time.Time) Decision {
 	for _, c := range t.line {
 		t.letPass(c)
 	}
+	t.drips()
 	for _, class := range core.Classes() {
 		t.allocate(class)
 	}
@@ -73,7 +76,7 @@ func (e *Engine) newTurn(now time.Time) *turn {
 		e: e, now: now,
 		used: map[core.AccountID]core.Units{}, ahead: map[core.AccountID]int{},
 		blocked: map[core.AccountID]bool{}, available: map[accountClass]core.Units{},
-		out: Decision{ID: e.decisionID(now), At: now},
+		dripped: map[core.AccountID]bool{}, out: Decision{ID: e.decisionID(now), At: now},
 	}
 }
 
@@ -116,8 +119,8 @@ func (t *turn) countDemand() {
 	}
 }
 
-// letPass releases what does not wait for budget: orders of a person, repairs and
-// rollbacks, expired holds, and pods that cost nothing.
+// letPass releases what does not wait for budget: what a person wants at once,
+// repairs and rollbacks, and pods that cost nothing.
 func (t *turn) letPass(c *candidate) {
 	t.releasePods(c, core.Override, func(p *pod) bool { return p.overridden })
 	if c.Lane != LaneNormal {
@@ -127,7 +130,6 @@ func (t *turn) letPass(c *candidate) {
 		}
 		t.release(c, t.releasable(c), reason)
 	}
-	t.expire(c)
 	if c.Paused || c.Failing {
 		return
 	}
@@ -192,58 +194,6 @@ func (t *turn) releasePods(c *candidate, reason core.Reason, match func(*pod) bo
 		t.release(c, len(ids), reason)
 		t.out.Releases[len(t.out.Releases)-1].Pods = ids
 	}
-}
-
-// expire releases pods whose hold-until has passed: one by one at the refill
-// rate, so that the end of a bound is a drip and not a storm.
-func (t *turn) expire(c *candidate) {
-	if c.firstExpiry.IsZero() || c.firstExpiry.After(t.now) || t.releasable(c) <= 0 {
-		return
-	}
-	var due []core.PodID
-	for _, id := range sortedKeys(c.held) {
-		p := c.held[id]
-		if !p.HoldUntil.IsZero() && !p.HoldUntil.After(t.now) && !p.ForeignGate && !p.overridden {
-			due = append(due, id)
-		}
-	}
-	slices.SortStableFunc(due, func(a, b core.PodID) int { return c.held[a].HoldUntil.Compare(c.held[b].HoldUntil) })
-	n := 0
-	for n < min(len(due), t.releasable(c)) && t.drip(c, n) {
-		n++
-	}
-	if c.Whole && n > 0 {
-		due = c.free()
-		n = len(due)
-	}
-	if n > 0 {
-		t.release(c, n, core.HoldExpired)
-		t.out.Releases[len(t.out.Releases)-1].Pods = due[:n]
-	}
-}
-
-// drip reports whether one more expired hold may go now, after n of this turn.
-func (t *turn) drip(c *candidate, n int) bool {
-	for _, a := range c.asks {
-		acct := t.e.accounts[a.Account]
-		if acct.ledger.Unlimited(t.now) || a.Cold == 0 {
-			continue
-		}
-		if n > 0 || t.now.Before(acct.nextDrip) || t.drippedDry(acct, a.Price) {
-			return false
-		}
-	}
-	return true
-}
-
-// drippedDry reports whether the last expired hold of an account met a 429: the
-// next one waits for units, or for a window if none ever come.
-func (t *turn) drippedDry(a *account, units core.Units) bool {
-	refused := a.ledger.ThrottledAt()
-	if a.lastDrip.IsZero() || refused.Before(a.lastDrip) {
-		return false
-	}
-	return t.free(a, core.ClassNodeCritical) < units && t.now.Sub(refused) < a.ledger.Window()
 }
 
 // release notes that n pods of a candidate go, and what they may cost.

@@ -204,6 +204,9 @@ type Throttled struct {
 type Override struct {
 	Pod   core.PodID   `json:"pod,omitempty"`
 	Group core.GroupID `json:"group,omitempty"`
+	// Now asks for all at once; otherwise pods go one at each refill, and none after a
+	// 429 until there are units.
+	Now bool `json:"now,omitempty"`
 }
 
 // Booking books the release of one pod under a decision.

@@ -17,8 +17,9 @@ type pod struct {
 	Pod
 	// booked says that a release was decided and is being written.
 	booked bool
-	// overridden says that a person let it go.
-	overridden bool
+	// overridden says that a person let it go at once, ordered that one let it go at
+	// the pace of the refill.
+	overridden, ordered bool
 	// unschedulable is since when the scheduler finds no node; zero: it does.
 	unschedulable time.Time
 	pulls         []pullKey
@@ -385,12 +386,16 @@ func (e *Engine) dropPod(now time.Time, id core.PodID) {
 }
 
 func (e *Engine) override(o Override) {
+	order := func(p *pod) {
+		p.overridden = p.overridden || o.Now
+		p.ordered = true
+	}
 	if p := e.pods[o.Pod]; p != nil {
-		p.overridden = true
+		order(p)
 	}
 	if g := e.groups[o.Group]; g != nil {
 		for _, p := range g.held {
-			p.overridden = true
+			order(p)
 		}
 	}
 }

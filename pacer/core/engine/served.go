@@ -8,7 +8,7 @@ import (
 )
 
 // serve books the release of one pod under a decision: its namespace was served,
-// and the next expired hold of its accounts waits for the refill.
+// and the next pod that goes without units waits for the refill.
 func (e *Engine) serve(now time.Time, p *pod, decision string) {
 	g := e.groups[p.Group]
 	if g == nil || decision != e.last.ID {
@@ -18,11 +18,16 @@ func (e *Engine) serve(now time.Time, p *pod, decision string) {
 		if r.Group != g.ID || r.Count == 0 {
 			continue
 		}
-		if r.Reason == core.HoldExpired && slices.Contains(r.Pods, p.ID) {
-			e.dripped(now, r)
+		switch {
+		case (r.Reason == core.HoldExpired || r.Reason == core.Override) && slices.Contains(r.Pods, p.ID):
+			if !p.overridden {
+				e.dripped(now, r.Cost, func(*account) bool { return true })
+			}
 			return
-		}
-		if r.Reason == core.Budget {
+		case r.Reason == core.FailOpen:
+			e.dripped(now, r.Cost, func(a *account) bool { return a.ledger.Opened(now) })
+			return
+		case r.Reason == core.Budget:
 			e.served(g, r)
 			return
 		}
@@ -37,16 +42,16 @@ func (e *Engine) served(g *group, r Release) {
 	e.fair.Serve(g.Class, g.Namespace, float64(units)/float64(r.Count), g.Weight)
 }
 
-// dripped puts off the next expired hold of a release's accounts by the time in
+// dripped puts off the next pod that goes without units of accounts by the time in
 // which one unit refills, for each pod that went.
-func (e *Engine) dripped(now time.Time, r Release) {
-	for _, c := range r.Cost {
-		if a := e.accounts[c.Account]; a != nil && a.ledger.Limit() > 0 {
+func (e *Engine) dripped(now time.Time, costs []Cost, of func(*account) bool) {
+	for _, c := range costs {
+		if a := e.accounts[c.Account]; a != nil && a.ledger.Limit() > 0 && of(a) {
 			a.lastDrip = now
 			if a.nextDrip.Before(now) {
 				a.nextDrip = now
 			}
-			a.nextDrip = a.nextDrip.Add(a.ledger.Window() / time.Duration(a.ledger.Limit()))
+			a.nextDrip = a.nextDrip.Add(a.ledger.Refill())
 		}
 	}
 }

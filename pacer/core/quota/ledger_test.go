@@ -134,6 +134,7 @@ func TestGrades(t *testing.T) {
 		at            float64
 		want          Grade
 		wantUnlimited bool
+		wantOpened    bool
 		wantAvailable core.Units // where it is limited
 	}{
 		"nothing read":                         {at: 1, want: GradeNone},
@@ -144,13 +145,13 @@ func TestGrades(t *testing.T) {
 		"overdrawn":                            {reads: []Observation{says(1, -3)}, at: 2, want: GradeOK, wantAvailable: -3},
 		"a limit that went missing":            {reads: []Observation{says(1, 60), silent(20)}, at: 21, want: GradeLost, wantAvailable: 60},
 		"missing: what others had taken ends":  {reads: []Observation{says(1, 60), silent(3590)}, at: 3601, want: GradeLost, wantAvailable: 100},
-		"missing for a window":                 {reads: []Observation{says(1, 60), silent(20)}, at: 3620, want: GradeLost, wantUnlimited: true},
+		"missing for a window":                 {reads: []Observation{says(1, 60), silent(20)}, at: 3620, want: GradeLost, wantOpened: true},
 		"missing, and back":                    {reads: []Observation{says(1, 60), silent(20), says(40, 60)}, at: 41, want: GradeOK, wantAvailable: 60},
 		"three probes without an answer":       {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 301, want: GradeStale, wantAvailable: 60},
 		"the same before five minutes":         {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 300, want: GradeOK, wantAvailable: 60},
 		"a login that is refused says nothing": {reads: []Observation{{SentAt: at(1), Status: 401}, {SentAt: at(2), Status: 401}, {SentAt: at(3), Status: 403}}, at: 4, want: GradeNone},
 		"no answer from the start":             {reads: []Observation{noAnswer(1), noAnswer(20), noAnswer(40)}, at: 300, want: GradeStale, wantUnlimited: true},
-		"stale for a window":                   {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 301 + 3600, want: GradeStale, wantUnlimited: true},
+		"stale for a window":                   {reads: []Observation{says(1, 60), noAnswer(20), noAnswer(40), noAnswer(60)}, at: 301 + 3600, want: GradeStale, wantOpened: true},
 		"an address though there is a login":   {credentials: true, reads: []Observation{address}, at: 2, want: GradeMismatch, wantUnlimited: true},
 		"a prefix though there is a login":     {credentials: true, reads: []Observation{prefix}, at: 2, want: GradeMismatch, wantUnlimited: true},
 		"an account where there is a login":    {credentials: true, reads: []Observation{account}, at: 2, want: GradeOK, wantAvailable: 100},
@@ -169,7 +170,10 @@ func TestGrades(t *testing.T) {
 		if got := l.Unlimited(now); got != tc.wantUnlimited {
 			t.Errorf("%s: unlimited %v, want %v", name, got, tc.wantUnlimited)
 		}
-		if got := l.Available(now, core.ClassNodeCritical, endless); !tc.wantUnlimited && got != tc.wantAvailable {
+		if got := l.Opened(now); got != tc.wantOpened {
+			t.Errorf("%s: opened %v, want %v", name, got, tc.wantOpened)
+		}
+		if got := l.Available(now, core.ClassNodeCritical, endless); !tc.wantUnlimited && !tc.wantOpened && got != tc.wantAvailable {
 			t.Errorf("%s: available %d, want %d", name, got, tc.wantAvailable)
 		}
 	}

@@ -242,21 +242,41 @@ func (l *Ledger) staleAt() time.Time {
 }
 
 // Unlimited reports whether nothing is to be held for the account at now: the
-// registry says nothing of a limit, what it says is not ours, or a limit that
-// was known has been missing for a whole window.
+// registry says nothing of a limit, or what it says is not ours.
 func (l *Ledger) Unlimited(now time.Time) bool {
 	switch l.Grade(now) {
 	case GradeNever, GradeMismatch:
 		return true
-	case GradeLost:
-		return now.Sub(l.lostAt) >= max(l.window(), fallbackWindow)
-	case GradeStale:
-		if l.last == nil {
-			return true
-		}
-		return now.Sub(l.staleAt()) >= max(l.window(), fallbackWindow)
+	case GradeLost, GradeStale:
+		return l.limit() <= 0 && l.silentForAWindow(now)
 	}
 	return false
+}
+
+// Opened reports whether a limit that was known has been missing for a whole window:
+// then pods go without a reading, one at each Refill of what was known.
+func (l *Ledger) Opened(now time.Time) bool { return l.limit() > 0 && l.silentForAWindow(now) }
+
+// silentForAWindow reports whether nothing was heard of the limit for its whole window;
+// of one that was never known there is nothing to wait for.
+func (l *Ledger) silentForAWindow(now time.Time) bool {
+	window := max(l.window(), fallbackWindow)
+	switch l.Grade(now) {
+	case GradeLost:
+		return now.Sub(l.lostAt) >= window
+	case GradeStale:
+		return l.last == nil || now.Sub(l.staleAt()) >= window
+	}
+	return false
+}
+
+// Refill is the time in which one unit comes back.
+func (l *Ledger) Refill() time.Duration {
+	window := l.window()
+	if window <= 0 {
+		window = fallbackWindow
+	}
+	return window / time.Duration(max(l.limit(), 1))
 }
 
 // later returns the later of two times.

@@ -403,4 +403,3 @@ func refusedRelease(ctx context.Context, s *stage.Stage) (err error) {
 	}
 	return all(err, s.Await(ctx, "refused"))
 }
-

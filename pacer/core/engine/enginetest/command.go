@@ -25,7 +25,7 @@ import (
 //	nodes count= [egress=] [at=]          warm image= count=
 //	group name= pods= images=(a,b) [class=rollout] [namespace=default] [lane=] [weight=] [canary=] [wave=] [by=]
 //	        [init=D] [stuck=D] [hold=D] [more=N] [ungated] [whole] [at=]
-//	scale name= by=N [at=]                override name= [at=]
+//	scale name= by=N [at=]                override name= [now] [at=]
 //	limit account= value= [at=]           foreign account= units= [at=]
 //	headers account= [at=] [for=]         (they vanish)
 //	outage account= [at=] [for=]          (no answer to probes; pulls still work)
@@ -205,7 +205,7 @@ func (w *World) groupCommand(cmd string, a args, g *group) {
 	by := a.int("by", 0)
 	switch {
 	case cmd == "override":
-		w.observe(engine.Event{Override: &engine.Override{Group: g.ID}})
+		w.observe(engine.Event{Override: &engine.Override{Group: g.ID, Now: a.has("now")}})
 	case by < 0:
 		w.removePods(g, -by)
 	default:

@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+)
+
+// drips lets pods go for which no units are set aside: those that a person let go,
+// and those whose hold-until has passed. They go in the order of release, one for an
+// account at each refill, so that the end of many holds is a drip and not a storm.
+func (t *turn) drips() {
+	for _, c := range t.inOrder() {
+		t.dripOf(c, core.Override, func(p *pod) bool { return p.ordered })
+		t.dripOf(c, core.HoldExpired, func(p *pod) bool {
+			return !p.HoldUntil.IsZero() && !p.HoldUntil.After(t.now) && !p.ordered
+		})
+	}
+}
+
+// dripOf lets those pods of a candidate go that match, as far as a drip allows.
+func (t *turn) dripOf(c *candidate, reason core.Reason, match func(*pod) bool) {
+	if t.releasable(c) <= 0 {
+		return
+	}
+	var due []core.PodID
+	for _, id := range sortedKeys(c.held) {
+		if p := c.held[id]; match(p) && !p.ForeignGate && !p.overridden {
+			due = append(due, id)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b core.PodID) int {
+		return cmp.Or(c.held[a].HoldUntil.Compare(c.held[b].HoldUntil), c.held[a].Created.Compare(c.held[b].Created))
+	})
+	n := 0
+	for n < min(len(due), t.releasable(c)) && t.dripOne(c) {
+		n++
+	}
+	if c.Whole && n > 0 {
+		due = c.free()
+		n = len(due)
+	}
+	if n > 0 {
+		t.release(c, n, reason)
+		t.out.Releases[len(t.out.Releases)-1].Pods = due[:n]
+	}
+}
+
+// dripOne takes the turn of every account that one more pod of a candidate draws on;
+// false: one of them has had it.
+func (t *turn) dripOne(c *candidate) bool {
+	var accounts []core.AccountID
+	for _, a := range c.asks {
+		acct := t.e.accounts[a.Account]
+		if acct.ledger.Unlimited(t.now) || a.Cold == 0 {
+			continue
+		}
+		if !t.mayDrip(acct, a.Price) {
+			return false
+		}
+		accounts = append(accounts, a.Account)
+	}
+	for _, id := range accounts {
+		t.dripped[id] = true
+	}
+	return true
+}
+
+// mayDrip reports whether a pod may go now without units of an account.
+func (t *turn) mayDrip(a *account, units core.Units) bool {
+	return !t.dripped[a.ID] && !t.now.Before(a.nextDrip) && !t.drippedDry(a, units)
+}
+
+// drippedDry reports whether the last pod that went without units met a 429: the
+// next one waits for units, or for a window if none ever come.
+func (t *turn) drippedDry(a *account, units core.Units) bool {
+	refused := a.ledger.ThrottledAt()
+	if a.lastDrip.IsZero() || refused.Before(a.lastDrip) {
+		return false
+	}
+	window := a.ledger.Refill() * time.Duration(max(a.ledger.Limit(), 1))
+	return t.free(a, core.ClassNodeCritical) < units && t.now.Sub(refused) < window
+}
+
+// inOrder is the line in the order of release.
+func (t *turn) inOrder() []*candidate {
+	line := slices.Clone(t.line)
+	slices.SortStableFunc(line, func(a, b *candidate) int {
+		return cmp.Or(cmp.Compare(a.Class, b.Class), t.before(a, b))
+	})
+	return line
+}
+
+// wakeForDrip makes sure that the next pod of a drip goes in time.
+func (t *turn) wakeForDrip(c *candidate) {
+	for _, id := range c.accounts() {
+		if a := t.e.accounts[id]; a.nextDrip.After(t.now) && (a.ledger.Opened(t.now) || c.dripping(t.now)) {
+			t.wakeAt(a.nextDrip)
+		}
+	}
+}
+
+// dripping reports whether a held pod of the group goes without units.
+func (g *group) dripping(now time.Time) bool {
+	if !g.firstExpiry.IsZero() && !g.firstExpiry.After(now) {
+		return true
+	}
+	for _, p := range g.held {
+		if p.ordered {
+			return true
+		}
+	}
+	return false
+}
