@@ -12,6 +12,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -161,7 +163,7 @@ func TestControllerWritesLittle(t *testing.T) {
 	want := []string{
 		"create events", "create tokenreviews",
 		"patch events", "patch jobs", "patch mutatingwebhookconfigurations", "patch pacepolicies/status", "patch pods", "patch pods/status", "patch pullbudgets/status",
-		"pullpace-system create leases", "pullpace-system create secrets", "pullpace-system patch leases", "pullpace-system patch secrets",
+		"pullpace-system create leases", "pullpace-system create pods", "pullpace-system create secrets", "pullpace-system patch leases", "pullpace-system patch secrets",
 		"pullpace-system update leases", "pullpace-system update secrets",
 		"update mutatingwebhookconfigurations", "update pacepolicies/status", "update pullbudgets/status",
 	}
@@ -225,21 +227,42 @@ func TestWebhookFailsOpenAndSparesTheSystem(t *testing.T) {
 		if len(hook.ClientConfig.CABundle) > 0 {
 			t.Errorf("%s brings a certificate authority: the controller fills it in", hook.Name)
 		}
-		if got := hook.NamespaceSelector.MatchLabels[v1alpha1.LabelPace]; got != v1alpha1.LabelPaceEnabled {
+		if got := asked(t, hook.NamespaceSelector, metav1.NamespaceDefault, ""); got {
 			t.Errorf("%s asks about namespaces that are not opted in", hook.Name)
 		}
-		var spared []string
-		for _, e := range hook.NamespaceSelector.MatchExpressions {
-			if e.Key == corev1.LabelMetadataName && e.Operator == "NotIn" {
-				spared = append(spared, e.Values...)
+		for _, label := range []string{v1alpha1.LabelPaceEnabled, v1alpha1.LabelPaceProof} {
+			if asked(t, hook.NamespaceSelector, metav1.NamespaceSystem, label) {
+				t.Errorf("%s asks about kube-system", hook.Name)
 			}
 		}
-		for _, namespace := range []string{"kube-system", v1alpha1.Namespace} {
-			if !slices.Contains(spared, namespace) {
-				t.Errorf("%s asks about pods of %s", hook.Name, namespace)
-			}
+		if !asked(t, hook.NamespaceSelector, "shop", v1alpha1.LabelPaceEnabled) {
+			t.Errorf("%s does not ask about a namespace that is opted in", hook.Name)
+		}
+		if !asked(t, hook.NamespaceSelector, v1alpha1.Namespace, decode[corev1.Namespace](t, "Namespace")[0].Labels[v1alpha1.LabelPace]) {
+			continue
+		}
+		// Of our own namespace dry runs only: the test of the condition itself runs on a
+		// real API server.
+		if !slices.ContainsFunc(hook.MatchConditions, func(c admissionv1.MatchCondition) bool {
+			return c.Expression == "request.namespace != '"+v1alpha1.Namespace+"' || has(request.dryRun) && request.dryRun"
+		}) {
+			t.Errorf("%s asks about pods of %s that are made", hook.Name, v1alpha1.Namespace)
 		}
 	}
+}
+
+// asked says whether a webhook is shown a namespace with that label.
+func asked(t *testing.T, s *metav1.LabelSelector, namespace, label string) bool {
+	t.Helper()
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := labels.Set{corev1.LabelMetadataName: namespace}
+	if label != "" {
+		set[v1alpha1.LabelPace] = label
+	}
+	return selector.Matches(set)
 }
 
 // The API server dials the pod itself where no Service is routed: the Service must

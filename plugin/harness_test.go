@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -43,6 +44,9 @@ type harness struct {
 func quoting(plain client.Client) func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error {
 	return func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
 		pod, ok := obj.(*corev1.Pod)
+		if ok && pod.Annotations[v1alpha1.AnnotationProof] == v1alpha1.AskProof {
+			return proving(ctx, c, pod, opts...)
+		}
 		if !ok || pod.Annotations[v1alpha1.AnnotationQuote] == "" {
 			return c.Create(ctx, obj, opts...)
 		}
@@ -86,6 +90,19 @@ func quoteOf(ctx context.Context, plain client.Client, pod *corev1.Pod, ask v1al
 	quote.NotHeld, quote.MaxGated, quote.DeleteFirst = string(terms.Reason), int32(terms.MaxGated), string(terms.DeleteFirst)
 	quote.Gated = int32(len(pods.Items))
 	return quote, err
+}
+
+// proving answers the dry run of a pod that asks whether pods are gated: yes, if the
+// webhook is there.
+func proving(ctx context.Context, c client.WithWatch, pod *corev1.Pod, opts ...client.CreateOption) error {
+	if err := c.Create(ctx, pod, opts...); err != nil {
+		return err
+	}
+	var hook admissionv1.MutatingWebhookConfiguration
+	if c.Get(ctx, client.ObjectKey{Name: cluster.WebhookName}, &hook) == nil {
+		pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: v1alpha1.Gate}}
+	}
+	return nil
 }
 
 // newHarness makes a cluster that holds objects; hooks replace calls to it.

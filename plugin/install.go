@@ -63,7 +63,7 @@ func newInstall(s *session) *cobra.Command {
 	flags.BoolVar(&o.shadow, "shadow", false, "make the default policy watch only (the default)")
 	flags.BoolVar(&o.enforce, "enforce", false, "make the default policy hold")
 	flags.BoolVar(&o.explain, "explain-rbac", false, "list every permission and stop")
-	flags.BoolVar(&o.wait, "wait", true, "wait until the controller is ready")
+	flags.BoolVar(&o.wait, "wait", true, "wait until the controller is ready and a dry-run pod comes back gated")
 	flags.DurationVar(&o.timeout, "timeout", 3*time.Minute, "how long to wait")
 	return cmd
 }
@@ -115,7 +115,7 @@ func (o *installOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := o.before(c, &model); err != nil {
+	if err := o.before(ctx, c, &model); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
@@ -142,7 +142,7 @@ func (o *installOptions) print(model view.Install) error {
 }
 
 // before checks that the cluster can run Pace.
-func (o *installOptions) before(c *cluster.Cluster, model *view.Install) error {
+func (o *installOptions) before(ctx context.Context, c *cluster.Cluster, model *view.Install) error {
 	info, err := c.Version()
 	if err != nil {
 		return fmt.Errorf("asking for the version: %w", err)
@@ -155,7 +155,7 @@ func (o *installOptions) before(c *cluster.Cluster, model *view.Install) error {
 	if note := supported(info.GitVersion); note != "" {
 		model.Notes = append(model.Notes, fmt.Sprintf("cluster %s %s: supported are %s - %s", info.GitVersion, note, oldestCluster, newestCluster))
 	}
-	return nil
+	return o.ownImage(ctx, c, model)
 }
 
 // apply writes everything in order.
@@ -233,7 +233,8 @@ func (o *installOptions) policy() *unstructured.Unstructured {
 	}}
 }
 
-// after waits for the controller and counts what is opted in.
+// after waits for the controller, until a pod comes back gated, and counts what is
+// opted in.
 func (o *installOptions) after(ctx context.Context, c *cluster.Cluster, model *view.Install) error {
 	if o.wait && !o.dry.on() {
 		for _, obj := range o.objects {
@@ -249,6 +250,9 @@ func (o *installOptions) after(ctx context.Context, c *cluster.Cluster, model *v
 			} else {
 				model.Failsafe = seen
 			}
+		}
+		if err := o.prove(ctx, c, model); err != nil {
+			return err
 		}
 	}
 	var opted corev1.NamespaceList

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
@@ -18,7 +20,28 @@ func readPolicies(ctx context.Context, c client.Reader, model *view.Status) erro
 		return err
 	}
 	for _, p := range policies {
+		readGate(&p, model)
 		model.Policies = append(model.Policies, view.Policy{Name: p.Name, Mode: string(cmp.Or(p.Spec.Mode, v1alpha1.Enforce))})
 	}
 	return nil
 }
+
+// readGate takes from a policy's status whether the gate works, which all of them
+// say, and which of its pods slipped by.
+func readGate(p *v1alpha1.PacePolicy, model *view.Status) {
+	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionGateActive); c != nil && model.Gate.State == "" {
+		model.Gate = view.Gate{State: view.GateBroken, Reason: c.Reason, Message: c.Message}
+		if c.Status == metav1.ConditionTrue {
+			model.Gate.State = view.GateActive
+		}
+		if p.Status.GateAskedAt != nil {
+			model.Gate.AskedAt = p.Status.GateAskedAt.Time
+		}
+	}
+	model.Slipped.Pods += int(p.Status.Slipped)
+	room := maxSlippedNames - len(model.Slipped.Newest)
+	model.Slipped.Newest = append(model.Slipped.Newest, p.Status.NewestSlipped[:min(room, len(p.Status.NewestSlipped))]...)
+}
+
+// maxSlippedNames is how many pods that slipped by are named.
+const maxSlippedNames = 5

@@ -10,9 +10,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -77,6 +79,76 @@ func TestInstall(t *testing.T) {
 	h.wants(h.run("install", "--shadow"), ExitOK, "Shadow")
 	if got := read(h, policy).Spec.Mode; got != v1alpha1.Shadow {
 		t.Errorf("--shadow left the mode at %s", got)
+	}
+}
+
+// TestInstallEndsWhenTheGateIsProven has the API server answer the proof in the ways
+// that keep an installation from being done.
+func TestInstallEndsWhenTheGateIsProven(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, working())
+	h.wants(h.run("install"), ExitOK, "dry-run pod through the API server: gate put on in", "(timeout 2 s, failurePolicy Ignore, port 10250)",
+		"not on a registry that is paced")
+	cases := map[string]struct {
+		answer func(*corev1.Pod) error
+		want   []string
+	}{
+		"not gated": {func(*corev1.Pod) error { return nil },
+			[]string{"came back without the gate", "must reach port 10250", "kubectl logs -n pullpace-system"}},
+		"the controller does not gate": {func(p *corev1.Pod) error {
+			p.Annotations[v1alpha1.AnnotationProof] = "no turn was completed for 41s"
+			return nil
+		}, []string{"the webhook gates nothing: no turn was completed for 41s"}},
+		"refused": {func(*corev1.Pod) error { return errText("admission webhook x denied it\x1b[2J") },
+			[]string{"refused a dry-run pod: admission webhook x denied it?[2J"}},
+		"forbidden": {func(*corev1.Pod) error {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errText("kim may not"))
+		}, []string{"needs to create a pod in pullpace-system", "--wait=false"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, working())
+			h.client = interceptor.NewClient(h.client, interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+				if pod, ok := obj.(*corev1.Pod); ok {
+					return tc.answer(pod)
+				}
+				return c.Create(ctx, obj, opts...)
+			}})
+			h.wants(h.run("install", "--timeout", "300ms"), ExitError, tc.want...)
+			h.wants(h.run("install", "--wait=false"), ExitOK, "Installed.")
+		})
+	}
+}
+
+func TestInstallRefusesAnImageFromAnAccountThatItPaces(t *testing.T) {
+	t.Parallel()
+	matched := budget(5)
+	matched.Spec.Match = &v1alpha1.BudgetMatch{PullSecretNames: []string{"hub"}}
+	upstream := budget(5)
+	upstream.Spec.Registry, upstream.Spec.UpstreamOf = "mirror.corp", []string{"docker.io"}
+	cases := map[string]struct {
+		budget *v1alpha1.PullBudget
+		image  string
+		want   int
+		says   []string
+	}{
+		"of the host":              {budget(5), "acme/pacer:1", ExitError, []string{"docker.io/acme/pacer:1", `PullBudget "hub"`, "--image-registry", "nothing was changed"}},
+		"by another name":          {budget(5), "registry-1.docker.io/acme/pacer:1", ExitError, []string{`PullBudget "hub"`}},
+		"through its upstream":     {upstream, "docker.io/acme/pacer:1", ExitError, []string{`PullBudget "hub"`}},
+		"another host":             {budget(5), "registry.corp/acme/pacer:1", ExitOK, []string{"not on a registry that is paced"}},
+		"another account of there": {matched, "acme/pacer:1", ExitOK, []string{"not on a registry that is paced"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, working(), tc.budget)
+			h.wants(h.run("install", "--image", tc.image), tc.want, tc.says...)
+			var all appsv1.DeploymentList
+			if err := h.client.List(t.Context(), &all); err != nil || (len(all.Items) > 0) != (tc.want == ExitOK) {
+				t.Errorf("%d Deployments, %v", len(all.Items), err)
+			}
+		})
 	}
 }
 

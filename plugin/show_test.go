@@ -75,6 +75,28 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+func TestStatusSaysWhetherTheGateWorksAndWhatSlippedBy(t *testing.T) {
+	t.Parallel()
+	asked := metav1.NewTime(now.Add(-40 * time.Second))
+	policy := func(status metav1.ConditionStatus, reason, message string) *v1alpha1.PacePolicy {
+		p := &v1alpha1.PacePolicy{ObjectMeta: metav1.ObjectMeta{Name: "proven"}}
+		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionGateActive, Status: status, Reason: reason, Message: message}}
+		p.Status.GateAskedAt = &asked
+		return p
+	}
+	slipped := policy(metav1.ConditionFalse, "NotCalled", "the webhook did not answer\x1b[2J")
+	slipped.Status.Slipped, slipped.Status.NewestSlipped = 7, []string{"shop/api-7", "shop/api-6"}
+	h := newHarness(t, interceptor.Funcs{}, paced(policy(metav1.ConditionTrue, "Proven", "a dry-run pod came back gated in 7 ms"))...)
+	h.wants(h.run("status"), ExitOK, "gate         active: a dry-run pod came back gated in 7 ms (asked 40s ago)")
+	if strings.Contains(h.out.String(), "slipped") {
+		t.Errorf("speaks of pods that slipped by, of which there are none:\n%s", h.out.String())
+	}
+	h = newHarness(t, interceptor.Funcs{}, paced(slipped)...)
+	h.wants(h.run("status"), ExitOK, "The gate does not work: new pods start unpaced", "NOT active: the webhook did not answer?[2J",
+		"7 living pods that the webhook never saw", "shop/api-7, shop/api-6, ...")
+	h.wants(h.run("status", "-o", "json"), ExitOK, `"state": "broken"`, `"pods": 7`)
+}
+
 func TestStatusNamesWhatItMayNotSee(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {

@@ -21,7 +21,9 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/gate"
+	"github.com/pullpace/pace/pacer/heartbeat"
 	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/proof"
 )
 
 // admitPath is where pods are admitted.
@@ -57,16 +59,50 @@ func (a *admitter) Handle(ctx context.Context, req admission.Request) admission.
 	if pod.Namespace == "" {
 		pod.Namespace = req.Namespace
 	}
-	verdict := a.judge(ctx, &pod)
+	ns := a.namespace(ctx, pod.Namespace)
+	if ns != nil && req.DryRun != nil && *req.DryRun && proof.Asked(&pod, ns.Labels) {
+		return a.prove(&pod)
+	}
+	verdict := a.judge(ctx, &pod, ns)
 	a.metrics.admitted(verdict)
-	quote := a.quotePatch(ctx, req, &pod)
-	if !verdict.Hold && len(quote) == 0 {
+	var patch []jsonpatch.Operation
+	switch {
+	case verdict.Hold:
+		patch = gatePatch(&pod, a.clock.Now(), verdict.MaxHold)
+	case ns == nil || ns.Labels[v1alpha1.LabelPace] == v1alpha1.LabelPaceEnabled:
+		// The API server asks about namespaces that are opted in; of one that is not in
+		// the cache yet it knows better.
+		patch = seenPatch(&pod, a.clock.Now())
+	}
+	patch = append(patch, a.quotePatch(ctx, req, &pod)...)
+	if len(patch) == 0 {
 		return admission.Allowed(string(verdict.Reason))
 	}
-	if !verdict.Hold {
-		return admission.Patched(string(verdict.Reason), quote...)
+	return admission.Patched(string(verdict.Reason), patch...)
+}
+
+// prove answers the dry run that asks whether pods are gated: with the gate, by the
+// same patch as that of a hold, or with why there would be none.
+func (a *admitter) prove(pod *corev1.Pod) admission.Response {
+	tell := func(answer string) jsonpatch.Operation {
+		return jsonpatch.NewOperation("replace", "/metadata/annotations/pullpace.dev~1proof", answer)
 	}
-	return admission.Patched("", append(gatePatch(&pod, a.clock.Now(), verdict.MaxHold), quote...)...)
+	if why := a.silent(); why != "" {
+		return admission.Patched("", tell(why))
+	}
+	return admission.Patched("", append(gatePatch(pod, a.clock.Now(), time.Minute), tell(v1alpha1.ProofGated))...)
+}
+
+// silent says why no pod would be held at present, whatever it is; empty: pods may
+// be held.
+func (a *admitter) silent() string {
+	if a.rules.Load() == nil {
+		return "PullBudgets and PacePolicies are not read yet"
+	}
+	if !a.beating() {
+		return "no turn was completed for " + heartbeat.Fresh.String() + ", so that nobody would let a pod go"
+	}
+	return ""
 }
 
 // quotePatch answers a dry run that asks for a quote; nothing otherwise.
@@ -118,6 +154,17 @@ func gatePatch(pod *corev1.Pod, now time.Time, maxHold time.Duration) []jsonpatc
 	return append(ops, jsonpatch.NewOperation("add", "/spec/schedulingGates/-", last))
 }
 
+// seenPatch is what marks a pod that is not held as one that came by here, so that
+// those which did not can be counted.
+func seenPatch(pod *corev1.Pod, now time.Time) []jsonpatch.Operation {
+	seen := maps.Clone(pod.Annotations)
+	if seen == nil {
+		seen = map[string]string{}
+	}
+	seen[v1alpha1.AnnotationSeen] = now.UTC().Format(time.RFC3339)
+	return addKeys("/metadata/annotations", pod.Annotations, seen)
+}
+
 // addKeys adds what after has and before has not, sorted.
 func addKeys(path string, before, after map[string]string) []jsonpatch.Operation {
 	if len(before) == 0 {
@@ -133,18 +180,25 @@ func addKeys(path string, before, after map[string]string) []jsonpatch.Operation
 	return ops
 }
 
+// namespace is one that the cache knows; nil: it does not.
+func (a *admitter) namespace(ctx context.Context, name string) *corev1.Namespace {
+	var ns corev1.Namespace
+	if a.reader.Get(ctx, client.ObjectKey{Name: name}, &ns) != nil {
+		return nil
+	}
+	return &ns
+}
+
 // judge gathers what the caches know around the pod.
-func (a *admitter) judge(ctx context.Context, pod *corev1.Pod) kube.Verdict {
+func (a *admitter) judge(ctx context.Context, pod *corev1.Pod, ns *corev1.Namespace) kube.Verdict {
 	rules := a.rules.Load()
 	if rules == nil {
 		return kube.Verdict{Reason: core.Excluded}
 	}
-	c := kube.Case{Pod: pod}
-	var namespace corev1.Namespace
-	if a.reader.Get(ctx, client.ObjectKey{Name: pod.Namespace}, &namespace) != nil {
+	if ns == nil {
 		return kube.Verdict{Reason: core.NotOptedIn}
 	}
-	c.Namespace = &namespace
+	c := kube.Case{Pod: pod, Namespace: ns}
 	c.Deployment, c.Job = a.deployment(ctx, pod), a.job(ctx, pod)
 	var err error
 	if c.Gated, err = heldIn(ctx, a.reader, pod.Namespace); err != nil {

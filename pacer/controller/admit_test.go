@@ -21,7 +21,9 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/proof"
 )
 
 // makeAdmitter knows the objects and the rules of a Docker Hub limit.
@@ -136,13 +138,15 @@ func TestAdmissionLetsThroughWhatIsNotHeld(t *testing.T) {
 		raw     []byte
 		rules   bool
 		silent  bool
+		// unread says that nothing can be told of the pod.
+		unread bool
 	}{
 		"namespace not known": {raw: sent(nil), rules: true},
 		"no turn completes":   {objects: []client.Object{makeNamespace(nil)}, raw: sent(nil), rules: true, silent: true},
 		"rules not read":      {objects: []client.Object{makeNamespace(nil)}, raw: sent(nil)},
 		"recreated":           {objects: []client.Object{makeNamespace(nil), recreate, bare}, raw: sent(nil), rules: true},
-		"not a pod":           {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{"spec":{"containers":"junk"}}`), rules: true},
-		"not even JSON":       {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{`), rules: true},
+		"not a pod":           {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{"spec":{"containers":"junk"}}`), rules: true, unread: true},
+		"not even JSON":       {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{`), rules: true, unread: true},
 		"image of no budget": {objects: []client.Object{makeNamespace(nil)}, rules: true, raw: sent(func(p map[string]any) {
 			p["spec"].(map[string]any)["containers"] = []any{map[string]any{"name": "a", "image": "ghcr.io/a/b"}}
 		})},
@@ -158,11 +162,78 @@ func TestAdmissionLetsThroughWhatIsNotHeld(t *testing.T) {
 			}
 			a.beating = func() bool { return !tc.silent }
 			resp := a.Handle(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: "shop", Object: runtime.RawExtension{Raw: tc.raw}}})
-			if !resp.Allowed || len(resp.Patches) > 0 || len(resp.Patch) > 0 {
-				t.Errorf("answer %+v, want allowed as it is", resp)
+			if !resp.Allowed || len(resp.Patch) > 0 {
+				t.Fatalf("answer %+v, want allowed", resp)
 			}
 			if said := resp.Result != nil && resp.Result.Message == string(core.FailOpen); said != tc.silent {
 				t.Errorf("said %+v, want FailOpen: %v", resp.Result, tc.silent)
+			}
+			if tc.unread {
+				if len(resp.Patches) > 0 {
+					t.Errorf("patched %v", resp.Patches)
+				}
+				return
+			}
+			var want map[string]any
+			if err := json.Unmarshal(tc.raw, &want); err != nil {
+				t.Fatal(err)
+			}
+			want["metadata"].(map[string]any)["annotations"] = map[string]any{v1alpha1.AnnotationSeen: start.Format(time.RFC3339)}
+			if diff := cmp.Diff(want, admitted(t, a, tc.raw, false)); diff != "" {
+				t.Errorf("want it marked as seen and nothing else (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestADryRunOfOurNamespaceProvesTheGate(t *testing.T) {
+	t.Parallel()
+	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.Namespace, Labels: map[string]string{v1alpha1.LabelPace: v1alpha1.LabelPaceProof}}}
+	shop := makeNamespace(nil)
+	asks := func(namespace string) []byte {
+		raw, err := json.Marshal(proof.Pod(namespace, "ghcr.io/pullpace/pacer:dev"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	cases := map[string]struct {
+		namespace string
+		real      bool
+		unread    bool
+		stuck     bool
+		gated     bool
+		answer    string
+	}{
+		"whatever the rules":       {namespace: v1alpha1.Namespace, gated: true, answer: v1alpha1.ProofGated},
+		"rules not read":           {namespace: v1alpha1.Namespace, unread: true, answer: "PullBudgets and PacePolicies are not read yet"},
+		"no turn completes":        {namespace: v1alpha1.Namespace, stuck: true, answer: "no turn was completed for 30s, so that nobody would let a pod go"},
+		"never a pod that is made": {namespace: v1alpha1.Namespace, real: true, answer: v1alpha1.AskProof},
+		"not elsewhere":            {namespace: "shop", answer: v1alpha1.AskProof},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := makeAdmitter(t, own, shop)
+			rules, err := kube.NewRules(nil, nil) // nothing is paced, nothing enforced
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.rules.Store(rules)
+			a.beating = func() bool { return !tc.stuck }
+			if tc.unread {
+				a.rules.Store(nil)
+			}
+			raw, err := json.Marshal(admitted(t, a, asks(tc.namespace), !tc.real))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var pod corev1.Pod
+			if err := json.Unmarshal(raw, &pod); err != nil {
+				t.Fatal(err)
+			}
+			if got := gate.Gated(&pod); got != tc.gated || pod.Annotations[v1alpha1.AnnotationProof] != tc.answer {
+				t.Errorf("gated %v, answer %q; want %v, %q", got, pod.Annotations[v1alpha1.AnnotationProof], tc.gated, tc.answer)
 			}
 		})
 	}

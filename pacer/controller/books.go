@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -32,6 +33,8 @@ const bookEvery = 2 * time.Second
 // writes, so that no lock is needed.
 type bookkeeper struct {
 	client client.Client
+	// prover tells whether pods come back gated; nil: nobody looks.
+	prover *prover
 	// written is what was written last, by PullBudget.
 	written map[string]writtenStatus
 	// policiesAt is when the status of PacePolicies was looked at last.
@@ -111,18 +114,21 @@ func (b *bookkeeper) writePolicies(ctx context.Context, now time.Time, p page) e
 		return nil
 	}
 	b.policiesAt = now
-	held := w.tracker.HeldByPolicy()
+	held, slipped := w.tracker.HeldByPolicy(), w.tracker.Slipped()
 	for _, name := range slices.Sorted(maps.Keys(w.policies)) {
 		policy := w.policies[name]
 		next := policy.DeepCopy()
 		next.Status.Held = int32(min(held[name], math.MaxInt32))
+		next.Status.Slipped, next.Status.NewestSlipped = int32(min(slipped[name], math.MaxInt32)), w.tracker.NewestSlipped(name)
 		next.Status.ObservedGeneration = policy.Generation
 		if s := p.shadows[name]; s != nil {
 			next.Status.Shadow = s
 		}
-		c := usable("PacePolicy", name, w)
-		c.ObservedGeneration, c.LastTransitionTime = policy.Generation, metav1.NewTime(now)
-		meta.SetStatusCondition(&next.Status.Conditions, c)
+		for _, c := range []metav1.Condition{usable("PacePolicy", name, w), noneSlipped(next.Status)} {
+			c.ObservedGeneration, c.LastTransitionTime = policy.Generation, metav1.NewTime(now)
+			meta.SetStatusCondition(&next.Status.Conditions, c)
+		}
+		b.prover.fill(policy.Generation, &next.Status)
 		if equality.Semantic.DeepEqual(policy.Status, next.Status) {
 			continue
 		}
@@ -193,6 +199,18 @@ func usable(kind, name string, w *world) metav1.Condition {
 		}
 	}
 	return metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Valid", Message: "in use"}
+}
+
+// noneSlipped says whether the webhook saw every pod that a policy holds.
+func noneSlipped(s v1alpha1.PacePolicyStatus) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionNoneSlipped, Status: metav1.ConditionTrue, Reason: "AllSeen",
+		Message: "the webhook saw every living pod that the policy would hold"}
+	if s.Slipped > 0 {
+		c.Status, c.Reason = metav1.ConditionFalse, "Slipped"
+		c.Message = cut(fmt.Sprintf("the webhook never saw %s that the policy would hold: they started as if Pace were not there, and are counted as demand that was not held; the newest: %s",
+			plural(int(s.Slipped), "living pod"), strings.Join(s.NewestSlipped, ", ")), maxMessage)
+	}
+	return c
 }
 
 // maxMessage bounds the message of a condition; the API allows 32768 bytes.

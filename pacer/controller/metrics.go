@@ -9,6 +9,7 @@ import (
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/pacer/proof"
 )
 
 // Metrics are what the controller tells Prometheus. Labels are bounded: accounts
@@ -21,6 +22,8 @@ type Metrics struct {
 	releaseErrors, turnErrors               prometheus.Counter
 	turns                                   prometheus.Histogram
 	lastTurn                                prometheus.Gauge
+	// Of replicas that do not prove the gate these two show nothing.
+	gateActive, gateProof *prometheus.GaugeVec
 }
 
 // metricsNamespace begins the name of every metric.
@@ -38,6 +41,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		r.MustRegister(c)
 		return c
 	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: metricsNamespace, Name: name, Help: help}, nil)
+		r.MustRegister(v)
+		return v
+	}
 	m := &Metrics{
 		board:         newBoard(),
 		shadow:        newShadowBoard(),
@@ -51,6 +59,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "How long completed turns took.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}),
 		lastTurn: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: metricsNamespace, Name: "last_turn_timestamp_seconds",
 			Help: "When the last turn was completed."}),
+		gateActive: gauge("gate_active", "Whether the last dry run of a pod came back gated: 1 or 0."),
+		gateProof:  gauge("gate_proof_seconds", "How long the API server took for the last dry run of a pod, the webhook included."),
 	}
 	r.MustRegister(m.board, m.shadow, m.turns, m.lastTurn)
 	return m
@@ -72,6 +82,15 @@ func (m *Metrics) turnDone(now time.Time, took time.Duration) {
 	m.lastTurn.Set(seconds(now))
 }
 
+func (m *Metrics) proved(a proof.Answer) {
+	active := 0.0
+	if a.Gated() {
+		active = 1
+	}
+	m.gateActive.WithLabelValues().Set(active)
+	m.gateProof.WithLabelValues().Set(a.Took.Seconds())
+}
+
 func (m *Metrics) admitted(v kube.Verdict) {
 	answer := string(v.Reason)
 	if v.Hold {
@@ -84,7 +103,7 @@ func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
 // board shows the last decision: a whole one at every scrape.
 type board struct {
-	limit, remaining, reserved, ungated, foreign, available, read, demand, held *prometheus.Desc
+	limit, remaining, reserved, ungated, foreign, available, read, demand, held, slipped *prometheus.Desc
 
 	mu    sync.Mutex
 	shown []prometheus.Metric
@@ -106,12 +125,13 @@ func newBoard() *board {
 		read:      desc("account_reading_timestamp_seconds", "When the last reading was sent.", "account"),
 		demand:    desc("account_demand_units", "What held pods may cost at most.", "account"),
 		held:      desc("held_pods", "Pods held now.", "reason", "class"),
+		slipped:   desc("slipped_pods", "Living pods that the policy would hold and that the webhook never saw.", "policy"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (b *board) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{b.limit, b.remaining, b.reserved, b.ungated, b.foreign, b.available, b.read, b.demand, b.held} {
+	for _, d := range []*prometheus.Desc{b.limit, b.remaining, b.reserved, b.ungated, b.foreign, b.available, b.read, b.demand, b.held, b.slipped} {
 		out <- d
 	}
 }
@@ -155,6 +175,10 @@ func (m *Metrics) observe(d engine.Decision, t *kube.Tracker) {
 	}
 	for labels, n := range held {
 		add(b.held, float64(n), labels[0], labels[1])
+	}
+	slipped := t.Slipped()
+	for _, policy := range t.Policies() {
+		add(b.slipped, float64(slipped[policy]), policy)
 	}
 	b.mu.Lock()
 	b.shown = shown

@@ -27,6 +27,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/heartbeat"
+	"github.com/pullpace/pace/pacer/kube"
 )
 
 // The pace of requests to the API server. Source: the table of defaults; the
@@ -135,7 +136,9 @@ func managerOptions(o Options, scheme *runtime.Scheme, k *keeper) manager.Option
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Secret{}: {Namespaces: own},
+				// Since when a namespace is opted in, only its managed fields tell.
+				&corev1.Namespace{}: {Transform: kube.TrimNamespace},
+				&corev1.Secret{}:    {Namespaces: own},
 				&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{o.Namespace: {
 					FieldSelector: fields.OneTermEqualSelector("metadata.name", v1alpha1.Heartbeat)}}},
 			},
@@ -184,15 +187,17 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	beat := &pulse{reader: c, clock: real, namespace: o.Namespace}
 	admit := &admitter{reader: c, live: live, decoder: admission.NewDecoder(mgr.GetScheme()), clock: real, metrics: m, beating: beat.beating}
 	admit.pricer = newPricer(c, admit.rules.Load, quotes, beat.beating, real)
+	prove, books := newProver(c, live, o, m, real), newBookkeeper(c)
+	books.prover = prove
 	turn := &Turn{
 		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: newWorld(), feed: f, clock: real,
-		releaser: r, prober: newProber(open.open, m, real.Now, f.wake), books: newBookkeeper(c),
-		explainer: explain, metrics: m, answers: answers, events: events,
+		releaser: r, prober: newProber(open.open, m, real.Now, f.wake), books: books,
+		explainer: explain, metrics: m, answers: answers, events: events, slips: prove.hurry,
 		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity, Version: o.Version},
 		cache: mgr.GetCache(), reader: live,
 	}
 	runnables := []manager.Runnable{
-		k, beat, turn, explain, quotes, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
+		k, beat, turn, explain, quotes, prove, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
 		&fleetWatch{cache: mgr.GetCache(), pricer: admit.pricer},
 		&bound{client: c, releaser: r, events: events, metrics: m, clock: real, beating: beat.beating},
 	}

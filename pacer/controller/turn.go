@@ -42,6 +42,10 @@ type Turn struct {
 	answers   *answers
 	events    recorder.EventRecorder
 	watch     watching
+	// slips is told when a pod slipped by the webhook; nil: nobody wants to know.
+	slips func()
+	// slipped is how many had when somebody was told last.
+	slipped int
 
 	cache  cache.Cache
 	reader client.Reader
@@ -171,6 +175,11 @@ func (t *Turn) observe(ctx context.Context, now time.Time) {
 	for _, ev := range t.prober.take() {
 		t.tell(now, ev)
 	}
+	slipped := t.world.tracker.SlippedPods()
+	if slipped > t.slipped && t.slips != nil {
+		t.slips()
+	}
+	t.slipped = slipped
 }
 
 // next is when the next turn is due if nothing changes before.

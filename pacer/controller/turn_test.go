@@ -12,6 +12,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -59,7 +60,7 @@ func TestATurnReleasesWhatTheBudgetAllows(t *testing.T) {
 	if err := b.client.Get(t.Context(), client.ObjectKey{Name: "default"}, &policy); err != nil {
 		t.Fatal(err)
 	}
-	if policy.Status.Held != 2 || len(policy.Status.Conditions) != 1 || policy.Status.Conditions[0].Status != "True" {
+	if policy.Status.Held != 2 || !meta.IsStatusConditionTrue(policy.Status.Conditions, "Ready") {
 		t.Errorf("status of the policy %+v, want 2 held and Ready", policy.Status)
 	}
 	var lease coordinationv1.Lease

@@ -142,6 +142,7 @@ func (t *Tracker) podGone(id core.PodID) {
 	delete(t.standIns, id)
 	delete(t.namespace(p.object.Namespace).pods, id)
 	delete(t.freed, id)
+	delete(t.slipped, id)
 	t.countLive(p, false)
 	t.emit(engine.Event{PodGone: id})
 	t.leaveGroup(p.group, id)
@@ -150,6 +151,7 @@ func (t *Tracker) podGone(id core.PodID) {
 // translate brings the announced group and pod up to date.
 func (t *Tracker) translate(p *trackedPod) {
 	id := PodID(p.object)
+	t.noteSlipped(p)
 	c, target := podConstraints(&p.object.Spec)
 	g := t.describe(p)
 	groupID := core.GroupID(digest(struct {

@@ -19,6 +19,7 @@ import (
 func (t *Tracker) Deployment(d *appsv1.Deployment) []engine.Event {
 	owner := Owner{Kind: "Deployment", Namespace: d.Namespace, Name: d.Name}
 	w := t.workload(owner)
+	replaced := w.object == nil || !reflect.DeepEqual(w.object.Spec.Strategy, d.Spec.Strategy)
 	w.object = d
 	w.paused, w.settled = d.Annotations[v1alpha1.AnnotationPaused] != "", settled(d)
 	w.replicas = 1
@@ -28,6 +29,9 @@ func (t *Tracker) Deployment(d *appsv1.Deployment) []engine.Event {
 	override := d.Annotations[v1alpha1.AnnotationOverride]
 	ordered := override != "" && override != w.override
 	w.override = override
+	if replaced {
+		t.refreshSlipped(owner)
+	}
 	t.findRollback(owner)
 	t.refreshGroups(owner)
 	if ordered {

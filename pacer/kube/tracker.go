@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -32,9 +33,10 @@ type Tracker struct {
 	budgetOf map[core.AccountID]string
 	egress   map[string][]string
 	// byOwner are the groups of each workload, freed the held pods that must go at
-	// once.
+	// once, slipped those that the webhook never saw.
 	byOwner map[Owner]map[core.GroupID]bool
 	freed   map[core.PodID]core.Reason
+	slipped map[core.PodID]slip
 	// standIns are the pods that stand for those which a Job is still to make, with
 	// the Job, resumed the Jobs that somebody else let go.
 	standIns map[core.PodID]Owner
@@ -50,6 +52,8 @@ type Tracker struct {
 type namespace struct {
 	object *corev1.Namespace
 	labels map[string]string
+	// since is when it was opted in; zero: not known.
+	since time.Time
 	// off says that its annotation switches Pace off, enabled that its label
 	// opts in.
 	off, enabled bool
@@ -84,7 +88,7 @@ func NewTracker() *Tracker {
 		pods: map[core.PodID]*trackedPod{}, workloads: map[Owner]*workload{}, sets: map[Owner]*replicaSet{},
 		accounts: map[core.AccountID]engine.Account{}, budgetOf: map[core.AccountID]string{},
 		egress: map[string][]string{}, images: map[core.Image]bool{},
-		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{},
+		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{}, slipped: map[core.PodID]slip{},
 		jobs: map[Owner]*trackedJob{}, standIns: map[core.PodID]Owner{}, resumed: map[Owner]bool{},
 	}
 }
@@ -295,9 +299,9 @@ func (t *Tracker) egressOf(b *budget) []string {
 // Namespace takes in a namespace.
 func (t *Tracker) Namespace(n *corev1.Namespace) []engine.Event {
 	ns := t.namespace(n.Name)
-	off, enabled := switchedOff(n), optedIn(n)
-	same := ns.labels != nil && maps.Equal(ns.labels, n.Labels) && ns.off == off && ns.enabled == enabled
-	ns.object, ns.labels, ns.off, ns.enabled = n, n.Labels, off, enabled
+	off, enabled, since := switchedOff(n), optedIn(n), optedInAt(n)
+	same := ns.labels != nil && maps.Equal(ns.labels, n.Labels) && ns.off == off && ns.enabled == enabled && ns.since.Equal(since)
+	ns.object, ns.labels, ns.off, ns.enabled, ns.since = n, n.Labels, off, enabled, since
 	if ns.labels == nil {
 		ns.labels = map[string]string{}
 	}

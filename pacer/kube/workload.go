@@ -91,6 +91,7 @@ type replicaSet struct {
 
 // workload is what is remembered of a Deployment.
 type workload struct {
+	// object is the Deployment; nil: not seen yet.
 	object *appsv1.Deployment
 	paused bool
 	// override is a person's order to let go of what is held, as written.

@@ -41,3 +41,13 @@ func ImageOf(objects []*unstructured.Unstructured, deployment string) string {
 	}
 	return ""
 }
+
+// LabelsOf returns the labels of a Namespace.
+func LabelsOf(objects []*unstructured.Unstructured, namespace string) map[string]string {
+	for _, obj := range objects {
+		if obj.GetKind() == "Namespace" && obj.GetName() == namespace {
+			return obj.GetLabels()
+		}
+	}
+	return nil
+}

@@ -81,7 +81,9 @@ func sampleStatus() Status {
 		}},
 		HeldNodes: []HeldNode{{Name: "node-7", Since: now.Add(-time.Minute), Until: now.Add(9 * time.Minute)}},
 		Accounts:  sampleBudgets().Items,
-		Problems:  []Condition{{Type: "GateActive", Reason: "DryRunPodNotGated", Message: "the webhook did not answer"}},
+		Gate:      Gate{State: GateActive, Reason: "Proven", Message: "a dry-run pod came back gated in 7 ms", AskedAt: now.Add(-40 * time.Second)},
+		Slipped:   Slipped{Pods: 7, Newest: []string{"shop/api-7d9f8c6b5-1", "shop/api-7d9f8c6b5-2"}},
+		Problems:  []Condition{{Type: "Ready", Reason: "Invalid", Message: "reading PacePolicy \"old\": spec.mode"}},
 		Unknown:   []string{"nodes: may not list"},
 	}
 }
@@ -90,9 +92,16 @@ func idleStatus() Status {
 	return Status{Controller: alive(), Failsafe: guarding(), Webhook: true, Policies: []Policy{{"default", "Shadow"}}}
 }
 
+func brokenStatus() Status {
+	s := sampleStatus()
+	s.Gate = Gate{State: GateBroken, Reason: "NotCalled", Message: "a dry-run pod came back without the gate after 2001 ms", AskedAt: now.Add(-3 * time.Second)}
+	return s
+}
+
 func deadStatus() Status {
 	s := sampleStatus()
 	s.Controller.Heartbeat = now.Add(-time.Hour)
+	s.Gate.AskedAt = s.Controller.Heartbeat
 	s.Failsafe = Failsafe{Replicas{0, 1}, now.Add(-time.Hour)}
 	return s
 }
@@ -154,7 +163,8 @@ func sampleInstall() Install {
 	return Install{Server: "v1.37.2", Image: "ghcr.io/pullpace/pacer:v0.3.0", Mode: "Shadow", Objects: []Applied{
 		{Kind: "Namespace", Name: "pullpace-system", Change: "created"},
 		{Kind: "Deployment", Namespace: "pullpace-system", Name: "pacer", Change: "configured"},
-	}, Controller: Replicas{2, 2}, Failsafe: Replicas{1, 1}, Notes: []string{"Kueue found: its pods are left alone"}}
+	}, Controller: Replicas{2, 2}, Apart: Apart{2, 2}, Failsafe: Replicas{1, 1}, ImageApart: true,
+		Proof: Proof{7, 2, "Ignore", 10250}, Notes: []string{"Kueue found: its pods are left alone"}}
 }
 
 func sampleUninstall() Uninstall {

@@ -10,6 +10,8 @@ import (
 type Install struct {
 	Server string `json:"server"`
 	Image  string `json:"image"`
+	// ImageApart says that no PullBudget paces where the image comes from.
+	ImageApart bool `json:"imageApart,omitempty"`
 	// Mode is that of the default policy.
 	Mode    string    `json:"mode"`
 	DryRun  bool      `json:"dryRun,omitempty"`
@@ -17,8 +19,36 @@ type Install struct {
 	// Controller and Failsafe count ready replicas; zero on a dry run.
 	Controller Replicas `json:"controller,omitzero"`
 	Failsafe   Replicas `json:"failsafe,omitzero"`
+	// Apart is how far apart the controller's replicas are.
+	Apart Apart `json:"apart,omitzero"`
+	// Proof is the dry-run pod that came back gated.
+	Proof      Proof    `json:"proof,omitzero"`
 	Namespaces int      `json:"namespaces"`
 	Notes      []string `json:"notes,omitempty"`
+}
+
+// Apart counts the nodes, and the zones where nodes have any, that replicas are on.
+type Apart struct {
+	Nodes int `json:"nodes"`
+	Zones int `json:"zones"`
+}
+
+func (a Apart) String() string {
+	switch {
+	case a.Nodes == 0:
+		return ""
+	case a.Zones == 0:
+		return " on " + noun(a.Nodes, "node")
+	}
+	return " on " + noun(a.Nodes, "node") + " in " + noun(a.Zones, "zone")
+}
+
+// Proof is how a dry-run pod came back gated.
+type Proof struct {
+	Milliseconds   int64  `json:"milliseconds"`
+	TimeoutSeconds int32  `json:"timeoutSeconds"`
+	FailurePolicy  string `json:"failurePolicy"`
+	Port           int    `json:"port"`
 }
 
 // Applied is one object of an installation.
@@ -59,15 +89,23 @@ func InstallPage(w io.Writer, i Install, st Style) error {
 	}
 	p.line("%s", verdict)
 	p.field("cluster", "%s", i.Server)
-	p.field("image", "%s", i.Image)
+	apart := ""
+	if i.ImageApart {
+		apart = ", not on a registry that is paced"
+	}
+	p.field("image", "%s%s", i.Image, apart)
 	for _, object := range i.Objects {
 		p.field(object.Change, "%s", object.object())
 	}
 	if i.Controller.Wanted > 0 {
-		p.field("ready", "controller %d/%d", i.Controller.Ready, i.Controller.Wanted)
+		p.field("ready", "controller %d/%d%s", i.Controller.Ready, i.Controller.Wanted, i.Apart)
 	}
 	if i.Failsafe.Wanted > 0 {
 		p.field("ready", "failsafe %d/%d", i.Failsafe.Ready, i.Failsafe.Wanted)
+	}
+	if i.Proof.Port > 0 {
+		p.field("proof", "dry-run pod through the API server: gate put on in %d ms (timeout %d s, failurePolicy %s, port %d)",
+			i.Proof.Milliseconds, i.Proof.TimeoutSeconds, i.Proof.FailurePolicy, i.Proof.Port)
 	}
 	p.field("mode", "%s, %s opted in. %s", i.Mode, noun(i.Namespaces, "namespace"), modeMeaning(i.Mode, i.Namespaces))
 	for _, note := range i.Notes {

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -11,7 +12,11 @@ type Status struct {
 	Controller Controller `json:"controller"`
 	Failsafe   Failsafe   `json:"failsafe"`
 	// Webhook says whether new pods are shown to the controller.
-	Webhook    bool        `json:"webhook"`
+	Webhook bool `json:"webhook"`
+	// Gate is whether pods come back gated.
+	Gate Gate `json:"gate"`
+	// Slipped are living pods that should be held and that the webhook never saw.
+	Slipped    Slipped     `json:"slipped"`
 	Policies   []Policy    `json:"policies"`
 	Namespaces []string    `json:"namespaces"`
 	Held       []HeldGroup `json:"held"`
@@ -20,6 +25,30 @@ type Status struct {
 	Problems   []Condition `json:"problems,omitempty"`
 	// Unknown are parts that could not be read, each with its why.
 	Unknown []string `json:"unknown,omitempty"`
+}
+
+// Gate is the answer to the last dry-run pod that the controller sent.
+type Gate struct {
+	// State is active, broken or "" where nobody asked yet.
+	State   string    `json:"state"`
+	Reason  string    `json:"reason,omitempty"`
+	Message string    `json:"message,omitempty"`
+	AskedAt time.Time `json:"askedAt,omitzero"`
+}
+
+// gateProofLasts is how long an answer counts; the controller asks every minute.
+const gateProofLasts = 3 * time.Minute
+
+// The states of a Gate.
+const (
+	GateActive = "active"
+	GateBroken = "broken"
+)
+
+// Slipped counts pods and names the newest few.
+type Slipped struct {
+	Pods   int      `json:"pods"`
+	Newest []string `json:"newest,omitempty"`
 }
 
 // Replicas counts the replicas of a Deployment of ours.
@@ -77,6 +106,10 @@ func StatusPage(w io.Writer, s Status, st Style) error {
 	p.field("controller", "%s%s", s.Controller.verdict(st), replicas(Replicas{s.Controller.Ready, s.Controller.Wanted}, s.Controller.Installed))
 	p.field("failsafe", "%s%s", s.Failsafe.verdict(st), replicas(s.Failsafe.Replicas, s.Failsafe.Wanted > 0))
 	p.field("webhook", "%s", s.webhook())
+	p.field("gate", "%s", s.gate(st))
+	if s.Slipped.Pods > 0 {
+		p.field("slipped", "%s", s.slipped())
+	}
 	p.field("mode", "%s", s.modes())
 	p.field("opted in", "%s", s.optedIn())
 	for _, c := range s.Problems {
@@ -141,6 +174,8 @@ func (s Status) verdict(st Style) painted {
 			rest = "let go by the failsafe within 5m of the last turn"
 		}
 		return painted{fmt.Sprintf("Pace is not working: nothing new is held; %s still held: %s.", noun(s.HeldPods(), "pod"), rest), bad}
+	case s.Gate.State == GateBroken:
+		return painted{fmt.Sprintf("The gate does not work: new pods start unpaced, %s still held.", noun(s.HeldPods(), "pod")), bad}
 	case s.HeldPods() == 0 && len(s.HeldNodes) == 0:
 		return painted{"Nothing is held.", good}
 	}
@@ -152,6 +187,28 @@ func (s Status) webhook() painted {
 		return painted{"on, fails open", good}
 	}
 	return painted{"off: nothing new is held", warn}
+}
+
+func (s Status) gate(st Style) painted {
+	asked := " (asked " + st.age(s.Gate.AskedAt) + " ago)"
+	if s.Gate.State != "" && st.Now.Sub(s.Gate.AskedAt) > gateProofLasts {
+		return painted{"not known, last asked " + st.age(s.Gate.AskedAt) + " ago; then: " + s.Gate.Message, warn}
+	}
+	switch s.Gate.State {
+	case GateActive:
+		return painted{"active: " + s.Gate.Message + asked, good}
+	case GateBroken:
+		return painted{"NOT active: " + s.Gate.Message + asked, bad}
+	}
+	return painted{"not proven yet: the controller asks with a dry-run pod every minute and says it on PacePolicies", warn}
+}
+
+func (s Status) slipped() painted {
+	text := noun(s.Slipped.Pods, "living pod") + " that the webhook never saw, and so not held: " + strings.Join(s.Slipped.Newest, ", ")
+	if s.Slipped.Pods > len(s.Slipped.Newest) {
+		text += ", ..."
+	}
+	return painted{text, warn}
 }
 
 func (s Status) modes() string {

@@ -50,6 +50,7 @@ func screens() map[string]screen {
 		"shadow-wide":          drawn(sampleShadow(), ShadowPage),
 		"shadow-none":          drawn(Shadow{}, ShadowPage),
 		"explain-shadow":       drawn(Explanation{Namespace: "shop", Object: "pod/api-1", Answer: "NotHeld", Reason: "Shadow", Workload: "deploy/api", Meaning: "the policy only watches", Message: "37 pods of it would be held now (WaitingForBudget): 37 pods like this", WouldBe: soon(), Remedy: "set mode Enforce"}, ExplanationPage),
+		"status-broken":        drawn(brokenStatus(), StatusPage),
 		"explain-held":         drawn(sampleExplanation(), ExplanationPage),
 		"explain-unguarded":    drawn(unguardedExplanation(), ExplanationPage),
 		"explain-released":     drawn(Explanation{Namespace: "shop", Object: "pod/api-1", Answer: "Released", Reason: "Budget", Decision: "d7", Workload: "deploy/api", Meaning: "the account has the units"}, ExplanationPage),

@@ -23,6 +23,9 @@ const (
 	// LabelPace with value LabelPaceEnabled on a namespace opts it in.
 	LabelPace        = "pullpace.dev/pace"
 	LabelPaceEnabled = "enabled"
+	// LabelPaceProof is the value on our own namespace: only dry runs of it are
+	// shown to the webhook, and none of its pods is ever held.
+	LabelPaceProof = "proof"
 	// AnnotationPace with value AnnotationPaceOff on a namespace switches it off.
 	AnnotationPace    = "pullpace.dev/pace"
 	AnnotationPaceOff = "off"
@@ -46,6 +49,11 @@ const (
 	// AnnotationVersion is the version of the controller that completed the last
 	// turn, on the heartbeat.
 	AnnotationVersion = "pullpace.dev/version"
+	// AnnotationProof with value AskProof on the dry run of a pod asks whether it
+	// would be gated; the webhook answers with ProofGated, or with why not.
+	AnnotationProof = "pullpace.dev/proof"
+	AskProof        = "ask"
+	ProofGated      = "gated"
 	// AnnotationWave names the wave of a release.
 	AnnotationWave = "pullpace.dev/wave"
 	// AnnotationPaused is a person's pause of a PullBudget or workload, an Order.
@@ -55,6 +63,14 @@ const (
 
 	// ConditionHeld is the pod condition that explains a hold.
 	ConditionHeld = "pullpace.dev/Held"
+	// ConditionGateActive of a PacePolicy says whether the dry run of a pod came back
+	// gated, ConditionNoneSlipped whether the webhook saw every pod that the policy
+	// holds.
+	ConditionGateActive  = "GateActive"
+	ConditionNoneSlipped = "NoneSlipped"
+	// ConditionOwnImageApart of a PullBudget says whether Pace's own image comes from
+	// elsewhere.
+	ConditionOwnImageApart = "OwnImageApart"
 	// WebhookPort is where the controller answers admission.
 	WebhookPort = 10250
 )

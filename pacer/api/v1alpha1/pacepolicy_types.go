@@ -14,6 +14,8 @@ import (
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`
 // +kubebuilder:printcolumn:name="Max Hold",type=string,JSONPath=`.spec.maxHold`
 // +kubebuilder:printcolumn:name="Held",type=integer,JSONPath=`.status.held`
+// +kubebuilder:printcolumn:name="Slipped",type=integer,JSONPath=`.status.slipped`
+// +kubebuilder:printcolumn:name="Gate",type=string,JSONPath=`.status.conditions[?(@.type=="GateActive")].status`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type PacePolicy struct {
@@ -201,7 +203,20 @@ type PacePolicyStatus struct {
 	// changes.
 	// +optional
 	Shadow *ShadowStatus `json:"shadow,omitempty"`
-	// Conditions: Ready.
+	// Slipped counts living pods that the policy would hold and that the webhook never
+	// saw: they started as if Pace were not there.
+	// +optional
+	Slipped int32 `json:"slipped,omitempty"`
+	// NewestSlipped are the newest few of them, as namespace/name.
+	// +optional
+	// +kubebuilder:validation:MaxItems=5
+	// +listType=atomic
+	NewestSlipped []string `json:"newestSlipped,omitempty"`
+	// GateAskedAt is when a dry-run pod was last sent through the API server to see
+	// whether it comes back gated.
+	// +optional
+	GateAskedAt *metav1.Time `json:"gateAskedAt,omitempty"`
+	// Conditions: Ready, GateActive, NoneSlipped.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

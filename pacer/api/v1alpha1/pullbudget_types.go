@@ -328,7 +328,7 @@ type PullBudgetStatus struct {
 	// +kubebuilder:validation:MaxItems=10
 	// +listType=atomic
 	Overrides []OverrideRecord `json:"overrides,omitempty"`
-	// Conditions: Ready, Reading, Flowing.
+	// Conditions: Ready, Reading, Flowing, OwnImageApart.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

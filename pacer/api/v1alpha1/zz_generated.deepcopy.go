@@ -441,6 +441,15 @@ func (in *PacePolicyStatus) DeepCopyInto(out *PacePolicyStatus) {
 		*out = new(ShadowStatus)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.NewestSlipped != nil {
+		in, out := &in.NewestSlipped, &out.NewestSlipped
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
+	if in.GateAskedAt != nil {
+		in, out := &in.GateAskedAt, &out.GateAskedAt
+		*out = (*in).DeepCopy()
+	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
 		*out = make([]v1.Condition, len(*in))
