@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,7 +35,7 @@ type explainOptions struct {
 func newExplain(s *session) *cobra.Command {
 	o := &explainOptions{s: s}
 	cmd := &cobra.Command{
-		Use:     "explain POD|pod/NAME|node/NAME|deploy/NAME",
+		Use:     "explain POD|pod/NAME|node/NAME|deploy/NAME|job/NAME",
 		Short:   "Say why something is held, and when it is let go",
 		Long:    "Say why a pod, a node or a rollout is held, was released or is not held, when it is\nlet go at the latest, and what helps sooner. It needs only `view` in the namespace.",
 		Example: s.examples("explain pod/api-7d9f8c6b5-x2lqp -n shop", "explain deploy/api -n shop", "explain node/worker-7"),
@@ -59,8 +60,8 @@ func newExplain(s *session) *cobra.Command {
 }
 
 func (o *explainOptions) run(ctx context.Context, t cluster.Target) error {
-	if t.Kind != cluster.Pod && t.Kind != cluster.Node && t.Kind != cluster.Deployment {
-		return usagef("%s: explain knows pods, nodes and Deployments; its pods say why they are held", t)
+	if !slices.Contains([]cluster.Kind{cluster.Pod, cluster.Node, cluster.Deployment, cluster.Job}, t.Kind) {
+		return usagef("%s: explain knows pods, nodes, Deployments and Jobs; its pods say why they are held", t)
 	}
 	c, err := o.s.connect()
 	if err != nil {
@@ -78,7 +79,11 @@ func (o *explainOptions) run(ctx context.Context, t cluster.Target) error {
 	case *corev1.Node:
 		explainNode(&model, obj)
 	case *appsv1.Deployment:
-		if err := explainDeployment(ctx, c.Client, &model, obj); err != nil {
+		if err := explainPods(ctx, c.Client, &model, obj); err != nil {
+			return err
+		}
+	case *batchv1.Job:
+		if err := explainJob(ctx, c.Client, &model, obj); err != nil {
 			return err
 		}
 	}
@@ -154,9 +159,22 @@ func explainNode(model *view.Explanation, node *corev1.Node) {
 	}
 }
 
-// explainDeployment sums up the held pods of a Deployment.
-func explainDeployment(ctx context.Context, c client.Reader, model *view.Explanation, d *appsv1.Deployment) error {
-	pods, err := cluster.HeldPods(ctx, c, d.Namespace)
+// explainJob explains a Job that is suspended, or sums up the held pods of one.
+func explainJob(ctx context.Context, c client.Reader, model *view.Explanation, j *batchv1.Job) error {
+	if !gate.Suspended(j) {
+		return explainPods(ctx, c, model, j)
+	}
+	g := cluster.JobGroup(j)
+	model.Workload, model.Groups = model.Object, []view.HeldGroup{g}
+	model.Answer, model.Reason, model.Message = string(core.Held), g.Reason, g.Message
+	model.Since, model.Until, model.Pods = g.Since, g.Until, g.Pods
+	return nil
+}
+
+// explainPods sums up the held pods of a Deployment, or of a Job whose pods are held
+// one by one.
+func explainPods(ctx context.Context, c client.Reader, model *view.Explanation, d client.Object) error {
+	pods, err := cluster.HeldPods(ctx, c, d.GetNamespace())
 	if err != nil {
 		return err
 	}

@@ -267,7 +267,7 @@ func (l *live) explain(ctx context.Context) {
 		return
 	}
 	model := view.Explanation{Object: l.target.String(), Namespace: world.Deployment.Namespace}
-	if err := explainDeployment(ctx, l.cluster.Client, &model, world.Deployment); err != nil {
+	if err := explainPods(ctx, l.cluster.Client, &model, world.Deployment); err != nil {
 		l.below("%v", cluster.Explain(err, l.s.env.program()))
 		return
 	}

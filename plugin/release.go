@@ -3,8 +3,10 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,7 +29,7 @@ func newRelease(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "release [TYPE/NAME | --all] [--now] --reason TEXT",
 		Short: "Let held pods go before the budget allows it",
-		Long: "Let the held pods of a Deployment, one pod, one node or everything go.\n\n" +
+		Long: "Let the held pods of a Deployment, one Job, one pod, one node or everything go.\n\n" +
 			"The controller lets them go at the rate at which the registry refills, and stops\n" +
 			"at the first 429. With --now the gates are taken off from here, all at once and\n" +
 			"without a working controller; expect pulls to be refused.",
@@ -44,7 +46,7 @@ func newRelease(s *session) *cobra.Command {
 			if o.all {
 				return o.releaseAll(cmd.Context())
 			}
-			t, err := o.target(args[0], cluster.Deployment, cluster.Pod, cluster.Node)
+			t, err := o.target(args[0], cluster.Deployment, cluster.Job, cluster.Pod, cluster.Node)
 			if err != nil {
 				return err
 			}
@@ -66,14 +68,18 @@ func (o *releaseOptions) releaseOne(ctx context.Context, t cluster.Target) error
 	if err != nil {
 		return err
 	}
-	if pod, ok := obj.(*corev1.Pod); ok && !gate.Gated(pod) {
+	held, err := isHeld(ctx, g, t, obj)
+	if err != nil {
+		return err
+	}
+	if !held {
 		return fmt.Errorf("%s is not held; nothing was changed", t)
 	}
 	served, err := o.served(ctx, g)
 	if err != nil {
 		return err
 	}
-	if t.Kind == cluster.Deployment && !served {
+	if job, ok := obj.(*batchv1.Job); !served && (t.Kind == cluster.Deployment || ok && !gate.Suspended(job)) {
 		if err := o.ungate(ctx, g, obj.GetNamespace(), t.String()); err != nil {
 			return err
 		}
@@ -84,6 +90,21 @@ func (o *releaseOptions) releaseOne(ctx context.Context, t cluster.Target) error
 		return err
 	}
 	return g.show()
+}
+
+// isHeld reports whether a pod or Job is held; of others it is not asked.
+func isHeld(ctx context.Context, g *giver, t cluster.Target, obj client.Object) (bool, error) {
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		return gate.Gated(o), nil
+	case *batchv1.Job:
+		if gate.Suspended(o) {
+			return true, nil
+		}
+		pods, err := cluster.HeldPods(ctx, g.cluster.Client, o.Namespace)
+		return slices.ContainsFunc(pods, func(p corev1.Pod) bool { return cluster.OwnerOf(&p) == t.String() }), err
+	}
+	return true, nil
 }
 
 // served reports whether the controller carries orders out. Without one only
@@ -132,6 +153,9 @@ func (o *releaseOptions) releaseAll(ctx context.Context) error {
 	if err := o.releaseNodes(ctx, g); err != nil {
 		return err
 	}
+	if err := o.releaseJobs(ctx, g, served); err != nil {
+		return err
+	}
 	if served {
 		err = o.orderAll(ctx, g)
 	} else {
@@ -159,6 +183,24 @@ func (o *releaseOptions) releaseNodes(ctx context.Context, g *giver) error {
 			return err
 		}
 		if err := o.let(ctx, g, t, node, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseJobs lets every suspended Job go.
+func (o *releaseOptions) releaseJobs(ctx context.Context, g *giver, served bool) error {
+	jobs, err := cluster.HeldJobs(ctx, g.cluster.Client, "")
+	if apierrors.IsForbidden(err) {
+		o.s.notef("held jobs are left alone: %v", cluster.Explain(err, o.s.env.program()))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i := range jobs {
+		if err := o.let(ctx, g, cluster.Target{Kind: cluster.Job, Name: jobs[i].Name}, &jobs[i], served); err != nil {
 			return err
 		}
 	}

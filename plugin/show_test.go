@@ -133,7 +133,7 @@ func TestExplain(t *testing.T) {
 		"idle":           {"deploy/web", ExitOK, []string{"NOT HELD", "no pod of it is held now"}},
 		"node":           {"node/worker", ExitOK, []string{"HELD", "NodeHeld"}},
 		"unknown kind":   {"thing/x", ExitUsage, []string{"unknown kind"}},
-		"other kind":     {"job/x", ExitUsage, []string{"explain knows"}},
+		"other kind":     {"sts/x", ExitUsage, []string{"explain knows"}},
 		"missing object": {"pod/none", ExitError, []string{"is not in namespace"}},
 	}
 	for name, tc := range tests {

@@ -113,7 +113,7 @@ func (s *session) status(ctx context.Context, c *cluster.Cluster) (view.Status, 
 		read func(context.Context, client.Reader, *view.Status) error
 	}{
 		{"controller", readController}, {"failsafe", readFailsafe}, {"webhook", readWebhook}, {"policies", readPolicies},
-		{"namespaces", readNamespaces}, {"held pods", readHeld}, {"held nodes", readHeldNodes}, {"accounts", readAccounts},
+		{"namespaces", readNamespaces}, {"held pods", readHeld}, {"held jobs", readHeldJobs}, {"held nodes", readHeldNodes}, {"accounts", readAccounts},
 	}
 	for _, part := range parts {
 		err := part.read(ctx, c.Client, &model)
@@ -164,6 +164,14 @@ func readHeld(ctx context.Context, c client.Reader, model *view.Status) error {
 	}
 	model.Held = cluster.Groups(pods)
 	return nil
+}
+
+func readHeldJobs(ctx context.Context, c client.Reader, model *view.Status) error {
+	jobs, err := cluster.HeldJobs(ctx, c, "")
+	for i := range jobs {
+		model.Held = append(model.Held, cluster.JobGroup(&jobs[i]))
+	}
+	return err
 }
 
 func readHeldNodes(ctx context.Context, c client.Reader, model *view.Status) error {

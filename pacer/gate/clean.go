@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,8 +46,15 @@ func Clean(obj client.Object) Taken {
 // objects are found. It reports false, and changes nothing, when nothing of it is
 // there. What was remembered and cannot be read stays, for a person to read.
 func Lift(obj client.Object, mark v1alpha1.ReleaseMark) bool {
-	if pod, ok := obj.(*corev1.Pod); ok && Release(pod, Letting{Mark: mark}) {
-		return true
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		if Release(o, Letting{Mark: mark}) {
+			return true
+		}
+	case *batchv1.Job:
+		if Resume(o, mark) {
+			return true
+		}
 	}
 	lifted := false
 	if node, ok := obj.(*corev1.Node); ok {

@@ -29,7 +29,7 @@ func suspendable(j *batchv1.Job) bool {
 	_, queued := j.Labels[kueueQueue]
 	ref := metav1.GetControllerOf(j)
 	switch {
-	case !HasDeadline(j) || queued || wantedPods(j) == 0,
+	case !HasDeadline(j) || queued || JobPods(j) == 0,
 		j.Spec.Suspend != nil && *j.Spec.Suspend,
 		j.Spec.ManagedBy != nil && *j.Spec.ManagedBy != jobController,
 		ref != nil && ref.Kind != "CronJob":
@@ -38,8 +38,8 @@ func suspendable(j *batchv1.Job) bool {
 	return true
 }
 
-// wantedPods is how many pods a Job runs at once, at most.
-func wantedPods(j *batchv1.Job) int {
+// JobPods is how many pods a Job runs at once, at most.
+func JobPods(j *batchv1.Job) int {
 	wanted := 1
 	if j.Spec.Parallelism != nil {
 		wanted = int(*j.Spec.Parallelism)

@@ -109,11 +109,11 @@ func (k *trackedJob) missing() int {
 	case ended(j):
 		return 0
 	case gate.Suspended(j):
-		return wantedPods(j)
+		return JobPods(j)
 	case j.Spec.Suspend != nil && *j.Spec.Suspend, gate.JobReleasedAt(j).IsZero(), j.Status.Succeeded+j.Status.Failed > 0:
 		return 0
 	}
-	return max(0, wantedPods(j)-k.made)
+	return max(0, JobPods(j)-k.made)
 }
 
 // noteMade counts a pod that a Job made and takes a stand-in away for it.

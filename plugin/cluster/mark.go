@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -49,6 +50,8 @@ func Empty(t Target) (client.Object, error) {
 	switch t.Kind {
 	case Deployment:
 		return &appsv1.Deployment{}, nil
+	case Job:
+		return &batchv1.Job{}, nil
 	case Pod:
 		return &corev1.Pod{}, nil
 	case Node:

@@ -75,7 +75,7 @@ func (t Target) Paced() error {
 	case StatefulSet, DaemonSet:
 		return fmt.Errorf("%s: updates of a %s are priced and counted against the budget, but not driven; Deployments are paced (deploy/NAME)", t, t.Kind)
 	case Job, CronJob:
-		return fmt.Errorf("%s: the pods of a %s are held one by one where its namespace is opted in, there is no rollout to drive; Deployments are paced (deploy/NAME)", t, t.Kind)
+		return fmt.Errorf("%s: a %s is held as it is created where its namespace is opted in, there is no rollout to drive; Deployments are paced (deploy/NAME)", t, t.Kind)
 	case Rollout:
 		return fmt.Errorf("%s: an Argo Rollout is paced by a gate step in its own strategy, not from here; Deployments are paced (deploy/NAME)", t)
 	}

@@ -57,6 +57,8 @@ func Cases(lab *stage.Lab) []suite.Case {
 	used := stage.Options{Window: anHour, Taken: stage.Limit}
 	// Those that take longest come first.
 	return []suite.Case{
+		b.on("bare-pod", stage.Options{}, barePod),
+		b.on("jobs", stage.Options{NotPaced: true}, jobs),
 		b.on("limit-cut", stage.Options{}, limitCut),
 		b.on("foreign-burst", stage.Options{}, foreignBurst),
 		b.on("foreign-steady", stage.Options{}, foreignSteady),
