@@ -24,17 +24,19 @@ import (
 const defaultPolicy = "default"
 
 type installOptions struct {
-	s         *session
-	out       output
-	dry       dryRun
-	override  setup.Override
-	shadow    bool
-	enforce   bool
-	explain   bool
-	wait      bool
-	timeout   time.Duration
-	objects   []*unstructured.Unstructured
-	modeGiven bool
+	s        *session
+	out      output
+	dry      dryRun
+	override setup.Override
+	// authorities is the file of --ca-bundle.
+	authorities string
+	shadow      bool
+	enforce     bool
+	explain     bool
+	wait        bool
+	timeout     time.Duration
+	objects     []*unstructured.Unstructured
+	modeGiven   bool
 }
 
 func newInstall(s *session) *cobra.Command {
@@ -46,8 +48,9 @@ func newInstall(s *session) *cobra.Command {
 			"No namespace is opted in, and the default PacePolicy only watches (mode Shadow)\n" +
 			"unless --enforce says otherwise; an existing one is kept as it is.\n" +
 			"--dry-run=client -o yaml prints what would be applied, for a repository.",
-		Example: s.examples("install --explain-rbac", "install --shadow --dry-run=client -o yaml > pace.yaml", "install --image-registry registry.corp.example/pace"),
-		Args:    args(0, 0),
+		Example: s.examples("install --explain-rbac", "install --shadow --dry-run=client -o yaml > pace.yaml", "install --image-registry registry.corp.example/pace",
+			"install --https-proxy http://proxy.corp.example:3128 --no-proxy .corp.example --ca-bundle corp.pem"),
+		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.complete(); err != nil {
 				return err
@@ -60,6 +63,9 @@ func newInstall(s *session) *cobra.Command {
 	o.dry.add(flags)
 	flags.StringVar(&o.override.Image, "image", "", "the controller's image, instead of "+manifests.Image)
 	flags.StringVar(&o.override.Registry, "image-registry", "", "registry and path to take the controller's image from")
+	flags.StringVar(&o.override.Egress.HTTPSProxy, "https-proxy", "", "proxy through which the controller asks registries, as http://host:port; never the API server")
+	flags.StringVar(&o.override.Egress.NoProxy, "no-proxy", "", "hosts, domains and networks that are asked without the proxy, separated by commas")
+	flags.StringVar(&o.authorities, "ca-bundle", "", "file with the certificate authorities of registries, in PEM")
 	flags.BoolVar(&o.shadow, "shadow", false, "make the default policy watch only (the default)")
 	flags.BoolVar(&o.enforce, "enforce", false, "make the default policy hold")
 	flags.BoolVar(&o.explain, "explain-rbac", false, "list every permission and stop")
@@ -79,6 +85,16 @@ func (o *installOptions) complete() (err error) {
 		return usagef("--shadow and --enforce exclude each other")
 	}
 	o.modeGiven = o.shadow || o.enforce
+	if o.authorities != "" {
+		text, err := o.s.env.ReadFile(o.authorities)
+		if err != nil {
+			return fmt.Errorf("reading --ca-bundle: %w", err)
+		}
+		o.override.Egress.Authorities = string(text)
+	}
+	if err := o.override.Egress.Validate(); err != nil {
+		return usagef("%w", err)
+	}
 	o.override.Digest, o.override.Version = o.s.env.ImageDigest, o.s.env.Version
 	o.objects, err = setup.Render(source(), o.override)
 	return err
@@ -96,7 +112,7 @@ func WriteManifests(w io.Writer, version, digest string) error {
 
 // source is the base that this binary carries.
 func source() setup.Source {
-	return setup.Source{Files: manifests.Files(), Base: manifests.Base, Image: manifests.Image}
+	return setup.Source{Files: manifests.Files(), Base: manifests.Base, Image: manifests.Image, Controller: cluster.ControllerName}
 }
 
 func (o *installOptions) run(ctx context.Context) error {

@@ -158,6 +158,11 @@ func TestInstallUsage(t *testing.T) {
 	h.wants(h.run("install", "--shadow", "--enforce"), ExitUsage, "exclude each other")
 	h.wants(h.run("install", "--image", "a", "--image-registry", "b"), ExitError, "exclude each other")
 	h.wants(h.run("install", "--image", "Not A Ref"), ExitError, "reading --image")
+	h.wants(h.run("install", "--no-proxy", ".corp"), ExitUsage, "give both")
+	h.wants(h.run("install", "--https-proxy", "http://a:b@proxy.corp"), ExitUsage, "must not need a password")
+	h.wants(h.run("install", "--ca-bundle", "absent.pem"), ExitError, "reading --ca-bundle")
+	h.wants(h.run("install", "--dry-run=client", "-o", "yaml", "--https-proxy", "http://proxy.corp:3128", "--no-proxy", ".corp"), ExitOK,
+		"name: pacer-egress", "httpsProxy: http://proxy.corp:3128", "noProxy: .corp")
 	h.wants(h.run("install", "--explain-rbac"), ExitOK, "secrets", "pullpace-system", "pods/status")
 	h.wants(h.run("install", "--dry-run=client"), ExitOK, "nothing was changed", "would apply", "deployment/pacer")
 	h.wants(h.run("install", "--dry-run=client", "-o", "yaml", "--image", "r.example/p@sha256:"+strings.Repeat("ab", 32)), ExitOK,

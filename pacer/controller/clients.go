@@ -18,9 +18,21 @@ type clients struct {
 	reader    client.Reader
 	namespace string
 	agent     string
+	// proxy and authorities are those of the cluster's own network.
+	proxy       registry.Proxy
+	authorities string
 
 	mu   sync.Mutex
 	kept map[string]keptClient
+}
+
+// newClients makes them for a replica with these options.
+func newClients(c client.Reader, o Options) (*clients, error) {
+	proxy, err := registry.ParseProxy(o.ProbeProxy, o.ProbeNoProxy)
+	if err != nil {
+		return nil, fmt.Errorf("reading the proxy of probes: %w", err)
+	}
+	return &clients{reader: c, namespace: o.Namespace, agent: "pace/" + o.Version, proxy: proxy, authorities: o.ProbeAuthorities}, nil
 }
 
 // keptClient is an asker and what it was made of.
@@ -58,9 +70,12 @@ func (c *clients) open(ctx context.Context, budget *v1alpha1.PullBudget) (asker,
 
 // config is how to ask for a PullBudget, and the version of its Secret.
 func (c *clients) config(ctx context.Context, budget *v1alpha1.PullBudget) (registry.Config, string, error) {
-	cfg := registry.Config{Host: budget.Spec.Registry, UserAgent: c.agent}
+	cfg := registry.Config{Host: budget.Spec.Registry, UserAgent: c.agent, Proxy: c.proxy, CABundle: []byte(c.authorities)}
 	if probe := budget.Spec.Probe; probe != nil {
-		cfg.Endpoint, cfg.CABundle, cfg.RealmHosts = probe.Endpoint, []byte(probe.CABundle), probe.TokenRealmHosts
+		cfg.Endpoint, cfg.RealmHosts = probe.Endpoint, probe.TokenRealmHosts
+		if probe.CABundle != "" {
+			cfg.CABundle = []byte(c.authorities + "\n" + probe.CABundle)
+		}
 	}
 	if budget.Spec.Credentials == nil {
 		return cfg, "", nil

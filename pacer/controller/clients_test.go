@@ -4,11 +4,13 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -97,5 +99,43 @@ func TestTheBooksAreForCallersOfTheCluster(t *testing.T) {
 				t.Errorf("status %d, want %d", w.Code, tc.want)
 			}
 		})
+	}
+}
+
+func TestProbesGoThroughTheProxyAndTheAPIServerIsAskedDirectly(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://proxy.test:3128")
+	config := &rest.Config{Host: "https://10.96.0.1"}
+	direct(config)
+	request := httptest.NewRequest(http.MethodGet, "https://10.96.0.1/api", nil)
+	if through, err := config.Proxy(request); err != nil || through != nil {
+		t.Errorf("the API server is asked through %v, %v", through, err)
+	}
+	named := func(*http.Request) (*url.URL, error) { return &url.URL{Host: "named"}, nil }
+	config.Proxy = named
+	direct(config)
+	if through, _ := config.Proxy(request); through == nil {
+		t.Error("the proxy that a kubeconfig names was dropped")
+	}
+	made, err := newClients(nil, Options{ProbeProxy: "http://proxy.test:3128", ProbeNoProxy: ".corp", ProbeAuthorities: "of the cluster"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	budget := makeBudget(1)
+	budget.Spec.Probe = &v1alpha1.Probe{CABundle: "of the registry"}
+	cfg, _, err := made.config(t.Context(), budget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if through, err := cfg.Proxy(&url.URL{Scheme: "https", Host: "docker.io"}); err != nil || through == nil || through.Host != "proxy.test:3128" {
+		t.Errorf("docker.io is asked through %v, %v", through, err)
+	}
+	if through, err := cfg.Proxy(&url.URL{Scheme: "https", Host: "harbor.corp"}); err != nil || through != nil {
+		t.Errorf("harbor.corp is asked through %v, %v", through, err)
+	}
+	if got := string(cfg.CABundle); got != "of the cluster\nof the registry" {
+		t.Errorf("trusted are %q", got)
+	}
+	if _, err := newClients(nil, Options{ProbeProxy: "ftp://proxy.test"}); err == nil {
+		t.Error("a proxy that is none was taken")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -58,6 +59,12 @@ type Options struct {
 	WebhookHosts []string
 	// MetricsAddress and HealthAddress are listened on; ":8080" and ":8081", "0" is off.
 	MetricsAddress, HealthAddress string
+	// ProbeProxy and ProbeNoProxy are how probes leave the cluster, as in HTTPS_PROXY
+	// and NO_PROXY. The API server is never asked through a proxy.
+	ProbeProxy, ProbeNoProxy string
+	// ProbeAuthorities is PEM of certificate authorities that probes trust besides
+	// the system's.
+	ProbeAuthorities string
 	// Version is shown to registries and the API server.
 	Version string
 	// Registerer takes the metrics; controller-runtime's registry.
@@ -111,6 +118,7 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = apiQPS, apiBurst
 	config.UserAgent = "pacer/" + o.Version
+	direct(config)
 	keeper := newKeeper(o)
 	mgr, err := manager.New(config, managerOptions(o, scheme, keeper))
 	if err != nil {
@@ -126,6 +134,14 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 		return fmt.Errorf("running the controller: %w", err)
 	}
 	return nil
+}
+
+// direct keeps the proxy of the environment, which is for registries, away from the
+// API server. One that a kubeconfig names stays.
+func direct(config *rest.Config) {
+	if config.Proxy == nil {
+		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
+	}
 }
 
 func managerOptions(o Options, scheme *runtime.Scheme, k *keeper) manager.Options {
@@ -180,7 +196,10 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	k.client, k.live = c, live
 	r := &releaser{client: c, live: live}
 	f := newFeed()
-	open := &clients{reader: c, namespace: o.Namespace, agent: "pace/" + o.Version}
+	open, err := newClients(c, o)
+	if err != nil {
+		return err
+	}
 	explain := newExplainer(c, events, real)
 	answers := &answers{client: c}
 	quotes := newQuoter(open.open, c, real.Now)

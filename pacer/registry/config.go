@@ -53,7 +53,10 @@ type Config struct {
 	UserAgent string
 	// Timeout bounds a whole probe; 10 s unless set.
 	Timeout time.Duration
-	// Dial replaces the dialer, and the proxy of the environment with it.
+	// Proxy is the proxy to go through; none unless set. Nothing is read from the
+	// environment.
+	Proxy Proxy
+	// Dial replaces the dialer, and a proxy with it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Clock is time.Now unless set.
 	Clock func() time.Time
@@ -210,14 +213,16 @@ func withPort(host string) string {
 // would hide that the address we come from has changed.
 func newTransport(cfg Config) (*http.Transport, error) {
 	tr := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 	}
-	if cfg.Dial != nil {
-		tr.Proxy, tr.DialContext = nil, cfg.Dial
+	switch {
+	case cfg.Dial != nil:
+		tr.DialContext = cfg.Dial
+	case cfg.Proxy != nil:
+		tr.Proxy = func(r *http.Request) (*url.URL, error) { return cfg.Proxy(r.URL) }
 	}
 	if len(cfg.CABundle) == 0 {
 		return tr, nil

@@ -22,6 +22,8 @@ type Source struct {
 	Base  string
 	// Image is the image name in the base that is replaced.
 	Image string
+	// Controller is the name of the controller's Deployment in the base.
+	Controller string
 }
 
 // Override replaces the controller's image.
@@ -35,6 +37,8 @@ type Override struct {
 	Digest string
 	// Version becomes the label app.kubernetes.io/version of every object.
 	Version string
+	// Egress is how the controller's probes leave the cluster.
+	Egress Egress
 }
 
 // Render builds the objects to apply, in the order to apply them.
@@ -53,6 +57,9 @@ func Render(src Source, o Override) ([]*unstructured.Unstructured, error) {
 	}
 	if o.Version != "" {
 		overlay.Labels = []kustomize.Label{{Pairs: map[string]string{labelVersion: labelValue(o.Version)}, IncludeTemplates: true}}
+	}
+	if err := o.Egress.write(disk, &overlay, src.Controller); err != nil {
+		return nil, err
 	}
 	text, err := yaml.Marshal(overlay)
 	if err != nil {
