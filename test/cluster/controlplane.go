@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -117,6 +118,26 @@ func (c *Cluster) StopAPIServer(ctx context.Context) error {
 		return err
 	}
 	return c.api.kill(ctx)
+}
+
+// FreezeAPIServer gives the API server no time for a while: connections stay open
+// and nothing is answered. It goes on in any case when this returns.
+func (c *Cluster) FreezeAPIServer(ctx context.Context, d time.Duration) error {
+	if err := c.controlled(); err != nil {
+		return err
+	}
+	api := c.api
+	if err := api.cell.Signal(ctx, api.pid, syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("stopping the API server: %w", err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+	if err := api.cell.Signal(context.WithoutCancel(ctx), api.pid, syscall.SIGCONT); err != nil {
+		return fmt.Errorf("letting the API server go on: %w", err)
+	}
+	return nil
 }
 
 // StartAPIServer starts the API server after StopAPIServer.

@@ -30,6 +30,8 @@ const Infra = "infra.test"
 // Options say how large the ground is.
 type Options struct {
 	Nodes []cluster.NodeOptions
+	// Clock is the registry's; nil is the machine's.
+	Clock func() time.Time
 	// LogsDir keeps the logs of all processes; empty: only when something fails.
 	LogsDir string
 	// Log receives progress for a person; nil discards it.
@@ -63,7 +65,7 @@ func Start(ctx context.Context, o Options) (*Ground, error) {
 }
 
 func (g *Ground) start(ctx context.Context, o Options) (err error) {
-	if g.Registry, err = registry.New(registry.Options{DefaultHost: Infra}); err != nil {
+	if g.Registry, err = registry.New(registry.Options{DefaultHost: Infra, Clock: o.Clock}); err != nil {
 		return fmt.Errorf("making the registry: %w", err)
 	}
 	if g.Cluster, err = cluster.Prepare(ctx, cluster.Config{LogsDir: o.LogsDir, Log: o.Log}); err != nil {

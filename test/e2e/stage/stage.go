@@ -58,11 +58,17 @@ func Open(ctx context.Context, o ground.Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Ground: g}
-	if err := l.open(ctx); err != nil {
+	l, err := On(ctx, g)
+	if err != nil {
 		return nil, fmt.Errorf("%w (then: %v)", err, g.Stop())
 	}
 	return l, nil
+}
+
+// On makes a lab of a ground that is up.
+func On(ctx context.Context, g *ground.Ground) (*Lab, error) {
+	l := &Lab{Ground: g}
+	return l, l.open(ctx)
 }
 
 func (l *Lab) open(ctx context.Context) error {
