@@ -218,6 +218,23 @@ func TestPodsRunRestricted(t *testing.T) {
 	}
 }
 
+// A registry's name has a dot: it must be asked for before what the cluster would make
+// of it, or a Service could get what is meant for the registry.
+func TestNamesOfRegistriesAreNotLookedUpInTheClusterFirst(t *testing.T) {
+	t.Parallel()
+	for _, d := range decode[appsv1.Deployment](t, "Deployment") {
+		if d.Name != "pacer" {
+			continue
+		}
+		config := d.Spec.Template.Spec.DNSConfig
+		if config == nil || !slices.ContainsFunc(config.Options, func(o corev1.PodDNSConfigOption) bool {
+			return o.Name == "ndots" && o.Value != nil && *o.Value == "1"
+		}) {
+			t.Errorf("%s: dnsConfig %+v, want ndots 1", d.Name, config)
+		}
+	}
+}
+
 func TestWebhookFailsOpenAndSparesTheSystem(t *testing.T) {
 	t.Parallel()
 	for _, hook := range decode[admissionv1.MutatingWebhookConfiguration](t, "MutatingWebhookConfiguration")[0].Webhooks {

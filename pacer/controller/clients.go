@@ -85,6 +85,10 @@ func (c *clients) config(ctx context.Context, budget *v1alpha1.PullBudget) (regi
 	if err := c.reader.Get(ctx, key, &secret); err != nil {
 		return cfg, "", fmt.Errorf("reading the credentials of PullBudget %q: %w", budget.Name, err)
 	}
+	if secret.Type != corev1.SecretTypeDockerConfigJson {
+		// Other Secrets are there for other purposes, whatever they hold.
+		return cfg, "", fmt.Errorf("reading Secret %q of PullBudget %q: it is of type %q, want %s", key.Name, budget.Name, secret.Type, corev1.SecretTypeDockerConfigJson)
+	}
 	var err error
 	cfg.Username, cfg.Password, err = registry.Credentials(secret.Data[corev1.DockerConfigJsonKey], budget.Spec.Registry)
 	if err != nil {

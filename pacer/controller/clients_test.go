@@ -26,7 +26,7 @@ func TestCredentialsComeFromTheSecretAndAreReadAgainWhenItChanges(t *testing.T) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.Namespace, Name: "hub-login"}, Data: map[string][]byte{
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.Namespace, Name: "hub-login"}, Type: corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{
 		corev1.DockerConfigJsonKey: []byte(`{"auths":{"docker.io":{"username":"u","password":"p"}}}`)}}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(secret).Build()
 	made := &clients{reader: c, namespace: v1alpha1.Namespace, agent: "test"}

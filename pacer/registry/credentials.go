@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 )
@@ -28,9 +27,11 @@ type dockerAuth struct {
 
 // Credentials finds the login for a host, as in image references, in the
 // content of a Secret of type kubernetes.io/dockerconfigjson. Entries may be
-// URLs, the names of Docker Hub are one, and *.example.com stands for any one
-// label; an entry for a path within the host is not used. Without an entry the
-// error is ErrNoCredentials. No error repeats any of the content.
+// URLs, and the names of Docker Hub are one. An entry for a path within the host is
+// not used, and neither is one with a wildcard, such as *.azurecr.io, which a kubelet
+// would take: below many such domains anybody may have a registry, and whoever names
+// the host need not be whoever owns the password. Without an entry the error is
+// ErrNoCredentials. No error repeats any of the content.
 func Credentials(dockerconfigjson []byte, host string) (user, password string, err error) {
 	if len(dockerconfigjson) > maxDockerConfig {
 		return "", "", fmt.Errorf("reading dockerconfigjson: it is larger than %d bytes", maxDockerConfig)
@@ -43,7 +44,7 @@ func Credentials(dockerconfigjson []byte, host string) (user, password string, e
 	}
 	raw, ok := entry(file.Auths, authHost(host))
 	if !ok {
-		return "", "", fmt.Errorf("reading dockerconfigjson: %w %s", ErrNoCredentials, printable(host))
+		return "", "", fmt.Errorf("reading dockerconfigjson: %w %s; it must name the host itself", ErrNoCredentials, printable(host))
 	}
 	var a dockerAuth
 	if err := json.Unmarshal(raw, &a); err != nil {
@@ -56,20 +57,13 @@ func Credentials(dockerconfigjson []byte, host string) (user, password string, e
 	return user, password, nil
 }
 
-// entry finds the entry of a host: one that names it, else one whose wildcard
-// covers it, of several the first in order.
+// entry finds the entry that names a host, of several the first in order.
 func entry(auths map[string]json.RawMessage, host string) (json.RawMessage, bool) {
-	keys := slices.Sorted(maps.Keys(auths))
 	if host == "" {
 		return nil, false
 	}
-	for _, k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(auths)) {
 		if authHost(k) == host {
-			return auths[k], true
-		}
-	}
-	for _, k := range keys {
-		if covers(authHost(k), host) {
 			return auths[k], true
 		}
 	}
@@ -92,19 +86,6 @@ func authHost(key string) string {
 		return hubName
 	}
 	return host
-}
-
-// covers reports whether a pattern with wildcards stands for a host, label by
-// label.
-func covers(pattern, host string) bool {
-	if !strings.Contains(pattern, "*") {
-		return false
-	}
-	ps, hs := strings.Split(pattern, "."), strings.Split(host, ".")
-	return slices.EqualFunc(ps, hs, func(p, h string) bool {
-		ok, err := path.Match(p, h)
-		return ok && err == nil
-	})
 }
 
 // login is the user and password of an entry. Its errors continue a sentence

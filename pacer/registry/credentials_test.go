@@ -28,7 +28,7 @@ func TestCredentials(t *testing.T) {
 		"Docker Hub as login":   {entry("https://index.docker.io/v1/"), "docker.io", ""},
 		"Docker Hub by name":    {entry("docker.io"), "registry-1.docker.io", ""},
 		"Docker Hub's registry": {entry("registry-1.docker.io"), "docker.io", ""},
-		"a wildcard":            {entry("*.azurecr.test"), "team.azurecr.test", ""},
+		"a wildcard":            {entry("*.azurecr.test"), "team.azurecr.test", "no entry"},
 		"one label only":        {entry("*.azurecr.test"), "a.b.azurecr.test", "no entry"},
 		"a malformed wildcard":  {entry("[*.test"), "a.test", "no entry"},
 		"a path":                {entry("registry.test/team"), "registry.test", "no entry"},
