@@ -178,11 +178,3 @@ func text(r core.Reason) string {
 
 // maxNote bounds the text of an Event; the API allows 1024 bytes.
 const maxNote = 800
-
-// cut shortens a text.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n] + "..."
-}
