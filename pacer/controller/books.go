@@ -183,7 +183,7 @@ const forecastStep = 10 * time.Second
 func statusOf(now time.Time, budget *v1alpha1.PullBudget, last v1alpha1.PullBudgetStatus, accounts []v1alpha1.AccountStatus, w *world) v1alpha1.PullBudgetStatus {
 	next := v1alpha1.PullBudgetStatus{Accounts: accounts, ObservedGeneration: budget.Generation, Overrides: last.Overrides}
 	next.Conditions = slices.Clone(last.Conditions)
-	for _, c := range []metav1.Condition{usable("PullBudget", budget.Name, w), reading(accounts, budget), flowing(accounts)} {
+	for _, c := range []metav1.Condition{usable("PullBudget", budget.Name, w), reading(accounts, budget), flowing(accounts), ownImageApart(budget.Name, w)} {
 		c.ObservedGeneration = budget.Generation
 		c.LastTransitionTime = metav1.NewTime(now)
 		meta.SetStatusCondition(&next.Conditions, c)
@@ -199,6 +199,19 @@ func usable(kind, name string, w *world) metav1.Condition {
 		}
 	}
 	return metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Valid", Message: "in use"}
+}
+
+// ownImageApart says whether this program's own image comes from elsewhere than the
+// account that the budget paces. Its pods are never held, but they would draw on what
+// is kept for others, and could not start when that is used up.
+func ownImageApart(budget string, w *world) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionOwnImageApart, Status: metav1.ConditionTrue, Reason: "Apart",
+		Message: "Pace's own image is not drawn from here"}
+	if image := w.pacesOwnImage(budget); image != "" {
+		c.Status, c.Reason = metav1.ConditionFalse, "PacesOwnImage"
+		c.Message = fmt.Sprintf("Pace itself runs %s, which is drawn from here: its pods are never held, but use what is kept for others and cannot start when that is used up; install it with --image-registry from elsewhere", image)
+	}
+	return c
 }
 
 // noneSlipped says whether the webhook saw every pod that a policy holds.

@@ -15,8 +15,10 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	toolscache "k8s.io/client-go/tools/cache"
 	certutil "k8s.io/client-go/util/cert"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -34,7 +36,7 @@ const caKey = "ca.crt"
 const (
 	certLife  = 365 * 24 * time.Hour
 	certRenew = certLife / 3
-	// certEvery is how often it is looked at; certRetry after a failure.
+	// certEvery is how often it is looked at besides every change of its Secret.
 	certEvery = 10 * time.Second
 )
 
@@ -45,8 +47,10 @@ const (
 type keeper struct {
 	client client.Client
 	// live reads past the cache what is not cached.
-	live    client.Reader
-	clock   clock.PassiveClock
+	live  client.Reader
+	clock clock.PassiveClock
+	// cache tells of changes of the Secret; nil: nobody does.
+	cache   cache.Informers
 	secret  client.ObjectKey
 	webhook string
 	// host is the first name of the certificate, others follow; ips besides.
@@ -65,6 +69,11 @@ func (k *keeper) NeedLeaderElection() bool { return false }
 
 // Start keeps the certificate until ctx ends. It implements manager.Runnable.
 func (k *keeper) Start(ctx context.Context) error {
+	changed, stop, err := k.watch(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	tick := time.NewTicker(certEvery)
 	defer tick.Stop()
 	for {
@@ -74,9 +83,41 @@ func (k *keeper) Start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-changed:
 		case <-tick.C:
 		}
 	}
+}
+
+// watch returns a channel that is readable when the Secret changed.
+func (k *keeper) watch(ctx context.Context) (changed <-chan struct{}, stop func(), err error) {
+	signal := make(chan struct{}, 1)
+	if k.cache == nil {
+		return signal, func() {}, nil
+	}
+	informer, err := k.cache.GetInformer(ctx, &corev1.Secret{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("watching Secret %s: %w", k.secret, err)
+	}
+	note := func(object any) {
+		if last, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+			object = last.Obj
+		}
+		if s, ok := object.(*corev1.Secret); !ok || s.Name != k.secret.Name || s.Namespace != k.secret.Namespace {
+			return
+		}
+		select {
+		case signal <- struct{}{}:
+		default:
+		}
+	}
+	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc: note, UpdateFunc: func(_, after any) { note(after) }, DeleteFunc: note,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("watching Secret %s: %w", k.secret, err)
+	}
+	return signal, func() { _ = informer.RemoveEventHandler(registration) }, nil
 }
 
 // certificate is what the server presents.

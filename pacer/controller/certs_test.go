@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 )
@@ -107,6 +108,72 @@ func TestABrokenSecretIsMadeAnew(t *testing.T) {
 	trusted(t, c, k, time.Now())
 	if bytes.Contains([]byte(k.version), []byte("junk")) {
 		t.Error("junk is served")
+	}
+}
+
+// TestAnExpiredCertificateIsReplaced has somebody put an expired certificate, with its
+// authority, into the Secret: it is never served, a fresh one is at once, and the API
+// server trusts that.
+func TestAnExpiredCertificateIsReplaced(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	c := makeCertCluster(t)
+	old := makeKeeper(c, clocktesting.NewFakeClock(now))
+	if err := old.keep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k := makeKeeper(c, clocktesting.NewFakeClock(now.Add(certLife+time.Hour)))
+	if err := k.keep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if k.version == old.version {
+		t.Error("the expired certificate is served")
+	}
+	trusted(t, c, k, now)
+}
+
+// TestTheKeeperSeesItsSecretChange is told by an informer, long before it would look
+// by itself.
+func TestTheKeeperSeesItsSecretChange(t *testing.T) {
+	t.Parallel()
+	scheme, err := Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	informers := &informertest.FakeInformers{Scheme: scheme}
+	k := makeKeeper(makeCertCluster(t), clocktesting.NewFakeClock(time.Now()))
+	k.cache = informers
+	changed, stop, err := k.watch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	informer, err := informers.FakeInformerFor(t.Context(), &corev1.Secret{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signalled := func() bool {
+		select {
+		case <-changed:
+			return true
+		default:
+			return false
+		}
+	}
+	other := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "pullpace-system", Name: "hub-login"}}
+	informer.Add(other)
+	if signalled() {
+		t.Error("another Secret is taken for the certificate's")
+	}
+	own := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "pullpace-system", Name: certSecret}}
+	informer.Update(own, own)
+	informer.Update(own, own)
+	if !signalled() || signalled() {
+		t.Error("want one signal for changes that come together")
+	}
+	informer.Delete(own)
+	if !signalled() {
+		t.Error("the end of the Secret goes unseen")
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/kube"
 )
@@ -20,6 +22,12 @@ type world struct {
 	policies map[string]*v1alpha1.PacePolicy
 	// invalid are the objects that cannot be used, by kind and name.
 	invalid []*kube.InvalidError
+	// rules are those that can be used; self is the pod that this program runs in, own
+	// what it runs, as far as it was seen, and ownLabels are those of its namespace.
+	rules     *kube.Rules
+	self      client.ObjectKey
+	own       *corev1.PodSpec
+	ownLabels map[string]string
 }
 
 func newWorld() *world {
@@ -88,7 +96,7 @@ func (w *world) readRules() []engine.Event {
 		policies = append(policies, *p)
 	}
 	rules, err := kube.NewRules(budgets, policies)
-	w.invalid = invalidOf(err)
+	w.invalid, w.rules = invalidOf(err), rules
 	return w.tracker.Rules(rules)
 }
 
@@ -107,8 +115,36 @@ func invalidOf(err error) []*kube.InvalidError {
 	return out
 }
 
+// observeSelf notes what this program itself is made of.
+func (w *world) observeSelf(object client.Object) {
+	switch o := object.(type) {
+	case *corev1.Pod:
+		if client.ObjectKeyFromObject(o) == w.self {
+			w.own = &o.Spec
+		}
+	case *corev1.Namespace:
+		if o.Name == w.self.Namespace {
+			w.ownLabels = o.Labels
+		}
+	}
+}
+
+// pacesOwnImage is the image of this program that a PullBudget paces; empty: none.
+func (w *world) pacesOwnImage(budget string) core.Image {
+	if w.own == nil || w.rules == nil {
+		return ""
+	}
+	for _, image := range w.rules.Budgeted(w.own, w.ownLabels) {
+		if image.Budget == budget {
+			return image.Image
+		}
+	}
+	return ""
+}
+
 func (w *world) observeObject(now time.Time, c change) []engine.Event {
 	t := w.tracker
+	w.observeSelf(c.object)
 	switch o := c.object.(type) {
 	case *corev1.Namespace:
 		if c.gone {

@@ -193,7 +193,7 @@ func newKeeper(o Options) *keeper {
 func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) error {
 	c, live, real := mgr.GetClient(), mgr.GetAPIReader(), clock.RealClock{}
 	m, events := NewMetrics(o.Registerer), mgr.GetEventRecorder("pullpace")
-	k.client, k.live = c, live
+	k.client, k.live, k.cache = c, live, mgr.GetCache()
 	r := &releaser{client: c, live: live}
 	f := newFeed()
 	open, err := newClients(c, o)
@@ -208,8 +208,10 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	admit.pricer = newPricer(c, admit.rules.Load, quotes, beat.beating, real)
 	prove, books := newProver(c, live, o, m, real), newBookkeeper(c)
 	books.prover = prove
+	known := newWorld()
+	known.self = client.ObjectKey{Namespace: o.Namespace, Name: o.Identity}
 	turn := &Turn{
-		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: newWorld(), feed: f, clock: real,
+		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: known, feed: f, clock: real,
 		releaser: r, prober: newProber(open.open, m, real.Now, f.wake), books: books,
 		explainer: explain, metrics: m, answers: answers, events: events, slips: prove.hurry,
 		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity, Version: o.Version},
