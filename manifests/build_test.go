@@ -162,7 +162,8 @@ func TestControllerWritesLittle(t *testing.T) {
 	got := writes(t, "pacer")
 	want := []string{
 		"create events", "create tokenreviews",
-		"patch events", "patch jobs", "patch mutatingwebhookconfigurations", "patch pacepolicies/status", "patch pods", "patch pods/status", "patch pullbudgets/status",
+		"patch deployments", "patch events", "patch jobs", "patch mutatingwebhookconfigurations", "patch pacepolicies/status", "patch pods", "patch pods/status",
+		"patch pullbudgets/status", "patch replicasets",
 		"pullpace-system create leases", "pullpace-system create pods", "pullpace-system create secrets", "pullpace-system patch leases", "pullpace-system patch secrets",
 		"pullpace-system update leases", "pullpace-system update secrets",
 		"update mutatingwebhookconfigurations", "update pacepolicies/status", "update pullbudgets/status",

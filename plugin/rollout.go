@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
@@ -227,15 +226,6 @@ func setImages(d *appsv1.Deployment, images map[string]string) (*appsv1.Deployme
 func (o *rolloutOptions) warn(d *appsv1.Deployment) {
 	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
 		o.s.notef("Warning: strategy Recreate deletes every pod first; the rollout is priced but never held")
-		return
-	}
-	if d.Spec.Strategy.RollingUpdate == nil || d.Spec.Strategy.RollingUpdate.MaxUnavailable == nil {
-		return
-	}
-	most := d.Spec.Strategy.RollingUpdate.MaxUnavailable
-	if n, err := intstr.GetScaledValueFromIntOrPercent(most, int(cluster.Replicas(d)), false); err == nil && n > 0 {
-		o.s.notef("Warning: maxUnavailable %s lets %d of %d pods go before new ones are ready; set it to 0 to keep all of them serving while new ones are held",
-			most.String(), n, cluster.Replicas(d))
 	}
 }
 

@@ -175,7 +175,7 @@ func TestRolloutConflict(t *testing.T) {
 	}
 }
 
-func TestRolloutWarnsOfMaxUnavailable(t *testing.T) {
+func TestRolloutWarnsOfRecreate(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, interceptor.Funcs{}, with(func(d *appsv1.Deployment) {
 		d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType

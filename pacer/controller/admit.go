@@ -173,8 +173,7 @@ func addKeys(path string, before, after map[string]string) []jsonpatch.Operation
 	var ops []jsonpatch.Operation
 	for _, key := range slices.Sorted(maps.Keys(after)) {
 		if value, had := before[key]; !had || value != after[key] {
-			pointer := strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
-			ops = append(ops, jsonpatch.NewOperation("add", path+"/"+pointer, after[key]))
+			ops = append(ops, jsonpatch.NewOperation("add", path+"/"+pointer(key), after[key]))
 		}
 	}
 	return ops
@@ -188,6 +187,9 @@ func (a *admitter) namespace(ctx context.Context, name string) *corev1.Namespace
 	}
 	return &ns
 }
+
+// pointer is a key as JSON pointers write it.
+func pointer(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
 
 // judge gathers what the caches know around the pod.
 func (a *admitter) judge(ctx context.Context, pod *corev1.Pod, ns *corev1.Namespace) kube.Verdict {

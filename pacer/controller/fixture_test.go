@@ -113,7 +113,7 @@ func makeBench(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) 
 	b := &bench{t: t, client: c, clock: clk, events: rec, asked: asked, turn: &Turn{
 		engine: engine.New(engine.Config{}), world: newWorld(), feed: f, clock: clk,
 		releaser: &releaser{client: c, live: c}, prober: newProber(open, m, clk.Now, f.wake),
-		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), metrics: m, answers: &answers{client: c},
+		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), restorer: newRestorer(c, rec), metrics: m, answers: &answers{client: c},
 		events: rec, reader: c,
 		heart: &heartbeat.Writer{Client: c, Live: c, Lease: beatKey(v1alpha1.Namespace), Identity: "test"},
 	}}
@@ -161,6 +161,18 @@ func (b *bench) see() {
 	put(podKind-1, &jobs, func() {
 		for i := range jobs.Items {
 			b.turn.feed.put(podKind-1, &jobs.Items[i], false)
+		}
+	})
+	var deployments appsv1.DeploymentList
+	put(4, &deployments, func() {
+		for i := range deployments.Items {
+			b.turn.feed.put(4, &deployments.Items[i], false)
+		}
+	})
+	var sets appsv1.ReplicaSetList
+	put(5, &sets, func() {
+		for i := range sets.Items {
+			b.turn.feed.put(5, &sets.Items[i], false)
 		}
 	})
 	var pods corev1.PodList

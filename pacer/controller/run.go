@@ -213,7 +213,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	turn := &Turn{
 		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: known, feed: f, clock: real,
 		releaser: r, prober: newProber(open.open, m, real.Now, f.wake), books: books,
-		explainer: explain, metrics: m, answers: answers, events: events, slips: prove.hurry,
+		explainer: explain, restorer: newRestorer(c, events), metrics: m, answers: answers, events: events, slips: prove.hurry,
 		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity, Version: o.Version},
 		cache: mgr.GetCache(), reader: live,
 	}
@@ -233,6 +233,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	server := mgr.GetWebhookServer()
 	server.Register(admitPath, &admission.Webhook{Handler: admit})
 	server.Register(admitJobsPath, &admission.Webhook{Handler: &jobAdmitter{admit}})
+	server.Register(admitDeploymentsPath, &admission.Webhook{Handler: &deploymentAdmitter{admitter: admit, own: ownAccounts(o.Namespace)}})
 	server.Register(answersPath, answers)
 	return addChecks(mgr, k, admit)
 }

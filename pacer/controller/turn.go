@@ -37,6 +37,7 @@ type Turn struct {
 	prober    *prober
 	books     *bookkeeper
 	explainer *explainer
+	restorer  *restorer
 	heart     *heartbeat.Writer
 	metrics   *Metrics
 	answers   *answers
@@ -143,6 +144,7 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 	d = t.watch.hurry(d)
 	t.prober.ask(ctx, now, d.Probes, t.budgetOf)
 	t.prober.lookAt(ctx, t.world.tracker.NewImages(), t.budgetOf)
+	t.restorer.settle(ctx, now, t.world.tracker)
 	t.explainer.explain(ctx, t.world.tracker, d)
 	t.answers.set(d, t.world.tracker)
 	t.metrics.observe(d, t.world.tracker)

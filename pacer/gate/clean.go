@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,6 +34,8 @@ func Clean(obj client.Object) Taken {
 	}
 	if Restore(obj) {
 		took.Restored++
+	} else if d, ok := obj.(*appsv1.Deployment); ok {
+		healDeadline(d)
 	}
 	took.Marks = strip(obj.GetAnnotations()) + strip(obj.GetLabels())
 	if pod, ok := obj.(*corev1.Pod); ok {

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"encoding/json"
+	"math"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -19,6 +20,10 @@ type Saved struct {
 	ProgressDeadlineSeconds *int32              `json:"progressDeadlineSeconds,omitempty"`
 	Paused                  *bool               `json:"paused,omitempty"`
 	Suspend                 *bool               `json:"suspend,omitempty"`
+	// Deadline is what progressDeadlineSeconds was changed to; nil: Lifted.
+	Deadline *int32 `json:"deadline,omitempty"`
+	// Over asks for fields to be put back; see Follow.
+	Over Over `json:"over,omitempty"`
 }
 
 // String returns the annotation's value.
@@ -38,10 +43,16 @@ func SavedOf(obj client.Object) (Saved, bool) {
 		return Saved{}, false
 	}
 	var was Saved
-	if err := json.Unmarshal([]byte(text), &was); err != nil {
+	if err := json.Unmarshal([]byte(text), &was); err != nil || !was.readable() {
 		return Saved{}, false
 	}
 	return was, true
+}
+
+// readable reports whether the API server may take what is remembered.
+func (s Saved) readable() bool {
+	return readable(s.MaxUnavailable, 100) && readable(s.MaxSurge, math.MaxInt32) &&
+		(s.ProgressDeadlineSeconds == nil || *s.ProgressDeadlineSeconds > 0) && (s.Deadline == nil || *s.Deadline > 0)
 }
 
 // Restore puts fields back that Pace changed and remembered on the object; false
@@ -53,7 +64,8 @@ func Restore(obj client.Object) bool {
 	}
 	switch o := obj.(type) {
 	case *appsv1.Deployment:
-		restoreDeployment(o, was)
+		was.learn(o)
+		was.restore(o)
 		return true
 	case *batchv1.Job:
 		if was.Suspend != nil {
@@ -62,25 +74,4 @@ func Restore(obj client.Object) bool {
 		return true
 	}
 	return false
-}
-
-func restoreDeployment(d *appsv1.Deployment, was Saved) {
-	if was.ProgressDeadlineSeconds != nil {
-		d.Spec.ProgressDeadlineSeconds = was.ProgressDeadlineSeconds
-	}
-	if was.Paused != nil {
-		d.Spec.Paused = *was.Paused
-	}
-	if was.MaxUnavailable == nil && was.MaxSurge == nil {
-		return
-	}
-	if d.Spec.Strategy.RollingUpdate == nil {
-		d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{}
-	}
-	if was.MaxUnavailable != nil {
-		d.Spec.Strategy.RollingUpdate.MaxUnavailable = was.MaxUnavailable
-	}
-	if was.MaxSurge != nil {
-		d.Spec.Strategy.RollingUpdate.MaxSurge = was.MaxSurge
-	}
 }

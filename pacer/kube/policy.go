@@ -3,7 +3,6 @@ package kube
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/gate"
 )
 
 // policy is what a PacePolicy says, ready for matching.
@@ -81,10 +81,15 @@ func (p *policy) deletesFirst(d *appsv1.Deployment) core.Reason {
 	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
 		return core.Recreate
 	}
-	r := d.Spec.Strategy.RollingUpdate
-	never := p.spec.DeleteFirst == v1alpha1.NeverHold
-	if never && r != nil && r.MaxUnavailable != nil && strings.Trim(r.MaxUnavailable.String(), "0%") != "" {
+	if p.spec.DeleteFirst == v1alpha1.NeverHold && deletesFirst(d) {
 		return core.Excluded
 	}
 	return ""
+}
+
+// deletesFirst reports whether a rolling update of a Deployment may delete pods before
+// their successors are ready.
+func deletesFirst(d *appsv1.Deployment) bool {
+	r := d.Spec.Strategy.RollingUpdate
+	return r != nil && r.MaxUnavailable != nil && !gate.IsZero(r.MaxUnavailable)
 }

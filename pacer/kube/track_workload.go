@@ -22,6 +22,10 @@ func (t *Tracker) Deployment(d *appsv1.Deployment) []engine.Event {
 	replaced := w.object == nil || !reflect.DeepEqual(w.object.Spec.Strategy, d.Spec.Strategy)
 	w.object = d
 	w.paused, w.settled = d.Annotations[v1alpha1.AnnotationPaused] != "", settled(d)
+	delete(t.altered, owner)
+	if altered(d) {
+		t.altered[owner] = true
+	}
 	w.replicas = 1
 	if d.Spec.Replicas != nil {
 		w.replicas = *d.Spec.Replicas
@@ -44,6 +48,7 @@ func (t *Tracker) Deployment(d *appsv1.Deployment) []engine.Event {
 func (t *Tracker) DeploymentGone(namespace, name string) []engine.Event {
 	owner := Owner{Kind: "Deployment", Namespace: namespace, Name: name}
 	delete(t.workloads, owner)
+	delete(t.altered, owner)
 	t.refreshGroups(owner)
 	return t.take()
 }
@@ -70,6 +75,10 @@ func (t *Tracker) ReplicaSet(rs *appsv1.ReplicaSet) []engine.Event {
 		r.owner = Owner{Kind: ref.Kind, Namespace: rs.Namespace, Name: ref.Name}
 	}
 	r.observe(rs)
+	delete(t.copies, id)
+	if _, copied := rs.Annotations[v1alpha1.AnnotationSaved]; copied {
+		t.copies[id] = rs
+	}
 	t.workload(r.owner).sets[rs.Name] = r
 	t.findRollback(r.owner)
 	t.refreshGroups(r.owner)
@@ -79,6 +88,7 @@ func (t *Tracker) ReplicaSet(rs *appsv1.ReplicaSet) []engine.Event {
 // ReplicaSetGone takes in the end of a ReplicaSet.
 func (t *Tracker) ReplicaSetGone(namespace, name string) []engine.Event {
 	id := Owner{Kind: "ReplicaSet", Namespace: namespace, Name: name}
+	delete(t.copies, id)
 	r := t.sets[id]
 	if r == nil {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pullpace/pace/pacer/core"
@@ -42,6 +43,10 @@ type Tracker struct {
 	standIns map[core.PodID]Owner
 	resumed  map[Owner]bool
 	images   map[core.Image]bool
+	// altered are the Deployments with fields that were changed, copies the
+	// ReplicaSets with a copy of what is remembered of one.
+	altered map[Owner]bool
+	copies  map[Owner]*appsv1.ReplicaSet
 	// inShadow counts the pods of each namespace that Shadow holds in its books.
 	inShadow map[string]int
 	fresh    []PacedImage
@@ -90,6 +95,7 @@ func NewTracker() *Tracker {
 		egress: map[string][]string{}, images: map[core.Image]bool{},
 		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{}, slipped: map[core.PodID]slip{},
 		jobs: map[Owner]*trackedJob{}, standIns: map[core.PodID]Owner{}, resumed: map[Owner]bool{},
+		altered: map[Owner]bool{}, copies: map[Owner]*appsv1.ReplicaSet{},
 	}
 }
 

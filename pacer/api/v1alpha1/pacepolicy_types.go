@@ -84,9 +84,10 @@ type PacePolicySpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	MaxGatedPerNamespace *int32 `json:"maxGatedPerNamespace,omitempty"`
-	// DeleteFirst is what is done about maxUnavailable above zero. Default SurgeOnly.
-	// Today Never leaves such Deployments alone; with the others their pods are held
-	// and a warning is given.
+	// DeleteFirst is what is done about Deployments with maxUnavailable above zero.
+	// SurgeOnly, the default, admits a change of the template with maxUnavailable 0
+	// and maxSurge 1 at least, and puts both back when nothing is held. Never leaves
+	// such Deployments alone. Pause does today what SurgeOnly does.
 	// +optional
 	DeleteFirst DeleteFirst `json:"deleteFirst,omitempty"`
 	// Waves bound how many nodes pull at once.

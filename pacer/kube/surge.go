@@ -1,0 +1,236 @@
+package kube
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/gate"
+)
+
+// JudgeRollout decides whether pods of a Deployment as its user wants it would be
+// held, and so whether it must keep its old pods meanwhile. In doubt not.
+func (r *Rules) JudgeRollout(d *appsv1.Deployment, namespace *corev1.Namespace) Verdict {
+	pod := &corev1.Pod{ObjectMeta: *d.Spec.Template.ObjectMeta.DeepCopy(), Spec: d.Spec.Template.Spec}
+	pod.Namespace = d.Namespace
+	// As the controllers will make it: of a ReplicaSet named after the Deployment.
+	const hash = "0"
+	pod.Labels = maps.Clone(pod.Labels)
+	if pod.Labels == nil {
+		pod.Labels = map[string]string{}
+	}
+	pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] = hash
+	pod.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: d.Name + "-" + hash, Controller: new(true)}}
+	return r.Judge(Case{Pod: pod, Namespace: namespace, Deployment: d})
+}
+
+// SameTemplate reports whether a ReplicaSet runs a Deployment's template, but for
+// the hash that the Deployment controller adds.
+func SameTemplate(d *appsv1.Deployment, template *corev1.PodTemplateSpec) bool {
+	want, got := d.Spec.Template.DeepCopy(), template.DeepCopy()
+	delete(want.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
+	delete(got.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
+	return apiequality.Semantic.DeepEqual(want, got)
+}
+
+// Altered is a Deployment that has fields which were changed while its pods are
+// held, and what decides how long.
+type Altered struct {
+	Deployment *appsv1.Deployment
+	// Sets are its ReplicaSets that have a copy of what is remembered.
+	Sets []*appsv1.ReplicaSet
+	// May says that its pods may be held.
+	May bool
+	// Seen says that its newest template was taken up: until then nothing is known of
+	// its pods.
+	Seen bool
+	// Held says that a pod of it is held, Coming that pods of the newest template are
+	// still to be made, NoRoom that one cannot be made or fits nowhere.
+	Held, Coming, NoRoom bool
+	// Released is when a pod of it was let go last; zero: none was, or it is gone.
+	Released time.Time
+}
+
+// patience is how long nothing of a Deployment must be held, and nothing of it
+// progress, before its fields go back in the middle of a rollout: pods that are about
+// to be made may be held, and must not make the fields go back and forth.
+const patience = 5 * time.Second
+
+// Next says what is to be put back of the fields by now, and which deadline is
+// imposed.
+func (a Altered) Next(now time.Time) (gate.Over, *int32) {
+	was, _ := gate.SavedOf(a.Deployment)
+	switch {
+	case !a.May:
+		return gate.OverAll, nil
+	case a.Held:
+		return "", nil
+	case complete(a.Deployment):
+		return gate.OverAll, nil
+	case !a.Seen:
+		return "", was.Deadline
+	}
+	// Nothing is held, and the rollout goes on.
+	deadline := was.Deadline
+	quiet := a.quiet(now, was.ProgressDeadlineSeconds)
+	if quiet {
+		deadline = a.deadline(was.ProgressDeadlineSeconds)
+	}
+	exact := was.ProgressDeadlineSeconds == nil || deadline != nil && *deadline == *was.ProgressDeadlineSeconds
+	switch giveBack := quiet && (!a.Coming || a.NoRoom); {
+	case giveBack && exact:
+		return gate.OverAll, nil
+	case giveBack && was.Strategy():
+		return gate.OverStrategy, deadline
+	}
+	return "", deadline
+}
+
+// quiet reports whether nothing was let go and nothing progressed for long enough.
+func (a Altered) quiet(now time.Time, deadline *int32) bool {
+	last := progressed(a.Deployment)
+	if a.Released.After(last) {
+		last = a.Released
+	}
+	enough := patience
+	if deadline != nil {
+		enough = min(enough, time.Duration(*deadline)*time.Second/2)
+	}
+	return now.Sub(last) >= enough
+}
+
+// deadline is the user's, lengthened by as long as nothing could progress before
+// the last pod was let go: the Deployment controller counts from the last progress.
+func (a Altered) deadline(user *int32) *int32 {
+	if user == nil {
+		return nil
+	}
+	held := a.Released.Sub(progressed(a.Deployment))
+	if a.Released.IsZero() || held <= 0 {
+		return user
+	}
+	seconds := int64(*user) + int64(math.Ceil(held.Seconds()))
+	return new(int32(min(seconds, int64(gate.Lifted))))
+}
+
+// progressed is when the Deployment controller saw progress last.
+func progressed(d *appsv1.Deployment) time.Time {
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentProgressing {
+			return c.LastUpdateTime.Time
+		}
+	}
+	return time.Time{}
+}
+
+// complete reports whether all pods of a Deployment, and no others, run its newest
+// template. The condition alone does not tell: it is of the rollout before when one
+// goes back to a template that was there already.
+func complete(d *appsv1.Deployment) bool {
+	s, replicas := d.Status, int32(1)
+	if d.Spec.Replicas != nil {
+		replicas = *d.Spec.Replicas
+	}
+	return s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == replicas && s.Replicas == replicas &&
+		(s.AvailableReplicas == replicas || settled(d))
+}
+
+// altered reports whether a Deployment has the marks of fields that were changed.
+func altered(d *appsv1.Deployment) bool {
+	_, saved := d.Annotations[v1alpha1.AnnotationSaved]
+	return saved || d.Labels[v1alpha1.LabelHeld] != ""
+}
+
+// Altered are the Deployments with fields that were changed, sorted.
+func (t *Tracker) Altered() []Altered {
+	var out []Altered
+	for _, owner := range sortedOwners(t.altered) {
+		w := t.workloads[owner]
+		a := Altered{Deployment: w.object, May: t.mayHold(w.object)}
+		for _, id := range sortedOwners(t.copies) {
+			if r := t.sets[id]; r != nil && r.owner == owner {
+				a.Sets = append(a.Sets, t.copies[id])
+			}
+		}
+		if r := w.newest(); r != nil {
+			a.Seen, a.Coming, a.NoRoom = true, r.live < int(w.replicas), r.live < int(r.replicas)
+		}
+		t.lookAtPods(owner, &a)
+		out = append(out, a)
+	}
+	return out
+}
+
+// lookAtPods notes what the pods of a Deployment say.
+func (t *Tracker) lookAtPods(owner Owner, a *Altered) {
+	for id := range t.byOwner[owner] {
+		g := t.groups[id]
+		if a.Held = a.Held || len(g.held) > 0; a.Held {
+			return // nothing else counts
+		}
+		for pod := range g.pods {
+			p := t.pods[pod].announced
+			a.NoRoom = a.NoRoom || p.Phase == engine.PodUnschedulable
+			if p.ReleasedAt.After(a.Released) {
+				a.Released = p.ReleasedAt
+			}
+		}
+	}
+}
+
+// newest is the ReplicaSet of a Deployment's newest template; nil while it is not
+// known to be.
+func (w *workload) newest() *replicaSet {
+	d := w.object
+	if d.Status.ObservedGeneration < d.Generation {
+		return nil
+	}
+	for _, r := range w.sets {
+		if strconv.Itoa(r.revision) == d.Annotations[revisionAnnotation] && w.current(r) && r.template != nil && SameTemplate(d, r.template) {
+			return r
+		}
+	}
+	return nil
+}
+
+// mayHold reports whether pods of the Deployment may be held still.
+func (t *Tracker) mayHold(d *appsv1.Deployment) bool {
+	ns := t.namespaces[d.Namespace]
+	if ns == nil || ns.labels == nil {
+		return true // not seen yet, which proves nothing
+	}
+	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: d.Namespace, Labels: ns.labels}}
+	if ns.off {
+		object.Annotations = map[string]string{v1alpha1.AnnotationPace: v1alpha1.AnnotationPaceOff}
+	}
+	wished := d.DeepCopy()
+	gate.Restore(wished)
+	return t.rules.JudgeRollout(wished, object).Hold
+}
+
+// Copies are ReplicaSets with a copy of what is remembered on no Deployment any more,
+// sorted: `kubectl rollout undo` would copy it back.
+func (t *Tracker) Copies() []*appsv1.ReplicaSet {
+	var out []*appsv1.ReplicaSet
+	for _, id := range sortedOwners(t.copies) {
+		if r := t.sets[id]; r == nil || !t.altered[r.owner] {
+			out = append(out, t.copies[id])
+		}
+	}
+	return out
+}
+
+func sortedOwners[V any](of map[Owner]V) []Owner {
+	return slices.SortedFunc(maps.Keys(of), func(a, b Owner) int {
+		return slices.Compare([]string{a.Namespace, a.Name, a.Kind}, []string{b.Namespace, b.Name, b.Kind})
+	})
+}
