@@ -18,6 +18,7 @@ import (
 
 // Result is what a command said and how it ended.
 type Result struct {
+	Program        string
 	Args           []string
 	Stdout, Stderr string
 	// Code is the exit code, -1 when it could not be run or was ended.
@@ -27,20 +28,23 @@ type Result struct {
 
 // String shows all of it, for a failure.
 func (r Result) String() string {
-	return fmt.Sprintf("$ kubectl %s\n%s%s(exit %d after %s)", strings.Join(r.Args, " "), r.Stdout, r.Stderr, r.Code, r.Took.Round(time.Millisecond))
+	return fmt.Sprintf("$ %s %s\n%s%s(exit %d after %s)", r.Program, strings.Join(r.Args, " "), r.Stdout, r.Stderr, r.Code, r.Took.Round(time.Millisecond))
 }
 
 // Kubectl runs kubectl against the cluster, without a terminal. The plugin is on
 // its path: Kubectl(ctx, "pace", "budget").
 func (g *Ground) Kubectl(ctx context.Context, args ...string) Result {
-	var out bytes.Buffer
-	return g.kubectl(ctx, &out, nil, args)
+	return run(g.Command(ctx, args...), args, nil)
+}
+
+// Helm runs helm against the cluster.
+func (g *Ground) Helm(ctx context.Context, args ...string) Result {
+	return run(g.command(ctx, "helm", args), args, nil)
 }
 
 // Stream is Kubectl with its standard output also copied to w as it comes.
 func (g *Ground) Stream(ctx context.Context, w io.Writer, args ...string) Result {
-	var out bytes.Buffer
-	return g.kubectl(ctx, &out, w, args)
+	return run(g.Command(ctx, args...), args, w)
 }
 
 // Apply runs kubectl apply with a manifest on standard input.
@@ -54,16 +58,16 @@ func (g *Ground) Apply(ctx context.Context, manifest string) error {
 	return nil
 }
 
-func (g *Ground) kubectl(ctx context.Context, out *bytes.Buffer, copyTo io.Writer, args []string) Result {
-	cmd := g.Command(ctx, args...)
-	var errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = out, &errs
+// run runs a command and copies its standard output to copyTo, if there is one.
+func run(cmd *exec.Cmd, args []string, copyTo io.Writer) Result {
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
 	if copyTo != nil {
-		cmd.Stdout = io.MultiWriter(out, copyTo)
+		cmd.Stdout = io.MultiWriter(&out, copyTo)
 	}
 	begin := time.Now()
 	err := cmd.Run()
-	r := Result{Args: args, Stdout: out.String(), Stderr: errs.String(), Took: time.Since(begin)}
+	r := Result{Program: filepath.Base(cmd.Path), Args: args, Stdout: out.String(), Stderr: errs.String(), Took: time.Since(begin)}
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
@@ -77,7 +81,11 @@ func (g *Ground) kubectl(ctx context.Context, out *bytes.Buffer, copyTo io.Write
 // Command is kubectl with the environment of this cluster, to be started by the
 // caller. It is interrupted, as by Ctrl-C, when ctx ends.
 func (g *Ground) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(g.bin, "kubectl"), args...)
+	return g.command(ctx, "kubectl", args)
+}
+
+func (g *Ground) command(ctx context.Context, program string, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(g.bin, program), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+g.Cluster.Kubeconfig(), "PATH="+g.bin+":"+os.Getenv("PATH"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = 5 * time.Second

@@ -32,6 +32,8 @@ type Options struct {
 	Nodes []cluster.NodeOptions
 	// Clock is the registry's; nil is the machine's.
 	Clock func() time.Time
+	// Helm puts helm beside kubectl; it takes minutes to build once.
+	Helm bool
 	// LogsDir keeps the logs of all processes; empty: only when something fails.
 	LogsDir string
 	// Log receives progress for a person; nil discards it.
@@ -84,7 +86,7 @@ func (g *Ground) start(ctx context.Context, o Options) (err error) {
 	if g.Maker, err = g.Cluster.Images(ctx); err != nil {
 		return err
 	}
-	return g.programs(ctx)
+	return g.programs(ctx, o.Helm)
 }
 
 // serve lets the registry answer where the nodes look for it.
@@ -100,8 +102,9 @@ func (g *Ground) serve() error {
 	return nil
 }
 
-// programs puts kubectl and the plugin where a shell would find them.
-func (g *Ground) programs(ctx context.Context) error {
+// programs puts kubectl and the plugin where a shell would find them, and helm where
+// it is asked for.
+func (g *Ground) programs(ctx context.Context, helm bool) error {
 	builder, err := binaries.New(ctx, g.log)
 	if err != nil {
 		return err
@@ -116,6 +119,14 @@ func (g *Ground) programs(ctx context.Context) error {
 	g.close = append(g.close, func() error { return os.RemoveAll(g.bin) })
 	if err := os.Symlink(filepath.Join(built, "kubectl"), filepath.Join(g.bin, "kubectl")); err != nil {
 		return fmt.Errorf("linking kubectl: %w", err)
+	}
+	if helm {
+		if built, err = builder.Helm(ctx); err != nil {
+			return err
+		}
+		if err := os.Symlink(filepath.Join(built, "helm"), filepath.Join(g.bin, "helm")); err != nil {
+			return fmt.Errorf("linking helm: %w", err)
+		}
 	}
 	return builder.Program(ctx, "cmd/kubectl-pace", filepath.Join(g.bin, "kubectl-pace"))
 }

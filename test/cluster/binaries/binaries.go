@@ -43,15 +43,25 @@ func New(ctx context.Context, log io.Writer) (*Builder, error) {
 }
 
 // Components returns the folder that holds every program of components(),
-// building those that it lacks. One builder works at a time, over all processes
-// of the user; the others wait for it. The folder is named after everything
-// that its content depends on and never changes once complete.
+// building those that it lacks.
 func (b *Builder) Components(ctx context.Context) (string, error) {
+	return b.folder(ctx, components(), "cni", "containerd", "etcd", "kubernetes")
+}
+
+// Helm returns the folder that holds helm, building it if it lacks. No cluster
+// needs it, so that a change of it builds nothing else again.
+func (b *Builder) Helm(ctx context.Context) (string, error) { return b.folder(ctx, helm(), "helm") }
+
+// folder returns the folder that holds a set of programs of some modules. One
+// builder works at a time, over all processes of the user; the others wait for it.
+// The folder is named after everything that its content depends on and never
+// changes once complete.
+func (b *Builder) folder(ctx context.Context, set []component, modules ...string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("finding the cache folder: %w; set HOME or XDG_CACHE_HOME", err)
 	}
-	key, err := b.key(ctx)
+	key, err := b.key(ctx, set, modules)
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +70,7 @@ func (b *Builder) Components(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("making the cache folder: %w", err)
 	}
-	if missing(dir) == nil {
+	if missing(set, dir) == nil {
 		return dir, nil
 	}
 	lock, err := takeLock(ctx, filepath.Join(base, "build.lock"))
@@ -68,7 +78,7 @@ func (b *Builder) Components(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer lock.Close()
-	for _, c := range missing(dir) {
+	for _, c := range missing(set, dir) {
 		fmt.Fprintf(b.log, "building %s (once per version; the first takes minutes)\n", c.name)
 		if err := b.build(ctx, filepath.Join(b.root, "test/cluster/modules", c.module), c, dir); err != nil {
 			return "", err
@@ -104,14 +114,14 @@ func (b *Builder) build(ctx context.Context, module string, c component, dir str
 }
 
 // key names the folder of one set of programs.
-func (b *Builder) key(ctx context.Context) (string, error) {
+func (b *Builder) key(ctx context.Context, set []component, modules []string) (string, error) {
 	version, err := exec.CommandContext(ctx, "go", "env", "GOVERSION").Output()
 	if err != nil {
 		return "", fmt.Errorf("asking go for its version: %w", err)
 	}
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s%v", version, components())
-	for _, module := range []string{"cni", "containerd", "etcd", "kubernetes"} {
+	fmt.Fprintf(sum, "%s%v", version, set)
+	for _, module := range modules {
 		for _, file := range []string{"go.mod", "go.sum"} {
 			content, err := os.ReadFile(filepath.Join(b.root, "test/cluster/modules", module, file))
 			if err != nil {
@@ -123,10 +133,10 @@ func (b *Builder) key(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s-%s-%x", runtime.GOOS, runtime.GOARCH, sum.Sum(nil)[:6]), nil
 }
 
-// missing returns the components that dir does not hold.
-func missing(dir string) []component {
+// missing returns the programs of a set that dir does not hold.
+func missing(set []component, dir string) []component {
 	var lacking []component
-	for _, c := range components() {
+	for _, c := range set {
 		if _, err := os.Stat(filepath.Join(dir, c.name)); errors.Is(err, fs.ErrNotExist) {
 			lacking = append(lacking, c)
 		}

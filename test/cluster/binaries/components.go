@@ -35,3 +35,6 @@ func components() []component {
 	}
 	return list
 }
+
+// helm is the program that the end-to-end suites deploy charts with.
+func helm() []component { return []component{{"helm", "helm", "helm.sh/helm/v4/cmd/helm", ""}} }

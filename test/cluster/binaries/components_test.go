@@ -21,7 +21,7 @@ func readModule(t *testing.T, module string) string {
 
 func TestEveryComponentIsPinnedAsATool(t *testing.T) {
 	t.Parallel()
-	for _, c := range components() {
+	for _, c := range append(components(), helm()...) {
 		line := regexp.MustCompile(`(?m)^(tool )?\s*` + regexp.QuoteMeta(c.pkg) + "$")
 		if !line.MatchString(readModule(t, c.module)) {
 			t.Errorf("module %s has no tool line for %s", c.module, c.pkg)
@@ -40,7 +40,7 @@ func TestStampedVersionIsTheOneBuilt(t *testing.T) {
 func TestMissingNamesWhatIsNotBuilt(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if got, want := len(missing(dir)), len(components()); got != want {
+	if got, want := len(missing(components(), dir)), len(components()); got != want {
 		t.Errorf("an empty folder lacks %d components, want %d", got, want)
 	}
 	for _, c := range components()[1:] {
@@ -48,7 +48,7 @@ func TestMissingNamesWhatIsNotBuilt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := missing(dir); len(got) != 1 || got[0] != components()[0] {
+	if got := missing(components(), dir); len(got) != 1 || got[0] != components()[0] {
 		t.Errorf("a folder without %s lacks %v", components()[0].name, got)
 	}
 }

@@ -130,7 +130,7 @@ func open(ctx context.Context, s settings) (*stage.Lab, error) {
 	if s.verbose {
 		progress = os.Stderr
 	}
-	lab, err := stage.Open(ctx, ground.Options{LogsDir: s.logs, Log: progress})
+	lab, err := stage.Open(ctx, ground.Options{Helm: true, LogsDir: s.logs, Log: progress})
 	if err != nil {
 		return nil, err
 	}
