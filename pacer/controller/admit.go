@@ -202,6 +202,7 @@ func (a *admitter) judge(ctx context.Context, pod *corev1.Pod, ns *corev1.Namesp
 	}
 	c := kube.Case{Pod: pod, Namespace: ns}
 	c.Deployment, c.Job = a.deployment(ctx, pod), a.job(ctx, pod)
+	c.Unguarded = a.unguarded(ctx, c.Deployment, pod)
 	var err error
 	if c.Gated, err = heldIn(ctx, a.reader, pod.Namespace); err != nil {
 		return kube.Verdict{Reason: core.Excluded}
@@ -238,6 +239,15 @@ func (a *admitter) deployment(ctx context.Context, pod *corev1.Pod) *appsv1.Depl
 		return nil
 	}
 	return &d
+}
+
+// unguarded reports whether to hold a pod would leave its Deployment short.
+func (a *admitter) unguarded(ctx context.Context, d *appsv1.Deployment, pod *corev1.Pod) bool {
+	var sets appsv1.ReplicaSetList
+	if d == nil || !kube.DeletesFirst(d) || a.reader.List(ctx, &sets, client.InNamespace(d.Namespace), client.UnsafeDisableDeepCopy) != nil {
+		return false
+	}
+	return kube.Unguarded(d, metav1.GetControllerOf(pod).Name, sets.Items)
 }
 
 // ready reports whether the admitter knows the rules.

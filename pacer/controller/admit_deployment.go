@@ -1,11 +1,13 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"gomodules.xyz/jsonpatch/v2"
 	appsv1 "k8s.io/api/apps/v1"
@@ -91,6 +93,7 @@ func (a *deploymentAdmitter) admit(ctx context.Context, old, next *appsv1.Deploy
 			return nil
 		}
 	}
+	pausedUntil := stillPaused(old, next)
 	gate.AsWished(old, next)
 	strategy, deadline := was.Strategy(), was.Deadline
 	if old == nil || !kube.SameTemplate(old, &next.Spec.Template) {
@@ -100,13 +103,36 @@ func (a *deploymentAdmitter) admit(ctx context.Context, old, next *appsv1.Deploy
 		}
 		if verdict.Hold && a.beating() && !a.goesBack(ctx, next) {
 			imposed, strategy, deadline = true, true, nil
+			if verdict.Pause && old != nil && !next.Spec.Paused {
+				strategy, pausedUntil = false, cmp.Or(pausedUntil, a.clock.Now().Add(verdict.MaxHold))
+			}
 		}
 	}
 	// Fields that the API server would refuse are left for it to refuse.
 	if imposed && next.Spec.Strategy.Type == appsv1.RollingUpdateDeploymentStrategyType && gate.Possible(next) {
 		gate.Impose(next, strategy, deadline)
+		if !pausedUntil.IsZero() {
+			gate.Pause(next, pausedUntil)
+		}
 	}
 	return warnings
+}
+
+// stillPaused is until when we keep a rollout from starting, also after next; zero: we
+// do not. A write that does nothing but resume it is a person's.
+func stillPaused(old, next *appsv1.Deployment) time.Time {
+	if old == nil || !old.Spec.Paused {
+		return time.Time{}
+	}
+	if was, ok := gate.SavedOf(old); !ok || was.Paused == nil {
+		return time.Time{}
+	}
+	resumed := old.DeepCopy()
+	resumed.Spec.Paused = false
+	if apiequality.Semantic.DeepEqual(resumed.Spec, next.Spec) {
+		return time.Time{}
+	}
+	return gate.HoldUntil(old)
 }
 
 // keepJunk keeps what a Deployment had of our marks and nobody can read.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -90,6 +91,12 @@ func bearing(d *appsv1.Deployment) string {
 		out = append(out, string(d.Spec.Strategy.Type))
 	}
 	out = append(out, fmt.Sprint(*d.Spec.ProgressDeadlineSeconds))
+	if d.Spec.Paused {
+		out = append(out, "paused")
+	}
+	if until := gate.HoldUntil(d); !until.IsZero() {
+		out = append(out, until.Sub(start).String())
+	}
 	if saved, ok := d.Annotations[v1alpha1.AnnotationSaved]; ok {
 		out = append(out, saved)
 	}
@@ -102,7 +109,23 @@ func bearing(d *appsv1.Deployment) string {
 const (
 	imposed   = `0 25% 2147483646 {"maxUnavailable":"25%","maxSurge":"25%","progressDeadlineSeconds":600} held`
 	untouched = "25% 25% 600"
+	paused    = `25% 25% 2147483646 paused 24h0m0s {"progressDeadlineSeconds":600,"paused":false} held`
 )
+
+// stopped is a Deployment whose rollout waits for its first pod to be payable.
+func stopped(edit ...func(*appsv1.Deployment)) *appsv1.Deployment {
+	d := makeDeployment()
+	gate.Impose(d, false, nil)
+	gate.Pause(d, start.Add(24*time.Hour))
+	for _, e := range edit {
+		e(d)
+	}
+	return d
+}
+
+func pausing(s *v1alpha1.PacePolicySpec) { s.DeleteFirst = v1alpha1.PauseRollout }
+
+func resumed(d *appsv1.Deployment) { d.Spec.Paused = false }
 
 func makeDeploymentAdmitter(t *testing.T, objects ...client.Object) *deploymentAdmitter {
 	t.Helper()
@@ -184,6 +207,16 @@ func TestAWriteIsAdmittedWithTheFieldsOfAHold(t *testing.T) {
 		"cannot be, both bounds zero":       {old: makeDeployment(), next: makeDeployment(tag("v2"), unavailable(0), surge("0%")), want: "0 0% 600"},
 		"cannot be, no number":              {old: makeDeployment(), next: makeDeployment(tag("v2"), unavailable("a%")), want: "a% 25% 600"},
 
+		"paused: new template":                                  {old: makeDeployment(), next: makeDeployment(tag("v2")), policy: pausing, want: paused},
+		"paused: nothing is deleted by a first":                 {next: makeDeployment(), policy: pausing, want: imposed},
+		"paused: nothing is deleted first":                      {old: makeDeployment(), next: makeDeployment(tag("v2"), unavailable(0)), policy: pausing, want: `0 25% 2147483646 {"maxUnavailable":0,"maxSurge":"25%","progressDeadlineSeconds":600} held`},
+		"paused: by its user before":                            {old: makeDeployment(), next: makeDeployment(tag("v2"), func(d *appsv1.Deployment) { d.Spec.Paused = true }), policy: pausing, want: `0 25% 2147483646 paused {"maxUnavailable":"25%","maxSurge":"25%","progressDeadlineSeconds":600} held`},
+		"paused: nothing said":                                  {old: stopped(), next: stopped(minReady(3)), policy: pausing, want: paused},
+		"paused: replaced as a whole":                           {old: stopped(), next: makeDeployment(unavailable(1)), policy: pausing, want: strings.Replace(paused, "25%", "1", 1)},
+		"paused: another template":                              {old: stopped(), next: stopped(tag("v2")), policy: pausing, want: paused},
+		"paused: a person resumes it":                           {old: stopped(), next: stopped(resumed), policy: pausing, want: `25% 25% 2147483646 {"progressDeadlineSeconds":600} held`},
+		"paused: the leader resumes it":                         {by: leader, old: stopped(), next: stopped(func(d *appsv1.Deployment) { gate.Ask(d, gate.OverPause, nil) }), want: `25% 25% 2147483646 {"progressDeadlineSeconds":600} held`},
+		"paused: the leader gives all back":                     {by: leader, old: stopped(), next: stopped(func(d *appsv1.Deployment) { gate.Ask(d, gate.OverAll, nil) }), want: untouched},
 		"mid-hold: nothing said, as scale or a merge patch":     {old: held(), next: held(func(d *appsv1.Deployment) { d.Spec.Replicas = new(int32(9)) }), want: imposed},
 		"mid-hold: the same again, as an apply in a loop":       {old: held(), next: held(unavailable("25%"), deadlineOf(600)), want: imposed},
 		"mid-hold: another wish":                                {old: held(), next: held(unavailable(2), surge(3), deadlineOf(900)), want: `0 3 2147483646 {"maxUnavailable":2,"maxSurge":3,"progressDeadlineSeconds":900} held`},

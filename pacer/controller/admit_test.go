@@ -145,6 +145,7 @@ func TestAdmissionLetsThroughWhatIsNotHeld(t *testing.T) {
 		"no turn completes":   {objects: []client.Object{makeNamespace(nil)}, raw: sent(nil), rules: true, silent: true},
 		"rules not read":      {objects: []client.Object{makeNamespace(nil)}, raw: sent(nil)},
 		"recreated":           {objects: []client.Object{makeNamespace(nil), recreate, bare}, raw: sent(nil), rules: true},
+		"unguarded":           {objects: []client.Object{makeNamespace(nil), makeDeployment(), makeSet("v1", 2), makeSet("v0", 1, serving)}, raw: sent(nil), rules: true},
 		"not a pod":           {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{"spec":{"containers":"junk"}}`), rules: true, unread: true},
 		"not even JSON":       {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{`), rules: true, unread: true},
 		"image of no budget": {objects: []client.Object{makeNamespace(nil)}, rules: true, raw: sent(func(p map[string]any) {

@@ -32,13 +32,15 @@ const restoreAgain = 10 * time.Second
 type restorer struct {
 	client client.Client
 	events recorder.EventRecorder
+	// price quotes the start of so many pods; nil: nothing can be priced.
+	price func(context.Context, kube.Template, int) (v1alpha1.PodQuote, error)
 	// refused is when a Deployment may be tried again.
 	mu      sync.Mutex
 	refused map[types.UID]time.Time
 }
 
-func newRestorer(c client.Client, events recorder.EventRecorder) *restorer {
-	return &restorer{client: c, events: events, refused: map[types.UID]time.Time{}}
+func newRestorer(c client.Client, events recorder.EventRecorder, price func(context.Context, kube.Template, int) (v1alpha1.PodQuote, error)) *restorer {
+	return &restorer{client: c, events: events, price: price, refused: map[types.UID]time.Time{}}
 }
 
 // settle brings the fields of all Deployments to what they should be at now. What
@@ -94,6 +96,7 @@ func (r *restorer) settleOne(ctx context.Context, now time.Time, a kube.Altered)
 			"what annotation %s remembers is lost or cannot be read: maxUnavailable %v, progressDeadlineSeconds %v now; check them", v1alpha1.AnnotationSaved, bounds(next), deadline(next))
 		return r.patch(ctx, a.Deployment, next)
 	}
+	a.Payable = a.Paused() && r.payable(ctx, a)
 	over, until := a.Next(now)
 	gate.Ask(next, over, until)
 	if !apiequality.Semantic.DeepEqual(a.Deployment.Annotations, next.Annotations) {
@@ -106,6 +109,20 @@ func (r *restorer) settleOne(ctx context.Context, now time.Time, a kube.Altered)
 		return nil
 	}
 	return r.patch(ctx, asked, next)
+}
+
+// payable reports whether the first pods of a rollout that is paused could start now.
+func (r *restorer) payable(ctx context.Context, a kube.Altered) bool {
+	var namespace corev1.Namespace
+	if r.price == nil || r.client.Get(ctx, client.ObjectKey{Name: a.Deployment.Namespace}, &namespace) != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, priceWithin)
+	defer cancel()
+	d := a.Deployment
+	owner := kube.Owner{Kind: "Deployment", Namespace: d.Namespace, Name: d.Name}
+	quote, err := r.price(ctx, kube.Template{Namespace: &namespace, Owner: owner, Pods: &d.Spec.Template, Deployment: d}, a.First())
+	return err == nil && quote.Verdict == v1alpha1.QuoteAllow
 }
 
 // patch writes what differs, unless the object changed meanwhile. It leaves in next

@@ -41,6 +41,9 @@ func makeSet(tagged string, revision int, edit ...func(*appsv1.ReplicaSet)) *app
 	return rs
 }
 
+// serving gives a ReplicaSet pods.
+func serving(rs *appsv1.ReplicaSet) { rs.Spec.Replicas = new(int32(4)) }
+
 // rolledOut makes a Deployment's rollout of one set complete.
 func rolledOut(d *appsv1.Deployment) {
 	d.Annotations["deployment.kubernetes.io/revision"] = "1"
@@ -109,6 +112,30 @@ func TestTheTurnPutsFieldsBack(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAPausedRolloutGoesOnWhenItsFirstPodsCanBePaid(t *testing.T) {
+	t.Parallel()
+	b := makeBench(t, interceptor.Funcs{}, makeBudget(1), makePolicy(), makeNamespace(nil), stopped())
+	verdict, asked := v1alpha1.QuoteHold, 0
+	b.turn.restorer.price = func(_ context.Context, template kube.Template, pods int) (v1alpha1.PodQuote, error) {
+		asked = pods
+		if template.Owner.Name != "web" || template.Namespace.Name != "shop" {
+			t.Errorf("priced %+v", template.Owner)
+		}
+		return v1alpha1.PodQuote{Verdict: verdict}, nil
+	}
+	for _, want := range []string{paused, `25% 25% 2147483646 {"progressDeadlineSeconds":600} held`} {
+		for range 2 {
+			if err := b.take(time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := bearing(web(t, b.client)); got != want || asked != 2 {
+			t.Errorf("priced %d pods, got\n%s, want\n%s", asked, got, want)
+		}
+		verdict = v1alpha1.QuoteAllow
 	}
 }
 
@@ -262,7 +289,7 @@ func (c *course) turn() {
 	for _, p := range c.pods {
 		tracker.Pod(c.now, p)
 	}
-	newRestorer(c.client, events.NewFakeRecorder(1000)).settle(context.Background(), c.now, tracker)
+	newRestorer(c.client, events.NewFakeRecorder(1000), nil).settle(context.Background(), c.now, tracker)
 }
 
 // makeCourse makes a cluster whose admission sees the leader's writes too.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -40,8 +41,21 @@ func Impose(d *appsv1.Deployment, strategy bool, deadline *int32) {
 	was.remember(d)
 }
 
+// Pause stops a Deployment before its first pod, until a time at the latest; what
+// is remembered stays.
+func Pause(d *appsv1.Deployment, until time.Time) {
+	was, _ := SavedOf(d)
+	was.Paused = new(false)
+	was.impose(d)
+	was.remember(d)
+	MarkHeld(d, until)
+}
+
 // impose changes the fields that are remembered.
 func (s Saved) impose(d *appsv1.Deployment) {
+	if s.Paused != nil {
+		d.Spec.Paused = true
+	}
 	if r := d.Spec.Strategy.RollingUpdate; r != nil {
 		if s.MaxUnavailable != nil {
 			r.MaxUnavailable = new(intstr.FromInt32(0))
@@ -80,6 +94,9 @@ func (s Saved) restoreStrategy(d *appsv1.Deployment) {
 // learn takes a field that has another value than was imposed for a newer wish: the
 // webhook was away when somebody wrote it.
 func (s *Saved) learn(d *appsv1.Deployment) {
+	if !d.Spec.Paused {
+		s.Paused = nil
+	}
 	if p := d.Spec.ProgressDeadlineSeconds; s.ProgressDeadlineSeconds != nil && p != nil && *p != Lifted && *p != s.imposedDeadline() {
 		s.ProgressDeadlineSeconds = p
 	}
@@ -126,6 +143,7 @@ func (s Saved) remember(d *appsv1.Deployment) {
 
 func unmark(d *appsv1.Deployment) {
 	delete(d.Annotations, v1alpha1.AnnotationSaved)
+	delete(d.Annotations, v1alpha1.AnnotationHoldUntil)
 	delete(d.Labels, v1alpha1.LabelHeld)
 }
 
@@ -155,6 +173,9 @@ func AsWished(old, next *appsv1.Deployment) {
 	if said != nil && imposed != nil {
 		said.MaxUnavailable = unless(said.MaxUnavailable, imposed.MaxUnavailable, was.MaxUnavailable)
 		said.MaxSurge = unless(said.MaxSurge, imposed.MaxSurge, was.MaxSurge)
+	}
+	if was.Paused != nil && next.Spec.Paused {
+		next.Spec.Paused = *was.Paused
 	}
 	next.Spec.ProgressDeadlineSeconds = unless(next.Spec.ProgressDeadlineSeconds, old.Spec.ProgressDeadlineSeconds, was.ProgressDeadlineSeconds)
 }
@@ -194,6 +215,7 @@ type Over string
 
 // What is over.
 const (
+	OverPause    Over = "Pause"
 	OverStrategy Over = "Strategy"
 	OverAll      Over = "All"
 )
@@ -222,6 +244,10 @@ func Follow(d *appsv1.Deployment) bool {
 	case OverAll:
 		was.restore(d)
 		was = Saved{}
+	case OverPause:
+		d.Spec.Paused = was.Paused != nil && *was.Paused
+		was.Paused = nil
+		delete(d.Annotations, v1alpha1.AnnotationHoldUntil)
 	case OverStrategy:
 		was.restoreStrategy(d)
 		was.MaxUnavailable, was.MaxSurge = nil, nil

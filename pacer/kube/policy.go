@@ -81,15 +81,15 @@ func (p *policy) deletesFirst(d *appsv1.Deployment) core.Reason {
 	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
 		return core.Recreate
 	}
-	if p.spec.DeleteFirst == v1alpha1.NeverHold && deletesFirst(d) {
+	if p.spec.DeleteFirst == v1alpha1.NeverHold && DeletesFirst(d) {
 		return core.Excluded
 	}
 	return ""
 }
 
-// deletesFirst reports whether a rolling update of a Deployment may delete pods before
+// DeletesFirst reports whether a rolling update of a Deployment may delete pods before
 // their successors are ready.
-func deletesFirst(d *appsv1.Deployment) bool {
+func DeletesFirst(d *appsv1.Deployment) bool {
 	r := d.Spec.Strategy.RollingUpdate
 	return r != nil && r.MaxUnavailable != nil && !gate.IsZero(r.MaxUnavailable)
 }

@@ -149,6 +149,9 @@ type Case struct {
 	// Deployment is the owner of the pod's ReplicaSet, Job its owner; nil: not known.
 	Deployment *appsv1.Deployment
 	Job        *batchv1.Job
+	// Unguarded says that old pods of its Deployment may be deleted before this one is
+	// ready, and that nothing keeps them while it is held.
+	Unguarded bool
 	// Gated is how many pods of the namespace are held already.
 	Gated int
 }
@@ -159,6 +162,8 @@ type Verdict struct {
 	// does not, and MaxHold is for how long it would be on.
 	Hold    bool
 	MaxHold time.Duration
+	// Pause says that a rollout of its Deployment is to be paused before its first pod.
+	Pause bool
 	// Reason says why the pod is not held; empty where it is.
 	Reason core.Reason
 }
@@ -209,12 +214,13 @@ func (r *Rules) judge(c Case, may bool) Verdict {
 	switch {
 	case rules.spec.Mode != v1alpha1.Enforce && rules.spec.Mode != v1alpha1.Shadow:
 		return Verdict{Reason: core.NotOptedIn}
-	case c.Gated >= int(*rules.spec.MaxGatedPerNamespace):
+	case c.Unguarded && rules.spec.Mode == v1alpha1.Enforce, c.Gated >= int(*rules.spec.MaxGatedPerNamespace):
 		return Verdict{Reason: core.Excluded}
 	}
 	v := Verdict{Hold: true, MaxHold: rules.spec.HoldFor(rules.classOf(c.Pod))}
+	v.Pause = rules.spec.DeleteFirst == v1alpha1.PauseRollout && c.Deployment != nil && DeletesFirst(c.Deployment)
 	if rules.spec.Mode == v1alpha1.Shadow {
-		v.Hold, v.Reason = false, core.Shadow
+		v.Hold, v.Pause, v.Reason = false, false, core.Shadow
 	}
 	return v
 }

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core/engine"
@@ -42,6 +44,28 @@ func SameTemplate(d *appsv1.Deployment, template *corev1.PodTemplateSpec) bool {
 	return apiequality.Semantic.DeepEqual(want, got)
 }
 
+// Unguarded reports whether a rollout of a Deployment to one of its ReplicaSets deletes
+// pods before their successors are ready, and nothing was done about it: admission
+// was away when it began, or it goes back. In doubt not: a Deployment as it was
+// before the write that made the ReplicaSet tells nothing.
+func Unguarded(d *appsv1.Deployment, newest string, sets []appsv1.ReplicaSet) bool {
+	if !DeletesFirst(d) || altered(d) {
+		return false
+	}
+	known, old := false, false
+	for i := range sets {
+		rs := &sets[i]
+		switch owner := metav1.GetControllerOf(rs); {
+		case owner == nil || owner.UID != d.UID:
+		case rs.Name == newest:
+			known = SameTemplate(d, &rs.Spec.Template)
+		case rs.Spec.Replicas == nil || *rs.Spec.Replicas > 0:
+			old = true
+		}
+	}
+	return known && old
+}
+
 // Altered is a Deployment that has fields which were changed while its pods are
 // held, and what decides how long.
 type Altered struct {
@@ -56,6 +80,8 @@ type Altered struct {
 	// Held says that a pod of it is held, Coming that pods of the newest template are
 	// still to be made, NoRoom that one cannot be made or fits nowhere.
 	Held, Coming, NoRoom bool
+	// Payable says that the first pods of a rollout that is paused could start now.
+	Payable bool
 	// Released is when a pod of it was let go last; zero: none was, or it is gone.
 	Released time.Time
 }
@@ -72,6 +98,11 @@ func (a Altered) Next(now time.Time) (gate.Over, *int32) {
 	switch {
 	case !a.May:
 		return gate.OverAll, nil
+	case a.Paused():
+		if a.Payable || !now.Before(gate.HoldUntil(a.Deployment)) {
+			return gate.OverPause, nil
+		}
+		return "", nil
 	case a.Held:
 		return "", nil
 	case complete(a.Deployment):
@@ -80,19 +111,48 @@ func (a Altered) Next(now time.Time) (gate.Over, *int32) {
 		return "", was.Deadline
 	}
 	// Nothing is held, and the rollout goes on.
-	deadline := was.Deadline
-	quiet := a.quiet(now, was.ProgressDeadlineSeconds)
-	if quiet {
-		deadline = a.deadline(was.ProgressDeadlineSeconds)
+	if !a.quiet(now, was.ProgressDeadlineSeconds) {
+		return "", was.Deadline
 	}
-	exact := was.ProgressDeadlineSeconds == nil || deadline != nil && *deadline == *was.ProgressDeadlineSeconds
-	switch giveBack := quiet && (!a.Coming || a.NoRoom); {
-	case giveBack && exact:
+	deadline := a.deadline(was.ProgressDeadlineSeconds)
+	exact := was.ProgressDeadlineSeconds == nil || *deadline == *was.ProgressDeadlineSeconds
+	switch giveBack := !a.Coming || a.NoRoom; {
+	case giveBack && exact || failed(a.Deployment):
 		return gate.OverAll, nil
 	case giveBack && was.Strategy():
 		return gate.OverStrategy, deadline
 	}
 	return "", deadline
+}
+
+// failed reports whether the Deployment controller gave a rollout up.
+func failed(d *appsv1.Deployment) bool {
+	return slices.ContainsFunc(d.Status.Conditions, func(c appsv1.DeploymentCondition) bool {
+		return c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse
+	})
+}
+
+// Paused reports whether we keep the rollout from starting.
+func (a Altered) Paused() bool {
+	was, _ := gate.SavedOf(a.Deployment)
+	return was.Paused != nil && a.Deployment.Spec.Paused
+}
+
+// First is how many pods a rollout makes and deletes at once, as its user wants it.
+func (a Altered) First() int {
+	wished := a.Deployment.DeepCopy()
+	gate.Restore(wished)
+	r, replicas := wished.Spec.Strategy.RollingUpdate, 1
+	if wished.Spec.Replicas != nil {
+		replicas = int(*wished.Spec.Replicas)
+	}
+	if r == nil {
+		return replicas
+	}
+	// What cannot be read was refused when it was written.
+	surge, _ := intstr.GetScaledValueFromIntOrPercent(cmp.Or(r.MaxSurge, new(intstr.FromInt32(0))), replicas, true)
+	unavailable, _ := intstr.GetScaledValueFromIntOrPercent(cmp.Or(r.MaxUnavailable, new(intstr.FromInt32(0))), replicas, false)
+	return min(max(1, surge+unavailable), max(1, replicas))
 }
 
 // quiet reports whether nothing was let go and nothing progressed for long enough.

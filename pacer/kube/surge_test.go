@@ -37,6 +37,15 @@ func asked(over gate.Over, deadline int32) func(*appsv1.Deployment) {
 	}
 }
 
+// pausedUntil is a Deployment whose rollout we keep from starting.
+func pausedUntil(after time.Duration) *appsv1.Deployment {
+	return imposedOn(func(d *appsv1.Deployment) {
+		gate.Restore(d)
+		gate.Impose(d, false, nil)
+		gate.Pause(d, start.Add(after))
+	})
+}
+
 func status(updated, total, available int32) func(*appsv1.Deployment) {
 	return func(d *appsv1.Deployment) {
 		d.Status.UpdatedReplicas, d.Status.Replicas, d.Status.AvailableReplicas = updated, total, available
@@ -68,13 +77,18 @@ func TestWhatOfAHoldIsOver(t *testing.T) {
 		"progressed, none to come":                   {altered: Altered{Deployment: imposedOn(), May: true, Seen: true, Released: at(-60 * s)}, at: 6 * s, want: "All lifted"},
 		"never held":                                 {altered: Altered{Deployment: imposedOn(), May: true, Seen: true, Coming: true}, at: 6 * s, want: "keep 600"},
 		"no room for a pod":                          {altered: Altered{Deployment: imposedOn(), May: true, Seen: true, Coming: true, NoRoom: true, Released: at(60 * s)}, at: 66 * s, want: "Strategy 660"},
+		"given up":                                   {altered: Altered{Deployment: imposedOn(asked("", 660), func(d *appsv1.Deployment) { d.Status.Conditions[0].Status = corev1.ConditionFalse }), May: true, Seen: true, Coming: true, Released: at(60 * s)}, at: 66 * s, want: "All lifted"},
 		"no room, but it may come":                   {altered: Altered{Deployment: imposedOn(), May: true, Seen: true, Coming: true, NoRoom: true, Released: at(60 * s)}, at: 62 * s, want: "keep lifted"},
 		"a short deadline is waited for half of it": {altered: Altered{May: true, Seen: true, Coming: true, Deployment: imposedOn(func(d *appsv1.Deployment) {
 			gate.Restore(d)
 			d.Spec.ProgressDeadlineSeconds = new(int32(4))
 			gate.Impose(d, true, nil)
 		})}, at: 2 * s, want: "keep 4"},
-		"held for years": {altered: Altered{Deployment: imposedOn(), May: true, Seen: true, Coming: true, Released: at(1 << 62)}, at: 1<<62 + 6*s, want: "keep 2147483646"},
+		"paused, not payable": {altered: Altered{Deployment: pausedUntil(time.Hour), May: true}, at: 59 * time.Minute, want: "keep lifted"},
+		"paused, payable":     {altered: Altered{Deployment: pausedUntil(time.Hour), May: true, Payable: true}, want: "Pause lifted"},
+		"paused for too long": {altered: Altered{Deployment: pausedUntil(time.Hour), May: true}, at: time.Hour, want: "Pause lifted"},
+		"paused, may not be":  {altered: Altered{Deployment: pausedUntil(time.Hour)}, want: "All lifted"},
+		"held for years":      {altered: Altered{Deployment: imposedOn(), May: true, Seen: true, Coming: true, Released: at(1 << 62)}, at: 1<<62 + 6*s, want: "keep 2147483646"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -170,6 +184,76 @@ func TestWhatIsKnownOfAnAlteredDeployment(t *testing.T) {
 			tr.DeploymentGone("shop", "web")
 			if left := tr.Altered(); len(left) > 0 {
 				t.Errorf("a Deployment that is gone is altered still: %+v", left)
+			}
+		})
+	}
+}
+
+func TestHowManyPodsARolloutBeginsWith(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		unavailable, surge string
+		want               int
+	}{
+		"defaults":  {"25%", "25%", 2},
+		"one":       {"1", "0", 1},
+		"all":       {"100%", "100%", 4},
+		"less than": {"0", "1%", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := imposedOn(func(d *appsv1.Deployment) {
+				gate.Restore(d)
+				r := d.Spec.Strategy.RollingUpdate
+				r.MaxUnavailable, r.MaxSurge = new(intstr.Parse(tc.unavailable)), new(intstr.Parse(tc.surge))
+				gate.Impose(d, true, nil)
+			})
+			if got := (Altered{Deployment: d}).First(); got != tc.want {
+				t.Errorf("got %d, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestARolloutWithoutAGuard(t *testing.T) {
+	t.Parallel()
+	set := func(hash string, replicas int, edit ...func(*appsv1.ReplicaSet)) appsv1.ReplicaSet {
+		rs := makeSet(hash, 1, replicas, 0, 0)
+		rs.OwnerReferences[0].UID = "web"
+		rs.Spec.Template.Spec.Containers = makePod(hash, 0).Spec.Containers
+		for _, e := range edit {
+			e(rs)
+		}
+		return *rs
+	}
+	bare := imposedOn(func(d *appsv1.Deployment) { gate.Clean(d) })
+	keeps := imposedOn(func(d *appsv1.Deployment) {
+		gate.Clean(d)
+		d.Spec.Strategy.RollingUpdate.MaxUnavailable = new(intstr.FromInt32(0))
+	})
+	cases := map[string]struct {
+		deployment *appsv1.Deployment
+		sets       []appsv1.ReplicaSet
+		want       bool
+	}{
+		"old pods serve":                   {bare, []appsv1.ReplicaSet{set("a", 4), set("b", 1)}, true},
+		"no old pods":                      {bare, []appsv1.ReplicaSet{set("a", 0), set("b", 1)}, false},
+		"scaled at rest":                   {bare, []appsv1.ReplicaSet{set("b", 4)}, false},
+		"guarded":                          {imposedOn(), []appsv1.ReplicaSet{set("a", 4), set("b", 1)}, false},
+		"keeps its pods anyway":            {keeps, []appsv1.ReplicaSet{set("a", 4), set("b", 1)}, false},
+		"its write is not seen yet":        {bare, []appsv1.ReplicaSet{set("a", 4), set("c", 1, func(rs *appsv1.ReplicaSet) { rs.Name = "web-b" })}, false},
+		"its set is not seen yet":          {bare, []appsv1.ReplicaSet{set("a", 4)}, false},
+		"a set of somebody of that name":   {bare, []appsv1.ReplicaSet{set("a", 4, func(rs *appsv1.ReplicaSet) { rs.OwnerReferences[0].UID = "other" }), set("b", 1)}, false},
+		"a set that belongs to nobody":     {bare, []appsv1.ReplicaSet{set("a", 4, func(rs *appsv1.ReplicaSet) { rs.OwnerReferences = nil }), set("b", 1)}, false},
+		"an old set with default replicas": {bare, []appsv1.ReplicaSet{set("a", 4, func(rs *appsv1.ReplicaSet) { rs.Spec.Replicas = nil }), set("b", 1)}, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := tc.deployment.DeepCopy()
+			d.UID = "web"
+			if got := Unguarded(d, "web-b", tc.sets); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
 	}

@@ -86,8 +86,9 @@ type PacePolicySpec struct {
 	MaxGatedPerNamespace *int32 `json:"maxGatedPerNamespace,omitempty"`
 	// DeleteFirst is what is done about Deployments with maxUnavailable above zero.
 	// SurgeOnly, the default, admits a change of the template with maxUnavailable 0
-	// and maxSurge 1 at least, and puts both back when nothing is held. Never leaves
-	// such Deployments alone. Pause does today what SurgeOnly does.
+	// and maxSurge 1 at least, and puts both back when nothing is held. Pause admits
+	// it with paused set, until the account could pay the first pods. Never leaves such
+	// Deployments alone.
 	// +optional
 	DeleteFirst DeleteFirst `json:"deleteFirst,omitempty"`
 	// Waves bound how many nodes pull at once.
