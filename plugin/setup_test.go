@@ -2,12 +2,14 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/plugin/cluster"
 )
 
@@ -267,5 +270,45 @@ func TestUninstallBlocked(t *testing.T) {
 	h.wants(h.run("uninstall"), ExitError, "BLOCKED", "NodePool general", "Nothing was changed")
 	if len(read(h, heldPod("api-1", "api")).Spec.SchedulingGates) != 2 {
 		t.Error("a pod was released")
+	}
+}
+
+// TestUninstallLeavesHeldPodsToAControllerThatWorks has a controller let one pod go at
+// each look. Nothing is let go from here, and a pause does not keep it.
+func TestUninstallLeavesHeldPodsToAControllerThatWorks(t *testing.T) {
+	t.Parallel()
+	h := installed(t)
+	for _, name := range []string{"api-1", "api-2"} {
+		pod := read(h, heldPod(name, "api"))
+		pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: v1alpha1.Gate}}
+		if err := h.client.Update(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.client.Create(t.Context(), heartbeat(now)); err != nil {
+		t.Fatal(err)
+	}
+	looks := 0
+	ticks := make(chan time.Time)
+	close(ticks)
+	h.client = interceptor.NewClient(h.client, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+		if _, jobs := list.(*batchv1.JobList); jobs {
+			if looks++; looks == 2 || looks == 4 {
+				pod := heldPod(fmt.Sprint("api-", looks/2), "api")
+				if err := c.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+					return err
+				}
+				gate.Release(pod, gate.Letting{Mark: v1alpha1.ReleaseMark{Decision: "d", Time: now, Reason: "Budget"}})
+				if err := c.Update(ctx, pod); err != nil {
+					return err
+				}
+			}
+		}
+		return c.List(ctx, list, opts...)
+	}})
+	h.env.Tick = func(time.Duration) (<-chan time.Time, func()) { return ticks, func() {} }
+	h.wants(h.run("uninstall"), ExitOK, "leaving 2 held pods to the controller", "2 pods let go", "0 gates")
+	if strings.Contains(h.err.String(), "one per") {
+		t.Errorf("pods were let go from here: %s", h.err.String())
 	}
 }

@@ -37,10 +37,11 @@ func newUninstall(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "uninstall [--dry-run] [--crds] [--now] [--print]",
 		Short: "Take Pace out of the cluster and leave nothing behind",
-		Long: "Take Pace out of the cluster: the webhook first, then what is held is let go at the\n" +
-			"rate at which registries refill (--now: all at once), notes and taints are taken off,\n" +
-			"and everything that `install` made is deleted. CRDs and their objects stay unless\n" +
-			"--crds is given. It works without a running controller, and may be run again.",
+		Long: "Take Pace out of the cluster: the webhook first, then the controller lets what is\n" +
+			"held go as units are free (--now: all at once; without a running controller: at the\n" +
+			"rate at which registries refill), notes and taints are taken off, and everything\n" +
+			"that `install` made is deleted. CRDs and their objects stay unless --crds is given.\n" +
+			"It may be run again.",
 		Example: s.examples("uninstall --dry-run", "uninstall", "uninstall --now --crds", "uninstall --print"),
 		Args:    args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -133,10 +134,17 @@ func (o *uninstallOptions) remove(ctx context.Context, c client.Client, objects 
 	if err != nil && !meta.IsNoMatchError(err) {
 		return err
 	}
+	deadline := o.s.env.Now().Add(o.timeout)
 	for _, stage := range []setup.Stage{setup.StageWebhook, setup.StageController} {
 		deleted, err := setup.Delete(ctx, c, objects, stage)
 		model.Deleted = append(model.Deleted, deleted...)
 		if err != nil {
+			return err
+		}
+		if stage != setup.StageWebhook {
+			continue
+		}
+		if err := o.handOver(ctx, c, deadline, model); err != nil {
 			return err
 		}
 	}
@@ -144,7 +152,7 @@ func (o *uninstallOptions) remove(ctx context.Context, c client.Client, objects 
 	if err := setup.Stopped(ctx, c, client.InNamespace(v1alpha1.Namespace), own); err != nil {
 		return err
 	}
-	if err := o.drip(ctx, c, budgets, model); err != nil {
+	if err := o.drip(ctx, c, budgets, deadline, model); err != nil {
 		return err
 	}
 	if err := o.sweep(ctx, c, model); err != nil {
@@ -182,9 +190,9 @@ func (o *uninstallOptions) sweep(ctx context.Context, c client.Client, model *vi
 	return nil
 }
 
-// drip lets held pods go one by one at the rate of the refill, as many as are
-// free at once, and stops at the first 429. The webhook is off: nothing new comes.
-func (o *uninstallOptions) drip(ctx context.Context, c client.Client, budgets []v1alpha1.PullBudget, model *view.Uninstall) error {
+// drip lets go from here what is held still, one by one at the rate of the refill, as
+// many as are free at once, and stops at the first 429.
+func (o *uninstallOptions) drip(ctx context.Context, c client.Client, budgets []v1alpha1.PullBudget, deadline time.Time, model *view.Uninstall) error {
 	every := cluster.RefillEvery(budgets)
 	if o.now || every == 0 {
 		return nil
@@ -199,7 +207,6 @@ func (o *uninstallOptions) drip(ctx context.Context, c client.Client, budgets []
 	d := setup.Drip{Client: c, Free: cluster.LeastFree(budgets)}
 	tick, stop := o.s.env.Tick(every)
 	defer stop()
-	deadline := o.s.env.Now().Add(o.timeout)
 	o.s.notef("letting %d pods go: %d now, then one per %s; --now lets all go at once", len(held), min(d.Free, int64(len(held))), every)
 	for {
 		left, err := d.Step(ctx, model)

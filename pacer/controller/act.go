@@ -125,7 +125,7 @@ func (t *Turn) write(ctx context.Context, leaving []*going) {
 			if g.job != nil {
 				g.err = t.releaser.resume(ctx, g.job, g.letting.Mark)
 			} else {
-				g.err = t.releaser.release(ctx, g.pod, g.letting)
+				g.err = t.releaser.releaseOrLess(ctx, g.pod, g.letting)
 			}
 			return nil
 		})
@@ -153,6 +153,7 @@ func (t *Turn) settle(ctx context.Context, leaving []*going) int {
 			t.metrics.releaseFailed()
 			log.FromContext(ctx).Error(g.err, "release not written", g.kind(), client.ObjectKeyFromObject(g.object()), "reason", g.reason)
 			if refusal(g.err) {
+				t.metrics.releaseRefused()
 				t.say(g.object(), corev1.EventTypeWarning, core.ReleaseRefused, "the API server refused the release: "+cut(g.err.Error(), maxNote))
 			}
 		}

@@ -19,7 +19,7 @@ type Metrics struct {
 	board                                   *board
 	shadow                                  *shadowBoard
 	releases, admissions, probes, throttles *prometheus.CounterVec
-	releaseErrors, turnErrors               prometheus.Counter
+	releaseErrors, refusals, turnErrors     prometheus.Counter
 	turns                                   prometheus.Histogram
 	lastTurn                                prometheus.Gauge
 	// Of replicas that do not prove the gate these two show nothing.
@@ -54,6 +54,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		probes:        counters("probes_total", "Readings asked for, by what came back.", "account", "outcome"),
 		throttles:     counters("throttled_pulls_total", "Pulls of this cluster answered by 429, as pods show them.", "account"),
 		releaseErrors: counter("release_errors_total", "Releases that were not written."),
+		refusals:      counter("release_refused_total", "Releases that the API server or a policy engine refused; alert on it."),
 		turnErrors:    counter("turn_errors_total", "Turns that were not completed."),
 		turns: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: metricsNamespace, Name: "turn_duration_seconds",
 			Help: "How long completed turns took.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}),
@@ -68,6 +69,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 
 func (m *Metrics) released(r core.Reason) { m.releases.WithLabelValues(string(r)).Inc() }
 func (m *Metrics) releaseFailed()         { m.releaseErrors.Inc() }
+func (m *Metrics) releaseRefused()        { m.refusals.Inc() }
 func (m *Metrics) throttled(account core.AccountID) {
 	m.throttles.WithLabelValues(string(account)).Inc()
 }

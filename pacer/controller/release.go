@@ -30,6 +30,20 @@ type releaser struct {
 	live client.Reader
 }
 
+// releaseOrLess writes a release, and where that is refused once more the least of it:
+// gate, label and mark. A policy engine may deny the affinity, or what others
+// added meanwhile may make it invalid; preferred nodes are not worth a hold.
+func (r *releaser) releaseOrLess(ctx context.Context, pod *corev1.Pod, letting gate.Letting) error {
+	err := r.release(ctx, pod, letting)
+	if err == nil || !refusal(err) || errors.Is(err, errForeignGate) || len(letting.Hostnames) == 0 && letting.Wave == "" {
+		return err
+	}
+	if r.release(ctx, pod, gate.Letting{Mark: letting.Mark}) == nil {
+		return nil
+	}
+	return err
+}
+
 // release writes one release as a patch under optimistic lock. It returns errGone
 // when there was nothing to do, and any other error when the pod is held still,
 // as far as is known.

@@ -344,21 +344,94 @@ func withMaxHold(ctx context.Context, s *stage.Stage, bound time.Duration) (rest
 	return func() error { return patch("null") }, patch(fmt.Sprintf("%q", bound))
 }
 
-// boundsPassed holds pods for a short time on an account that is used up, in two
-// ways. Where a policy engine refuses the controller's release the failsafe ends the
-// hold; where nothing is free the holds end in a drip that stops at its first
-// 429 and goes on when units are there. `release --all` does the same.
+// drip is the stage of boundsPassed: nothing is left when it begins, and all comes
+// back at once a window later. A unit would refill in 5 s.
+var drip = stage.Options{Window: 40 * time.Second, Taken: stage.Limit}
+
+// boundsPassed ends holds on an account that is used up, by their bound and by
+// `release --all`: one pod is tried, and none other between its 429 and the next
+// units. Then a policy engine refuses the controller's release, and the failsafe ends
+// the hold at its bound.
 func boundsPassed(ctx context.Context, s *stage.Stage, r *suite.Report) (err error) {
-	const bound = 20 * time.Second
-	restore, err := withMaxHold(ctx, s, bound)
+	restore, err := withMaxHold(ctx, s, 12*time.Second)
 	if err != nil {
 		return err
 	}
 	defer func() { err = all(err, restore()) }()
-	if err := refusedRelease(ctx, s); err != nil {
+	began := time.Now()
+	if err := s.Deploy(ctx, "bound", stage.Nodes); err != nil {
 		return err
 	}
-	return nil
+	if err := all(s.Await(ctx, "bound"), oneTried(ctx, s, "bound", began, core.HoldExpired)); err != nil {
+		return err
+	}
+	if err := restore(); err != nil {
+		return err
+	}
+	began = time.Now()
+	s.Host.Spend(s.Identity(), 2*stage.Limit)
+	if err := orderAll(ctx, s); err != nil {
+		return err
+	}
+	if err := all(s.Await(ctx, "ordered"), oneTried(ctx, s, "ordered", began, core.Override)); err != nil {
+		return err
+	}
+	r.Note("429_of_two_tried", s.Throttled(time.Time{}))
+	if _, err := withMaxHold(ctx, s, 20*time.Second); err != nil {
+		return err
+	}
+	return refusedRelease(ctx, s)
+}
+
+// orderAll holds pods until the controller knows that nothing is left, and then lets
+// all go that is held anywhere.
+func orderAll(ctx context.Context, s *stage.Stage) error {
+	pace := func(args ...string) error {
+		if out := s.Kubectl(ctx, append([]string{"pace"}, args...)...); out.Code != 0 {
+			return errors.New(out.String())
+		}
+		return nil
+	}
+	if err := pace("pause", "budget/"+s.Name, "--reason", "until it is read"); err != nil {
+		return err
+	}
+	if err := s.Deploy(ctx, "ordered", stage.Nodes); err != nil {
+		return err
+	}
+	if err := allHeld(ctx, s, "ordered", stage.Nodes); err != nil {
+		return err
+	}
+	if err := s.AwaitAccount(ctx, "a reading of an account that is used up", func(a v1alpha1.AccountStatus) bool { return a.Remaining <= 0 }); err != nil {
+		return err
+	}
+	return all(pace("resume", "budget/"+s.Name, "--reason", "it was read"), pace("release", "--all", "--reason", "we cannot wait"))
+}
+
+// oneTried complains unless one pod of an app was let go for that reason before the
+// units came back, met a 429, and no other was.
+func oneTried(ctx context.Context, s *stage.Stage, app string, since time.Time, reason core.Reason) error {
+	pods, err := s.Pods(ctx, app)
+	if err != nil {
+		return err
+	}
+	releases, err := stage.Releases(pods)
+	if err != nil {
+		return err
+	}
+	f := s.Own()
+	f.Repo, f.Charged = app, true
+	first, ok := s.Registry.Log().FirstCharged(f)
+	if !ok || len(releases) != stage.Nodes {
+		return fmt.Errorf("%d pods of %s carry a release, want %d; charged at all: %v", len(releases), app, stage.Nodes, ok)
+	}
+	early := slices.DeleteFunc(slices.Clone(releases), func(rel stage.Release) bool { return !rel.At.Before(first.Time.Add(-2 * time.Second)) })
+	if len(early) != 1 || early[0].Reason != string(reason) {
+		err = fmt.Errorf("before units came back at %s these were let go, want one as %s: %+v", clock(first.Time), reason, early)
+	}
+	if s.Throttled(since) == 0 {
+		err = all(err, fmt.Errorf("no pull of %s met a 429: there was something left", app))
+	}
+	return err
 }
 
 // refusedRelease has a policy engine refuse every patch of the controller on pods of

@@ -5,7 +5,10 @@ package mainjob
 import (
 	"context"
 	"fmt"
-	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
@@ -17,6 +20,9 @@ import (
 // using what is not there any more. It is the last case.
 func uninstall(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if err := s.Create(ctx, ground.Deployment(s.Name, "app", stage.Unmetered, 1)); err != nil {
+		return err
+	}
+	if err := deletesFirst(ctx, s); err != nil {
 		return err
 	}
 	names, err := s.Fleet(ctx, pulls/stage.Nodes)
@@ -39,8 +45,10 @@ func uninstall(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if err := s.Await(ctx, names...); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
-	// Nobody reads the account while pods drip: some may be refused, none for ever.
-	r.Note("dripped_429", s.Throttled(time.Time{}))
+	// The controller let them go as units were free, before it was deleted.
+	if err := all(noOwn429(s), unchanged(ctx, s)); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
 	if err := s.NothingLeft(ctx, stage.KeptCRDs); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
@@ -51,4 +59,42 @@ func uninstall(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	}
 	s.Options.NoBudget = true // it went with its kind
 	return all(err, s.NothingLeft(ctx, func(stage.Finding) bool { return false }))
+}
+
+// deletesFirst rolls out a Deployment whose fields Pace may change while its pods are
+// held.
+func deletesFirst(ctx context.Context, s *stage.Stage) error {
+	quarter := intstr.FromString("25%")
+	d, err := s.Deployment(ctx, "quarter", stage.Nodes)
+	if err != nil {
+		return err
+	}
+	d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxUnavailable: &quarter, MaxSurge: &quarter}
+	d.Spec.Template.Spec.TopologySpreadConstraints = nil
+	image := d.Spec.Template.Spec.Containers[0].Image
+	d.Spec.Template.Spec.Containers[0].Image = stage.Unmetered
+	if err := s.Create(ctx, d); err != nil {
+		return err
+	}
+	if err := s.Await(ctx, "quarter"); err != nil {
+		return err
+	}
+	if out := s.Kubectl(ctx, "set", "image", "deploy/quarter", "app="+image, "-n", s.Name); out.Code != 0 {
+		return fmt.Errorf("rolling out: %s", out)
+	}
+	return nil
+}
+
+// unchanged complains unless the fields of that Deployment are what they were.
+func unchanged(ctx context.Context, s *stage.Stage) error {
+	var d appsv1.Deployment
+	if err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.Name, Name: "quarter"}, &d); err != nil {
+		return fmt.Errorf("reading a deployment: %w", err)
+	}
+	r := d.Spec.Strategy.RollingUpdate
+	if r.MaxUnavailable.String() != "25%" || r.MaxSurge.String() != "25%" || *d.Spec.ProgressDeadlineSeconds != 600 || d.Spec.Paused {
+		return fmt.Errorf("maxUnavailable %s, maxSurge %s, progressDeadlineSeconds %d, paused %v: want 25%%, 25%%, 600, false",
+			r.MaxUnavailable, r.MaxSurge, *d.Spec.ProgressDeadlineSeconds, d.Spec.Paused)
+	}
+	return nil
 }
