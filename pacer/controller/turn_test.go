@@ -244,3 +244,23 @@ func TestInvalidBudgetSaysSo(t *testing.T) {
 		t.Errorf("conditions %+v, want Ready False", got.Status.Conditions)
 	}
 }
+
+// A policy that denies our affinity must not keep a pod: it goes without.
+func TestARefusedReleaseIsTriedOnceWithLess(t *testing.T) {
+	t.Parallel()
+	patches := 0
+	b := makeBench(t, interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+		patches++
+		if pod, isPod := o.(*corev1.Pod); isPod && pod.Spec.Affinity != nil {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, pod.Name, errors.New("a policy denies affinities"))
+		}
+		return c.Patch(ctx, o, p, opts...)
+	}}, makePod(1))
+	letting := gate.Letting{Mark: v1alpha1.ReleaseMark{Time: start, Reason: "Budget"}, Hostnames: []string{"n1"}}
+	if err := b.turn.releaser.releaseOrLess(t.Context(), b.pod(1), letting); err != nil {
+		t.Fatal(err)
+	}
+	if pod := b.pod(1); gate.Gated(pod) || pod.Annotations[v1alpha1.AnnotationRelease] == "" || patches != 2 {
+		t.Errorf("gates %v, annotations %v after %d patches", pod.Spec.SchedulingGates, pod.Annotations, patches)
+	}
+}

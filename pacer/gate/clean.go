@@ -49,6 +49,7 @@ func Clean(obj client.Object) Taken {
 // objects are found. It reports false, and changes nothing, when nothing of it is
 // there. What was remembered and cannot be read stays, for a person to read.
 func Lift(obj client.Object, mark v1alpha1.ReleaseMark) bool {
+	lifted := false
 	switch o := obj.(type) {
 	case *corev1.Pod:
 		if Release(o, Letting{Mark: mark}) {
@@ -58,10 +59,8 @@ func Lift(obj client.Object, mark v1alpha1.ReleaseMark) bool {
 		if Resume(o, mark) {
 			return true
 		}
-	}
-	lifted := false
-	if node, ok := obj.(*corev1.Node); ok {
-		lifted = untaint(node) > 0
+	case *corev1.Node:
+		lifted = untaint(o) > 0
 	}
 	if Restore(obj) {
 		delete(obj.GetAnnotations(), v1alpha1.AnnotationSaved)
