@@ -362,29 +362,51 @@ func boundsPassed(ctx context.Context, s *stage.Stage, r *suite.Report) (err err
 	if err := s.Deploy(ctx, "bound", stage.Nodes); err != nil {
 		return err
 	}
-	if err := all(s.Await(ctx, "bound"), oneTried(ctx, s, "bound", began, core.HoldExpired)); err != nil {
+	if err := s.Await(ctx, "bound"); err != nil {
 		return err
 	}
+	tried, _, err := beforeUnits(ctx, s, "bound")
+	if err != nil {
+		return err
+	}
+	if len(tried) != 1 || tried[0].Reason != string(core.HoldExpired) || s.Throttled(began) == 0 {
+		return fmt.Errorf("before units came back %+v were let go and met %d answers of 429, want one that did", tried, s.Throttled(began))
+	}
+	r.Note("429_of_one_tried", s.Throttled(began))
 	if err := restore(); err != nil {
 		return err
 	}
-	began = time.Now()
 	s.Host.Spend(s.Identity(), 2*stage.Limit)
 	if err := orderAll(ctx, s); err != nil {
 		return err
 	}
-	if err := all(s.Await(ctx, "ordered"), oneTried(ctx, s, "ordered", began, core.Override)); err != nil {
+	if err := s.Await(ctx, "ordered"); err != nil {
 		return err
 	}
-	r.Note("429_of_two_tried", s.Throttled(time.Time{}))
+	tried, rest, err := beforeUnits(ctx, s, "ordered")
+	if err != nil {
+		return err
+	}
+	for _, rel := range append(tried, rest...) {
+		if rel.Reason != string(core.Override) {
+			err = all(err, fmt.Errorf("%s was released as %s, want Override", rel.Pod, rel.Reason))
+		}
+	}
+	if refill := drip.Window / stage.Limit; len(tried) > 1 || rest[len(rest)-1].At.Sub(rest[0].At) < refill*time.Duration(len(rest)-1)-time.Second {
+		err = all(err, fmt.Errorf("%d went before units came back and the others from %s to %s, want one at most and then one per %s",
+			len(tried), clock(rest[0].At), clock(rest[len(rest)-1].At), refill))
+	}
+	if err != nil {
+		return err
+	}
 	if _, err := withMaxHold(ctx, s, 20*time.Second); err != nil {
 		return err
 	}
 	return refusedRelease(ctx, s)
 }
 
-// orderAll holds pods until the controller knows that nothing is left, and then lets
-// all go that is held anywhere.
+// orderAll holds pods of a workload that is paused until the controller knows that
+// nothing is left, and then lets all go that is held anywhere.
 func orderAll(ctx context.Context, s *stage.Stage) error {
 	pace := func(args ...string) error {
 		if out := s.Kubectl(ctx, append([]string{"pace"}, args...)...); out.Code != 0 {
@@ -398,7 +420,7 @@ func orderAll(ctx context.Context, s *stage.Stage) error {
 	if err := s.Deploy(ctx, "ordered", stage.Nodes); err != nil {
 		return err
 	}
-	if err := allHeld(ctx, s, "ordered", stage.Nodes); err != nil {
+	if err := all(allHeld(ctx, s, "ordered", stage.Nodes), pace("pause", "deploy/ordered", "-n", s.Name, "--reason", "until it is ordered")); err != nil {
 		return err
 	}
 	if err := s.AwaitAccount(ctx, "a reading of an account that is used up", func(a v1alpha1.AccountStatus) bool { return a.Remaining <= 0 }); err != nil {
@@ -407,31 +429,29 @@ func orderAll(ctx context.Context, s *stage.Stage) error {
 	return all(pace("resume", "budget/"+s.Name, "--reason", "it was read"), pace("release", "--all", "--reason", "we cannot wait"))
 }
 
-// oneTried complains unless one pod of an app was let go for that reason before the
-// units came back, met a 429, and no other was.
-func oneTried(ctx context.Context, s *stage.Stage, app string, since time.Time, reason core.Reason) error {
+// beforeUnits are the releases of an app before the first of its pulls was charged, and
+// the others.
+func beforeUnits(ctx context.Context, s *stage.Stage, app string) (tried, rest []stage.Release, err error) {
 	pods, err := s.Pods(ctx, app)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	releases, err := stage.Releases(pods)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	f := s.Own()
 	f.Repo, f.Charged = app, true
 	first, ok := s.Registry.Log().FirstCharged(f)
 	if !ok || len(releases) != stage.Nodes {
-		return fmt.Errorf("%d pods of %s carry a release, want %d; charged at all: %v", len(releases), app, stage.Nodes, ok)
+		return nil, nil, fmt.Errorf("%d pods of %s carry a release, want %d; charged at all: %v", len(releases), app, stage.Nodes, ok)
 	}
-	early := slices.DeleteFunc(slices.Clone(releases), func(rel stage.Release) bool { return !rel.At.Before(first.Time.Add(-2 * time.Second)) })
-	if len(early) != 1 || early[0].Reason != string(reason) {
-		err = fmt.Errorf("before units came back at %s these were let go, want one as %s: %+v", clock(first.Time), reason, early)
+	// A pod that was let go when units were there takes a moment to its pull.
+	at := slices.IndexFunc(releases, func(rel stage.Release) bool { return rel.At.After(first.Time.Add(-3 * time.Second)) })
+	if at < 0 {
+		return nil, nil, fmt.Errorf("all pods of %s were let go before %s, when the first was served: %+v", app, clock(first.Time), releases)
 	}
-	if s.Throttled(since) == 0 {
-		err = all(err, fmt.Errorf("no pull of %s met a 429: there was something left", app))
-	}
-	return err
+	return releases[:at], releases[at:], nil
 }
 
 // refusedRelease has a policy engine refuse every patch of the controller on pods of
