@@ -454,6 +454,20 @@ func beforeUnits(ctx context.Context, s *stage.Stage, app string) (tried, rest [
 	return releases[:at], releases[at:], nil
 }
 
+// inForce waits until the API server refuses a patch of the controller's account: it
+// takes a policy in after a while.
+func inForce(ctx context.Context, s *stage.Stage) error {
+	pods, err := s.Pods(ctx, "")
+	if err != nil || len(pods) == 0 {
+		return all(err, errors.New("no pod to try on"))
+	}
+	return stage.Poll(ctx, "a policy to be in force", func(ctx context.Context) (bool, string, error) {
+		out := s.Kubectl(ctx, "label", "pod", pods[0].Name, "-n", s.Name, "tried=yes", "--dry-run=server",
+			"--as=system:serviceaccount:"+v1alpha1.Namespace+":pacer")
+		return strings.Contains(out.Stderr, "nobody touches this"), out.String(), nil
+	})
+}
+
 // refusedRelease has a policy engine refuse every patch of the controller on pods of
 // the stage.
 func refusedRelease(ctx context.Context, s *stage.Stage) (err error) {
@@ -462,6 +476,9 @@ func refusedRelease(ctx context.Context, s *stage.Stage) (err error) {
 		return err
 	}
 	defer func() { err = all(err, allow()) }()
+	if err := inForce(ctx, s); err != nil {
+		return err
+	}
 	// A limit of which something is free, so that the controller would let them go.
 	s.Host.SetLimit(0, 2*stage.Limit)
 	if err := s.Deploy(ctx, "refused", 2); err != nil {

@@ -79,7 +79,7 @@ func Cases(lab *stage.Lab) []suite.Case {
 		alone(b.on("controller-killed", stage.Options{}, controllerKilled)),
 		alone(b.on("api-server-restarted", stage.Options{}, apiServerRestarted)),
 		alone(b.on("turns-wedged", used, turnsWedged)),
-		alone(b.on("bounds-passed", drip, boundsPassed)),
+		patient(alone(b.on("bounds-passed", drip, boundsPassed)), 5*time.Minute),
 		alone(b.on("page-of-removal", used, pageOfRemoval)),
 		patient(alone(b.on("controller-gone", used, controllerGone)), freeWithin+2*time.Minute),
 		alone(b.on("uninstall", stage.Options{}, uninstall)),
