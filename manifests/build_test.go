@@ -77,7 +77,7 @@ func TestBaseHoldsWhatIsExpected(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"ClusterRole/pace-admin", "ClusterRole/pace-edit", "ClusterRole/pace-view", "ClusterRole/pacer", "ClusterRole/pacer-failsafe",
-		"ClusterRoleBinding/pacer", "ClusterRoleBinding/pacer-failsafe",
+		"ClusterRoleBinding/pace-view", "ClusterRoleBinding/pacer", "ClusterRoleBinding/pacer-failsafe",
 		"CustomResourceDefinition/pacepolicies.pullpace.dev", "CustomResourceDefinition/pullbudgets.pullpace.dev",
 		"MutatingWebhookConfiguration/pacer", "Namespace/pullpace-system",
 		"pullpace-system/Deployment/pacer", "pullpace-system/Deployment/pacer-failsafe",

@@ -44,6 +44,9 @@ type giver struct {
 	cluster *cluster.Cluster
 	client  client.Client
 	result  view.Order
+	// recorded says that a controller is at work, which records orders by whom the
+	// API server knows.
+	recorded bool
 }
 
 func (o *order) start(ctx context.Context) (*giver, error) {
@@ -52,6 +55,11 @@ func (o *order) start(ctx context.Context) (*giver, error) {
 		return nil, err
 	}
 	g := &giver{order: o, cluster: c, client: o.dry.client(c.Client)}
+	controller, err := cluster.ControllerOf(ctx, c.Client)
+	if err != nil {
+		return nil, err
+	}
+	g.recorded = controller.Alive(o.s.env.Now())
 	g.result = view.Order{Verb: o.verb, Reason: o.reason.text, By: cluster.WhoAmI(ctx, c.Client), DryRun: o.dry.on(), Objects: []view.Ordered{}}
 	return g, nil
 }
@@ -92,7 +100,8 @@ func (g *giver) get(ctx context.Context, t cluster.Target) (client.Object, error
 	return obj, nil
 }
 
-// write patches an object if change changes it, and records it in an Event.
+// write patches an object if change changes it, and records it in an Event where no
+// controller does.
 func (g *giver) write(ctx context.Context, t cluster.Target, obj client.Object, done string, change func(client.Object) bool) error {
 	before := obj.DeepCopyObject().(client.Object)
 	entry := view.Ordered{Namespace: obj.GetNamespace(), Object: t.String(), Change: done}
@@ -107,7 +116,7 @@ func (g *giver) write(ctx context.Context, t cluster.Target, obj client.Object, 
 		}
 	}
 	g.result.Objects = append(g.result.Objects, entry)
-	if g.dry.on() {
+	if g.dry.on() || g.recorded {
 		return nil
 	}
 	note := fmt.Sprintf("%s by %s: %s", done, g.result.By, g.result.Reason)

@@ -48,7 +48,11 @@ func (o *order) resume(ctx context.Context, t cluster.Target) error {
 		return err
 	}
 	err = g.write(ctx, t, obj, "resumed", func(obj client.Object) bool {
-		return cluster.ClearOrder(obj, v1alpha1.AnnotationPaused)
+		paused := cluster.ClearOrder(obj, v1alpha1.AnnotationPaused)
+		if paused {
+			cluster.SetOrder(obj, v1alpha1.AnnotationResumed, g.note())
+		}
+		return paused
 	})
 	if err != nil {
 		return err

@@ -234,7 +234,8 @@ func (o *rolloutOptions) announce(cost view.Cost, late bool) {
 	outcome := "started; Ctrl-C stops watching, not the rollout"
 	switch {
 	case late:
-		outcome = fmt.Sprintf("not started: it would take longer than --max-wait %s. Authenticate, use a mirror or pin the image (`%s cost %s -n %s` says more), or raise --max-wait; nothing was changed",
+		outcome = fmt.Sprintf("not started: it would take longer than --max-wait %s. To do about it: authenticate (a pull secret, and a PullBudget for it), "+
+			"mirror the registry, or pin images that nodes have; `%s cost %s -n %s` says what costs. Or raise --max-wait. Nothing was changed",
 			o.maxWait, o.s.env.program(), o.target, cost.Namespace)
 	case o.dry.on():
 		outcome = "dry run: nothing was changed"

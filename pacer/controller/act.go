@@ -146,7 +146,7 @@ func (t *Turn) settle(ctx context.Context, leaving []*going) int {
 			if g.job == nil {
 				t.explainer.released(g.pod, g.reason)
 			}
-			t.say(g.object(), corev1.EventTypeNormal, g.reason, "let go: "+text(g.reason))
+			t.say(g.object(), corev1.EventTypeNormal, g.reason, cut("let go: "+text(g.reason)+t.orders.who(g.object(), g.reason), maxNote))
 		case errors.Is(g.err, errGone):
 		default:
 			t.refuse(g)

@@ -56,6 +56,7 @@ type page struct {
 	decision engine.Decision
 	state    engine.State
 	world    *world
+	orders   *orders
 	// booked says that releases wait until it is written.
 	booked bool
 	// shadows is what policies say of their Shadow.
@@ -92,7 +93,9 @@ func (b *bookkeeper) write(ctx context.Context, now time.Time, p page) error {
 			view.Account = id
 			accounts = append(accounts, v1alpha1.AccountStatusOf(view, states[id]))
 		}
-		if err := b.writeOne(ctx, now, budget, last, statusOf(now, budget, last.status, accounts, p.world)); err != nil {
+		next := statusOf(now, budget, last.status, accounts, p.world)
+		next.Overrides = p.orders.of(name, last.status.Overrides)
+		if err := b.writeOne(ctx, now, budget, last, next); err != nil {
 			return err
 		}
 	}
@@ -181,7 +184,7 @@ const forecastStep = 10 * time.Second
 
 // statusOf is the status that a PullBudget should have.
 func statusOf(now time.Time, budget *v1alpha1.PullBudget, last v1alpha1.PullBudgetStatus, accounts []v1alpha1.AccountStatus, w *world) v1alpha1.PullBudgetStatus {
-	next := v1alpha1.PullBudgetStatus{Accounts: accounts, ObservedGeneration: budget.Generation, Overrides: last.Overrides}
+	next := v1alpha1.PullBudgetStatus{Accounts: accounts, ObservedGeneration: budget.Generation}
 	next.Conditions = slices.Clone(last.Conditions)
 	for _, c := range []metav1.Condition{usable("PullBudget", budget.Name, w), reading(accounts, budget), flowing(accounts), ownImageApart(budget.Name, w)} {
 		c.ObservedGeneration = budget.Generation

@@ -117,6 +117,7 @@ func makeBench(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) 
 		events: rec, reader: c,
 		heart: &heartbeat.Writer{Client: c, Live: c, Lease: beatKey(v1alpha1.Namespace), Identity: "test"},
 	}}
+	b.turn.orders = newOrders(rec, b.turn.world.tracker.BudgetsOf)
 	b.see()
 	if err := b.turn.begin(t.Context()); err != nil {
 		t.Fatalf("begin: %v", err)

@@ -217,6 +217,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity, Version: o.Version},
 		cache: mgr.GetCache(), reader: live,
 	}
+	turn.orders = newOrders(events, turn.world.tracker.BudgetsOf)
 	runnables := []manager.Runnable{
 		k, beat, turn, explain, quotes, prove, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
 		&fleetWatch{cache: mgr.GetCache(), pricer: admit.pricer},
@@ -234,6 +235,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	server.Register(admitPath, &admission.Webhook{Handler: admit})
 	server.Register(admitJobsPath, &admission.Webhook{Handler: &jobAdmitter{admit}})
 	server.Register(admitDeploymentsPath, &admission.Webhook{Handler: &deploymentAdmitter{admitter: admit, own: ownAccounts(o.Namespace)}})
+	server.Register(admitOrdersPath, &admission.Webhook{Handler: &orderAdmitter{clock: real, own: ownAccounts(o.Namespace)}})
 	server.Register(answersPath, answers)
 	return addChecks(mgr, k, admit)
 }

@@ -41,6 +41,7 @@ type Turn struct {
 	heart     *heartbeat.Writer
 	metrics   *Metrics
 	answers   *answers
+	orders    *orders
 	events    recorder.EventRecorder
 	watch     watching
 	// slips is told when a pod slipped by the webhook; nil: nobody wants to know.
@@ -124,6 +125,8 @@ func (t *Turn) begin(ctx context.Context) error {
 	t.engine.Restore(now, state)
 	changes := t.feed.take()
 	t.engine.Replace(now, engine.World{Events: t.world.observe(now, changes)})
+	t.orders.restore(budgets.Items)
+	t.orders.observe(now, changes)
 	log.FromContext(ctx).Info("leading", "objects", len(changes), "accounts", len(state.Accounts))
 	return nil
 }
@@ -182,6 +185,7 @@ func (t *Turn) observe(ctx context.Context, now time.Time) {
 		t.slips()
 	}
 	t.slipped = slipped
+	t.orders.observe(now, changes)
 }
 
 // next is when the next turn is due if nothing changes before.
@@ -210,7 +214,7 @@ func (t *Turn) next(d engine.Decision, now time.Time, released int) time.Time {
 
 // page is what the bookkeeper writes down. booked says that releases wait for it.
 func (t *Turn) page(d engine.Decision, booked bool) page {
-	return page{decision: d, state: t.engine.Export(), world: t.world, booked: booked, shadows: t.watch.statuses(t.clock.Now(), t.world.tracker)}
+	return page{decision: d, state: t.engine.Export(), world: t.world, orders: t.orders, booked: booked, shadows: t.watch.statuses(t.clock.Now(), t.world.tracker)}
 }
 
 // budgetOf is the PullBudget that declares an account; nil: none any more.

@@ -118,6 +118,16 @@ func (t *Tracker) NewImages() []PacedImage {
 // BudgetOf is the name of the PullBudget that declares an account.
 func (t *Tracker) BudgetOf(id core.AccountID) string { return t.budgetOf[id] }
 
+// BudgetsOf names the PullBudgets that pods of a namespace draw on.
+func (t *Tracker) BudgetsOf(namespace string, spec *corev1.PodSpec) []string {
+	var names []string
+	for _, b := range t.rules.Budgeted(spec, t.namespace(namespace).labels) {
+		names = append(names, b.Budget)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Accounts are the accounts that a PullBudget declares, sorted.
 func (t *Tracker) Accounts(budget string) []core.AccountID {
 	var ids []core.AccountID

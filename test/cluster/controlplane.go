@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -69,6 +70,10 @@ func (c *Cluster) launchOther(ctx context.Context, name string, args []string) e
 
 // startAPIServer starts it and returns when it is ready.
 func (c *Cluster) startAPIServer(ctx context.Context) error {
+	audited, err := c.audited()
+	if err != nil {
+		return err
+	}
 	args := append([]string{
 		"kube-apiserver", "--etcd-servers=http://127.0.0.1:2379",
 		"--bind-address=0.0.0.0", "--secure-port=443", "--advertise-address=" + c.plan.bridge().String(),
@@ -86,7 +91,7 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 		"--requestheader-client-ca-file=" + c.path("pki", "ca.crt"), "--requestheader-allowed-names=admin",
 		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
 		"--proxy-client-cert-file=" + c.path("pki", "admin.crt"), "--proxy-client-key-file=" + c.path("pki", "admin.key"),
-	}, c.options.APIServerArgs...)
+	}, slices.Concat(audited, c.options.APIServerArgs)...)
 	p, err := c.launch(ctx, c.world.Cell, "kube-apiserver", args, nil)
 	if err != nil {
 		return err

@@ -58,6 +58,8 @@ const (
 	AnnotationWave = "pullpace.dev/wave"
 	// AnnotationPaused is a person's pause of a PullBudget or workload, an Order.
 	AnnotationPaused = "pullpace.dev/paused"
+	// AnnotationResumed is the end of the last pause, an Order.
+	AnnotationResumed = "pullpace.dev/resumed"
 	// AnnotationOverride is a person's release of a pod or workload, an Order.
 	AnnotationOverride = "pullpace.dev/override"
 

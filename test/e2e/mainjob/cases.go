@@ -68,6 +68,7 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("fair-share", stage.Options{Limit: stage.Nodes, Window: 2 * stage.Window, Taken: stage.Nodes}, fairShare),
 		b.on("scaled-mid-hold", stage.Options{}, scaled),
 		b.on("cost", stage.Options{Limit: pulls}, cost),
+		b.on("tenants", used, tenants),
 		b.on("foreign-gate", stage.Options{}, foreignGate),
 		b.on("warm-goes", stage.Options{Limit: stage.Nodes, Window: anHour}, warmGoes),
 		b.on("never-gated", used, neverGated),
