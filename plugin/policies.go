@@ -3,6 +3,9 @@ package plugin
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,7 +24,9 @@ func readPolicies(ctx context.Context, c client.Reader, model *view.Status) erro
 	}
 	for _, p := range policies {
 		readGate(&p, model)
-		model.Policies = append(model.Policies, view.Policy{Name: p.Name, Mode: string(cmp.Or(p.Spec.Mode, v1alpha1.Enforce))})
+		spec := p.Spec.DeepCopy()
+		spec.Default()
+		model.Policies = append(model.Policies, view.Policy{Name: p.Name, Mode: string(cmp.Or(p.Spec.Mode, v1alpha1.Enforce)), MaxGatedPerNamespace: *spec.MaxGatedPerNamespace})
 	}
 	return nil
 }
@@ -45,3 +50,24 @@ func readGate(p *v1alpha1.PacePolicy, model *view.Status) {
 
 // maxSlippedNames is how many pods that slipped by are named.
 const maxSlippedNames = 5
+
+// noteFull names the namespaces of which as many pods are held as the policy that
+// allows least lets be: which one rules them is the controller's to know.
+func noteFull(model *view.Status) {
+	least := int32(0)
+	for _, p := range model.Policies {
+		if p.Mode == string(v1alpha1.Enforce) && (least == 0 || p.MaxGatedPerNamespace < least) {
+			least = p.MaxGatedPerNamespace
+		}
+	}
+	held := map[string]int{}
+	for _, g := range model.Held {
+		held[g.Namespace] += g.Pods
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(held)) {
+		if least > 0 && held[namespace] >= int(least) {
+			model.Problems = append(model.Problems, view.Condition{Type: "Gated", Reason: "MaxGatedPerNamespace",
+				Message: fmt.Sprintf("%d pods of namespace %s are held, and a policy lets %d be: further ones start without a hold", held[namespace], namespace, least)})
+		}
+	}
+}

@@ -124,6 +124,7 @@ func (s *session) status(ctx context.Context, c *cluster.Cluster) (view.Status, 
 			return model, err
 		}
 	}
+	noteFull(&model)
 	return model, nil
 }
 

@@ -75,7 +75,7 @@ func (p *pricer) price(ctx context.Context, t kube.Template, pods int) (v1alpha1
 	known := p.known(rules.Budgeted(&t.Pods.Spec, t.Namespace.Labels))
 	now := p.clock.Now()
 	quote := kube.Quote(kube.ToQuote{
-		ToPrice: kube.ToPrice{Namespace: t.Namespace, Template: t.Pods, Replicas: pods, Fleet: p.fleet, Rules: rules},
+		ToPrice: kube.ToPrice{Namespace: t.Namespace, Template: t.Pods, Replicas: pods, EachNode: t.EachNode, Fleet: p.fleet, Rules: rules},
 		Budgets: budgets.Items, Manifests: func(image core.Image) int { return known[image] },
 		Class: terms.Class, Now: now, Turning: p.beating(),
 	})

@@ -236,6 +236,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	server.Register(admitJobsPath, &admission.Webhook{Handler: &jobAdmitter{admit}})
 	server.Register(admitDeploymentsPath, &admission.Webhook{Handler: &deploymentAdmitter{admitter: admit, own: ownAccounts(o.Namespace)}})
 	server.Register(admitOrdersPath, &admission.Webhook{Handler: &orderAdmitter{clock: real, own: ownAccounts(o.Namespace)}})
+	server.Register(admitWarnedPath, &admission.Webhook{Handler: &warner{pricer: admit.pricer, reader: c, decoder: admit.decoder}})
 	server.Register(answersPath, answers)
 	return addChecks(mgr, k, admit)
 }

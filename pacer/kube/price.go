@@ -20,6 +20,8 @@ type ToPrice struct {
 	Namespace *corev1.Namespace
 	Template  *corev1.PodTemplateSpec
 	Replicas  int
+	// EachNode says that one starts on each node, however many Replicas says.
+	EachNode bool
 	// Fleet is where they may go, and what is there.
 	Fleet *Fleet
 	Rules *Rules
@@ -69,7 +71,10 @@ func price(in ToPrice) ([]PriceRow, int) {
 	in.Fleet.mu.RLock()
 	defer in.Fleet.mu.RUnlock()
 	nodes := in.Fleet.fitting(&in.Template.Spec)
-	onePerNode := onePerNode(in.Template, in.Replicas, len(nodes))
+	if in.EachNode {
+		in.Replicas = len(nodes)
+	}
+	onePerNode := in.EachNode || onePerNode(in.Template, in.Replicas, len(nodes))
 	var rows []PriceRow
 	for _, image := range podImages(&in.Template.Spec) {
 		census := count(image, nodes, rules.covering(image.Host, &in.Template.Spec, in.namespaceLabels()))

@@ -16,6 +16,8 @@ type Template struct {
 	// Owner is the workload; zero: they are pods of none.
 	Owner Owner
 	Pods  *corev1.PodTemplateSpec
+	// EachNode says that there is one on each node.
+	EachNode bool
 	// Deployment tells how one replaces its pods; nil: not known, or another kind.
 	Deployment *appsv1.Deployment
 }

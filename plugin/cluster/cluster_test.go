@@ -213,3 +213,25 @@ func TestGroups(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+// TestManagedByArgoCD: its tracking label is one that others use too, but for what it
+// wrote itself.
+func TestManagedByArgoCD(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		manager string
+		want    Manager
+	}{
+		"by its fields": {"argocd-controller", Manager{Tool: "Argo CD", Object: "shop"}},
+		"by another":    {"kubectl-client-side-apply", Manager{}},
+	}
+	for name, tc := range tests {
+		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{
+			Labels:        map[string]string{"app.kubernetes.io/instance": "shop"},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: tc.manager}},
+		}}
+		if diff := cmp.Diff(tc.want, ManagedBy(d)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"strings"
+
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -21,6 +23,8 @@ func ManagedBy(obj client.Object) Manager {
 		return Manager{Tool: "Argo CD", Object: notes["argocd.argoproj.io/tracking-id"]}
 	case labels["argocd.argoproj.io/instance"] != "":
 		return Manager{Tool: "Argo CD", Object: labels["argocd.argoproj.io/instance"]}
+	case labels["app.kubernetes.io/instance"] != "" && argoWrote(obj):
+		return Manager{Tool: "Argo CD", Object: labels["app.kubernetes.io/instance"]}
 	case labels["kustomize.toolkit.fluxcd.io/name"] != "":
 		return Manager{Tool: "Flux", Object: "Kustomization " + flux(labels, "kustomize.toolkit.fluxcd.io")}
 	case labels["helm.toolkit.fluxcd.io/name"] != "":
@@ -31,6 +35,17 @@ func ManagedBy(obj client.Object) Manager {
 		return Manager{Tool: "Helm"}
 	}
 	return Manager{}
+}
+
+// argoWrote reports whether Argo CD owns a field of obj: its tracking label is one
+// that others use too.
+func argoWrote(obj client.Object) bool {
+	for _, entry := range obj.GetManagedFields() {
+		if strings.HasPrefix(entry.Manager, "argocd") {
+			return true
+		}
+	}
+	return false
 }
 
 func flux(labels map[string]string, prefix string) string {

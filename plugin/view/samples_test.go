@@ -74,7 +74,7 @@ func guarding() Failsafe { return Failsafe{Replicas{1, 1}, now.Add(-8 * time.Sec
 func sampleStatus() Status {
 	return Status{
 		Controller: alive(), Failsafe: guarding(), Webhook: true,
-		Policies: []Policy{{"default", "Enforce"}}, Namespaces: []string{"billing", "shop"},
+		Policies: []Policy{{"default", "Enforce", 500}}, Namespaces: []string{"billing", "shop"},
 		Held: []HeldGroup{{
 			Namespace: "shop", Workload: "deploy/api", Pods: 20, Reason: "WaitingForBudget", Message: "needs 30 units, 8 free",
 			Since: now.Add(-21 * time.Minute), Until: now.Add(55 * time.Minute),
@@ -89,7 +89,7 @@ func sampleStatus() Status {
 }
 
 func idleStatus() Status {
-	return Status{Controller: alive(), Failsafe: guarding(), Webhook: true, Policies: []Policy{{"default", "Shadow"}}}
+	return Status{Controller: alive(), Failsafe: guarding(), Webhook: true, Policies: []Policy{{"default", "Shadow", 500}}}
 }
 
 func brokenStatus() Status {

@@ -61,6 +61,8 @@ type Replicas struct {
 type Policy struct {
 	Name string `json:"name"`
 	Mode string `json:"mode"`
+	// MaxGatedPerNamespace is how many pods of a namespace it holds at once.
+	MaxGatedPerNamespace int32 `json:"maxGatedPerNamespace,omitempty"`
 }
 
 // HeldGroup is held pods of one workload with one reason.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -102,7 +103,11 @@ func tenants(ctx context.Context, s *stage.Stage, _ *suite.Report) (err error) {
 	if err := s.Await(ctx, "app"); err != nil {
 		return err
 	}
-	if _, err := tenant.apply(ctx, s.Image("app")); err != nil {
+	out, err := tenant.apply(ctx, s.Image("app"))
+	if err != nil {
+		return err
+	}
+	if err := warned(s, out); err != nil {
 		return err
 	}
 	pods, err := s.AwaitPods(ctx, "app", "its new pods to be held", func(pods []corev1.Pod) bool { return stage.Count(pods, stage.Held) == stage.Nodes })
@@ -117,6 +122,16 @@ func tenants(ctx context.Context, s *stage.Stage, _ *suite.Report) (err error) {
 		return err
 	}
 	return all(owned(ctx, tenant), switchedOff(ctx, s))
+}
+
+// warned complains unless kubectl, without the plugin, printed what the write costs
+// and when the last pod goes.
+func warned(s *stage.Stage, out ground.Result) error {
+	want := regexp.MustCompile(`(?m)^Warning: pace: needs 4(-8)? pulls, 0 free; last pod about .+ UTC \(` + regexp.QuoteMeta(s.Host.Name()) + `, deploy/app\)$`)
+	if !want.MatchString(out.Stderr) {
+		return fmt.Errorf("want a warning like %s:\n%s", want, out)
+	}
+	return nil
 }
 
 // pricedFor complains unless the account gets a whole price, and is refused what
