@@ -83,6 +83,7 @@ func Cases(lab *stage.Lab) []suite.Case {
 		patient(alone(b.on("bounds-passed", drip, boundsPassed)), 5*time.Minute),
 		alone(b.on("page-of-removal", used, pageOfRemoval)),
 		patient(alone(b.on("controller-gone", used, controllerGone)), freeWithin+2*time.Minute),
+		alone(b.on("upgraded-mid-hold", stage.Options{}, upgraded)),
 		alone(b.on("uninstall", stage.Options{}, uninstall)),
 	}
 }

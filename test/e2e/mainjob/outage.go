@@ -55,25 +55,11 @@ func controllerKilled(ctx context.Context, s *stage.Stage, r *suite.Report) erro
 // is held: a pod that is created while its webhook is being killed is let through, as
 // it must be, and nobody's to count.
 func heldFleet(ctx context.Context, s *stage.Stage) ([]string, error) {
-	order := func(verb string) error {
-		if out := s.Kubectl(ctx, "pace", verb, "budget/"+s.Name, "--reason", "until all are there"); out.Code != 0 {
-			return errors.New(out.String())
-		}
-		return nil
-	}
-	if err := order("pause"); err != nil {
-		return nil, err
-	}
-	names, err := s.Fleet(ctx, pulls/stage.Nodes)
+	names, resume, err := pausedFleet(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.AwaitPods(ctx, "", "all of them to be held", func(pods []corev1.Pod) bool {
-		return len(pods) == pulls && stage.Count(pods, stage.Held) == pulls
-	}); err != nil {
-		return nil, err
-	}
-	return names, order("resume")
+	return names, resume()
 }
 
 // controllers are the names of the controller's pods.
