@@ -42,8 +42,13 @@ e2e: ## one suite on the real cluster: make e2e SUITE=main
 	$(GO) run ./test/e2e/cmd/e2e -suite $(SUITE)
 
 .PHONY: bench
-bench: ## benchmarks of the decision code
+bench: ## benchmarks of the decision code, then what Pace costs a real cluster
 	$(GO) test -run '^$$' -bench . -benchmem ./pacer/...
+	$(GO) run ./test/bench
+
+.PHONY: chaos
+chaos: ## a randomised fault campaign on the real cluster; SEED repeats one
+	$(GO) run ./test/chaos $(if $(SEED),-seed $(SEED))
 
 .PHONY: generate
 generate: ## CRDs, deep copies and reference pages
