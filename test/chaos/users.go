@@ -43,9 +43,9 @@ func users() []fault {
 			image := s.Image(one(dice, images()))
 			targets := []string{"deploy/" + app}
 			if dice.IntN(2) == 0 {
-				targets = []string{"deploy", "--all"}
+				targets = []string{"deploy/strict", "deploy/default"}
 			}
-			return image, r.kubectl(ctx, append([]string{"-n", s.Name, "set", "image", "app=" + image}, targets...)...)
+			return image, r.kubectl(ctx, append(append([]string{"-n", s.Name, "set", "image"}, targets...), "app="+image)...)
 		}),
 		on("rollout restart", 3, kubectl("rollout", "restart", "APP")),
 		on("rollout undo", 4, kubectl("rollout", "undo", "APP")),
