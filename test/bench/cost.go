@@ -45,8 +45,12 @@ func (b *bench) cost(ctx context.Context) (cost, error) {
 		if err != nil {
 			return c, err
 		}
-		c.cpu += sum(all["process_cpu_seconds_total"])
-		c.memory = max(c.memory, sum(all["process_resident_memory_bytes"]))
+		used, err := b.paced.Usage(ctx, p.Namespace, p.Name)
+		if err != nil {
+			return c, err
+		}
+		c.cpu += used.CPU.Seconds()
+		c.memory = max(c.memory, float64(used.Memory))
 		c.requests += sum(all["rest_client_requests_total"])
 	}
 	all, err := b.metrics(ctx, "/metrics")
@@ -60,7 +64,6 @@ func (b *bench) cost(ctx context.Context) (cost, error) {
 		for _, bucket := range m.GetHistogram().GetBucket() {
 			c.webhook[bucket.GetUpperBound()] += float64(bucket.GetCumulativeCount())
 		}
-		c.webhook[math.Inf(1)] += float64(m.GetHistogram().GetSampleCount())
 	}
 	return c, nil
 }

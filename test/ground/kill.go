@@ -18,9 +18,23 @@ import (
 // KillPod kills the processes of a pod's containers at once, as kill -9 on its
 // node would. The pod stays; its kubelet starts them again.
 func (g *Ground) KillPod(ctx context.Context, namespace, name string) error {
-	pod, err := g.Cluster.Client().CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+	pids, err := g.podProcesses(ctx, namespace, name)
 	if err != nil {
 		return fmt.Errorf("killing pod %s/%s: %w", namespace, name, err)
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("killing process %d of pod %s/%s: %w", pid, namespace, name, err)
+		}
+	}
+	return nil
+}
+
+// podProcesses are the processes of a pod's containers.
+func (g *Ground) podProcesses(ctx context.Context, namespace, name string) ([]int, error) {
+	pod, err := g.Cluster.Client().CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
 	}
 	var ids []string
 	for _, status := range pod.Status.ContainerStatuses {
@@ -29,18 +43,10 @@ func (g *Ground) KillPod(ctx context.Context, namespace, name string) error {
 		}
 	}
 	pids, err := processes(os.DirFS("/proc"), ids)
-	if err != nil {
-		return fmt.Errorf("killing pod %s/%s: %w", namespace, name, err)
+	if err == nil && len(pids) == 0 {
+		err = fmt.Errorf("no process of its containers %q is running", ids)
 	}
-	if len(pids) == 0 {
-		return fmt.Errorf("killing pod %s/%s: no process of its containers %q is running", namespace, name, ids)
-	}
-	for _, pid := range pids {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("killing process %d of pod %s/%s: %w", pid, namespace, name, err)
-		}
-	}
-	return nil
+	return pids, err
 }
 
 // processes are those whose control group bears the name of one of the
