@@ -146,3 +146,20 @@ func (n *Node) SetDNS(on bool) {
 	n.cluster.dns.ignore(netip.PrefixFrom(n.address, 32), !on)
 	n.cluster.dns.ignore(n.pods, !on)
 }
+
+// DropPodPort has everything that the API server's machine sends to a port of a pod
+// vanish, as behind a firewall that drops: no answer, no refusal. With false it
+// passes again. Nodes reach their own pods all the same.
+func (c *Cluster) DropPodPort(ctx context.Context, port int, drop bool) error {
+	if err := c.controlled(); err != nil {
+		return err
+	}
+	rules := "add chain ip pace dropped { type filter hook output priority 0; }; flush chain ip pace dropped"
+	if drop {
+		rules += fmt.Sprintf("; add rule ip pace dropped ip daddr %s tcp dport %d drop", c.plan.podNetworks(), port)
+	}
+	if _, err := c.world.Run(ctx, "nft", rules); err != nil {
+		return fmt.Errorf("dropping what goes to port %d of pods: %w", port, err)
+	}
+	return nil
+}

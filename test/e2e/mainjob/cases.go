@@ -75,6 +75,8 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("bad-input", used, badInput),
 		b.on("bad-objects", stage.Options{NoBudget: true}, badObjects),
 		b.on("no-permission", stage.Options{NoBudget: true}, noPermission),
+		b.on("proven", stage.Options{}, proven),
+		b.on("rights", stage.Options{NoBudget: true}, rights),
 		b.on("left-alone", stage.Options{NotPaced: true, NoBudget: true}, leftAlone),
 		alone(b.on("headers-vanish", stage.Options{}, headersVanish)),
 		alone(b.on("controller-killed", stage.Options{}, controllerKilled)),
@@ -84,6 +86,8 @@ func Cases(lab *stage.Lab) []suite.Case {
 		alone(b.on("page-of-removal", used, pageOfRemoval)),
 		patient(alone(b.on("controller-gone", used, controllerGone)), freeWithin+2*time.Minute),
 		alone(b.on("upgraded-mid-hold", stage.Options{}, upgraded)),
+		alone(b.on("webhook-unreachable", stage.Options{}, webhookUnreachable)),
+		alone(b.on("certificate-expired", stage.Options{}, certificateExpired)),
 		alone(b.on("uninstall", stage.Options{}, uninstall)),
 	}
 }
