@@ -50,6 +50,10 @@ bench: ## benchmarks of the decision code, then what Pace costs a real cluster
 chaos: ## a randomised fault campaign on the real cluster; SEED repeats one
 	$(GO) run ./test/chaos $(if $(SEED),-seed $(SEED))
 
+.PHONY: vuln
+vuln: ## known flaws in what is built; VULNDB=file://... for a copy of the database
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(if $(VULNDB),-db $(VULNDB)) ./cmd/...
+
 .PHONY: generate
 generate: ## CRDs, deep copies and reference pages
 	$(GO) generate ./...
