@@ -35,6 +35,7 @@ type installOptions struct {
 	explain     bool
 	wait        bool
 	timeout     time.Duration
+	budgets     string
 	objects     []*unstructured.Unstructured
 	modeGiven   bool
 }
@@ -47,7 +48,9 @@ func newInstall(s *session) *cobra.Command {
 		Long: "Put Pace into the cluster, or bring it up to date, and wait until it is ready.\n\n" +
 			"No namespace is opted in, and the default PacePolicy only watches (mode Shadow)\n" +
 			"unless --enforce says otherwise; an existing one is kept as it is.\n" +
-			"--dry-run=client -o yaml prints what would be applied, for a repository.",
+			"--dry-run=client -o yaml prints what would be applied, for a repository.\n\n" +
+			"It looks at the images that run and makes a PullBudget for each registry that has\n" +
+			"none (--budgets=print: shows them). None is ever overwritten, and no limit is guessed.",
 		Example: s.examples("install --explain-rbac", "install --shadow --dry-run=client -o yaml > pace.yaml", "install --image-registry registry.corp.example/pace",
 			"install --https-proxy http://proxy.corp.example:3128 --no-proxy .corp.example --ca-bundle corp.pem"),
 		Args: args(0, 0),
@@ -69,6 +72,7 @@ func newInstall(s *session) *cobra.Command {
 	flags.BoolVar(&o.shadow, "shadow", false, "make the default policy watch only (the default)")
 	flags.BoolVar(&o.enforce, "enforce", false, "make the default policy hold")
 	flags.BoolVar(&o.explain, "explain-rbac", false, "list every permission and stop")
+	flags.StringVar(&o.budgets, "budgets", budgetsWrite, "PullBudgets for the registries of the images that run: write, print or none")
 	flags.BoolVar(&o.wait, "wait", true, "wait until the controller is ready and a dry-run pod comes back gated")
 	flags.DurationVar(&o.timeout, "timeout", 3*time.Minute, "how long to wait")
 	return cmd
@@ -79,6 +83,9 @@ func (o *installOptions) complete() (err error) {
 		return err
 	}
 	if err := o.dry.validate(); err != nil {
+		return err
+	}
+	if err := validBudgets(o.budgets); err != nil {
 		return err
 	}
 	if o.shadow && o.enforce {
@@ -140,6 +147,9 @@ func (o *installOptions) run(ctx context.Context) error {
 		return err
 	}
 	if err := o.after(ctx, c, &model); err != nil {
+		return err
+	}
+	if err := o.found(ctx, c, &model); err != nil {
 		return err
 	}
 	return show(o.s, o.out, model, view.InstallPage)

@@ -43,6 +43,9 @@ func (t *Tracker) wouldHold(p *corev1.Pod) *Passed {
 	if known := t.jobs[OwnerOf(p)]; known != nil {
 		c.Job = known.object
 	}
+	if job := t.jobs[OwnerOf(p)]; job != nil {
+		c.Job = job.object
+	}
 	v := t.rules.Judge(c)
 	if v.Reason != core.Shadow {
 		return nil

@@ -6,7 +6,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core/engine"
@@ -32,11 +34,20 @@ func TestPassed(t *testing.T) {
 		after  func(*testing.T, *Tracker)
 		want   bool
 	}{
-		"held but for the mode":         {want: true},
-		"bound before it was seen":      {pod: onNode, want: true},
-		"made for a node":               {pod: onNode, before: func(tr *Tracker) { tr.ReplicaSet(boundSet()) }},
-		"not seen by admission":         {pod: func(p *corev1.Pod) { delete(p.Annotations, v1alpha1.AnnotationSeen) }},
-		"held in truth":                 {pod: func(p *corev1.Pod) { gate.Hold(p, start, time.Hour) }},
+		"held but for the mode":    {want: true},
+		"bound before it was seen": {pod: onNode, want: true},
+		"made for a node":          {pod: onNode, before: func(tr *Tracker) { tr.ReplicaSet(boundSet()) }},
+		"not seen by admission":    {pod: func(p *corev1.Pod) { delete(p.Annotations, v1alpha1.AnnotationSeen) }},
+		"held in truth":            {pod: func(p *corev1.Pod) { gate.Hold(p, start, time.Hour) }},
+		"of a Job": {
+			pod: func(p *corev1.Pod) {
+				p.OwnerReferences[0].Kind, p.OwnerReferences[0].Name = "Job", "nightly"
+			},
+			before: func(tr *Tracker) {
+				tr.Job(start, &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "nightly"}})
+			},
+			want: true,
+		},
 		"of a workload that is no rule": {pod: func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "DaemonSet" }},
 		"recreated": {before: func(tr *Tracker) {
 			tr.Deployment(makeDeployment(1, true, func(d *appsv1.Deployment) { d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType }))

@@ -319,7 +319,8 @@ func (s *Shadow) Held() map[string]int {
 	held := map[string]int{}
 	for _, pods := range s.groups {
 		for _, p := range pods {
-			held[p.pass.Namespace] += 1
+			held[p.pass.Namespace] += len(pods) // a group is in one namespace
+			break
 		}
 	}
 	return held
@@ -327,9 +328,10 @@ func (s *Shadow) Held() map[string]int {
 
 // Oldest is since when a pod of a group would be held, and which policy holds it.
 func (s *Shadow) Oldest(id core.GroupID) (since time.Time, policy string) {
-	pods := slices.SortedFunc(maps.Values(s.groups[id]), older)
-	if len(pods) == 0 {
-		return time.Time{}, ""
+	for _, p := range s.groups[id] {
+		if policy == "" || p.seen.Created.Before(since) {
+			since, policy = p.seen.Created, p.pass.Policy
+		}
 	}
-	return pods[0].seen.Created, pods[0].pass.Policy
+	return since, policy
 }

@@ -164,7 +164,21 @@ func sampleInstall() Install {
 		{Kind: "Namespace", Name: "pullpace-system", Change: "created"},
 		{Kind: "Deployment", Namespace: "pullpace-system", Name: "pacer", Change: "configured"},
 	}, Controller: Replicas{2, 2}, Apart: Apart{2, 2}, Failsafe: Replicas{1, 1}, ImageApart: true,
-		Proof: Proof{7, 2, "Ignore", 10250}, Notes: []string{"Kueue found: its pods are left alone"}}
+		Proof: Proof{7, 2, "Ignore", 10250}, Notes: []string{"Kueue found: its pods are left alone"},
+		Found: &Found{Pods: 2790, Registries: 3, Budgets: []FoundBudget{
+			{Name: "docker-hub", Registry: "docker.io", Pods: 2600, Change: "created"},
+			{Name: "docker-hub-hub", Registry: "docker.io", Identity: "Credentials", Pods: 80, Change: "created"},
+			{Name: "quay", Registry: "quay.io", Pods: 190, Change: "kept"},
+		}}}
+}
+
+// shownInstall is a dry run.
+func shownInstall() Install {
+	i := sampleInstall()
+	i.DryRun, i.Controller, i.Failsafe, i.Notes, i.Apart, i.Proof = true, Replicas{}, Replicas{}, nil, Apart{}, Proof{}
+	i.Found = &Found{Pods: 7, Registries: 1, Budgets: []FoundBudget{{Name: "ghcr", Registry: "ghcr.io", Pods: 7, Change: "would create",
+		Manifest: "apiVersion: pullpace.dev/v1alpha1\nkind: PullBudget\nmetadata:\n  name: ghcr\nspec:\n  registry: ghcr.io\n"}}}
+	return i
 }
 
 func sampleUninstall() Uninstall {

@@ -22,9 +22,32 @@ type Install struct {
 	// Apart is how far apart the controller's replicas are.
 	Apart Apart `json:"apart,omitzero"`
 	// Proof is the dry-run pod that came back gated.
-	Proof      Proof    `json:"proof,omitzero"`
-	Namespaces int      `json:"namespaces"`
-	Notes      []string `json:"notes,omitempty"`
+	Proof      Proof `json:"proof,omitzero"`
+	Namespaces int   `json:"namespaces"`
+	// Found is what images run, nil where nobody looked.
+	Found *Found   `json:"found,omitempty"`
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Found is which registries the images that run come from, and the PullBudgets made
+// for those that had none.
+type Found struct {
+	Pods       int           `json:"pods"`
+	Registries int           `json:"registries"`
+	Budgets    []FoundBudget `json:"budgets"`
+}
+
+// FoundBudget is a PullBudget that was made, or would be.
+type FoundBudget struct {
+	Name     string `json:"name"`
+	Registry string `json:"registry"`
+	Identity string `json:"identity,omitempty"`
+	// Pods is how many run that pull from it.
+	Pods int `json:"pods"`
+	// Change is created or kept; "would create" where it is only shown.
+	Change string `json:"change"`
+	// Manifest is the object where it is only shown.
+	Manifest string `json:"manifest,omitempty"`
 }
 
 // Apart counts the nodes, and the zones where nodes have any, that replicas are on.
@@ -107,13 +130,72 @@ func InstallPage(w io.Writer, i Install, st Style) error {
 		p.field("proof", "dry-run pod through the API server: gate put on in %d ms (timeout %d s, failurePolicy %s, port %d)",
 			i.Proof.Milliseconds, i.Proof.TimeoutSeconds, i.Proof.FailurePolicy, i.Proof.Port)
 	}
+	p.found(i.Found)
 	p.field("mode", "%s, %s opted in. %s", i.Mode, noun(i.Namespaces, "namespace"), modeMeaning(i.Mode, i.Namespaces))
 	for _, note := range i.Notes {
 		p.field("note", "%s", painted{note, warn})
 	}
-	p.next("%s", "write a PullBudget for each registry to pace; kubectl label namespace NAME pullpace.dev/pace=enabled")
+	p.installNext(i)
 	p.field("undo", "%s", st.command("uninstall"))
+	p.manifests(i.Found)
 	return p.flush(w)
+}
+
+// found tells what runs, and what was made of it.
+func (p *page) found(f *Found) {
+	if f == nil {
+		return
+	}
+	made, would := 0, 0
+	for _, b := range f.Budgets {
+		switch {
+		case b.Change == "created":
+			made++
+		case b.Manifest != "":
+			would++
+		}
+	}
+	registries := noun(f.Registries, "registry")
+	if f.Registries != 1 {
+		registries = fmt.Sprintf("%d registries", f.Registries)
+	}
+	verb, n := "wrote", made
+	if would > 0 {
+		verb, n = "would write", would
+	}
+	p.field("found", "%s in %s: %s %s (%s)", registries, noun(f.Pods, "pod"), verb, noun(n, "PullBudget"), p.style.command("budget"))
+	for _, b := range f.Budgets {
+		p.field(b.Change, "pullbudget/%s (%s, %s)", b.Name, b.Registry, noun(b.Pods, "pod"))
+	}
+}
+
+// installNext names what is to be done after an installation.
+func (p *page) installNext(i Install) {
+	label := "kubectl label namespace NAME pullpace.dev/pace=enabled"
+	switch {
+	case i.Found == nil:
+		p.next("%s", "write a PullBudget for each registry to pace; "+label)
+	case i.Mode == "Shadow":
+		p.next("%s", label+"; after a day "+p.style.command("status", "--shadow"))
+	default:
+		p.next("%s", label)
+	}
+}
+
+// manifests prints the PullBudgets that were only shown.
+func (p *page) manifests(f *Found) {
+	if f == nil {
+		return
+	}
+	for _, b := range f.Budgets {
+		if b.Manifest == "" {
+			continue
+		}
+		p.line("---")
+		for _, text := range strings.Split(strings.TrimSpace(b.Manifest), "\n") {
+			p.line("%s", text)
+		}
+	}
 }
 
 func modeMeaning(mode string, namespaces int) string {

@@ -62,6 +62,7 @@ func screens() map[string]screen {
 		"order":                drawn(sampleOrder(), OrderPage),
 		"order-none":           drawn(Order{Verb: "release"}, OrderPage),
 		"install":              drawn(sampleInstall(), InstallPage),
+		"install-dry":          drawn(shownInstall(), InstallPage),
 		"uninstall":            drawn(sampleUninstall(), UninstallPage),
 		"uninstall-left":       drawn(leftUninstall(), UninstallPage),
 		"uninstall-blocked":    drawn(Uninstall{Blocked: []string{"NodePool general declares startup taint pullpace.dev/held"}}, UninstallPage),
