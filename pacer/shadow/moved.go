@@ -11,7 +11,6 @@ import (
 // early is the pull of an image to a node by pods that would still have been held.
 type early struct {
 	account core.AccountID
-	units   core.Units
 	pods    map[core.PodID]*pod
 	// made is set when the image has arrived; nil while the pull is under way.
 	made *moved
@@ -20,19 +19,19 @@ type early struct {
 // moved is a pull that was made at from and would have been made at to; either is zero
 // while it is not known.
 type moved struct {
-	units    core.Units
+	image    core.Image
 	from, to time.Time
 	// never says that what is not known will not come.
 	never bool
 }
 
-// weight is how many units more a reading would have said to be left.
+// weight is how many pulls more a reading would have left.
 func (m *moved) weight(r engine.Readings) core.Units {
 	within := func(t time.Time) core.Units {
 		if t.IsZero() || r.SentAt.Before(t.Add(r.Lag)) || !r.SentAt.Before(t.Add(r.Window)) {
 			return 0
 		}
-		return m.units
+		return 1
 	}
 	return within(m.from) - within(m.to)
 }
@@ -60,7 +59,10 @@ func (s *Shadow) moves(now time.Time, id core.AccountID, r engine.Readings) core
 	}
 	var units core.Units
 	for _, m := range s.moved[id] {
-		units += m.weight(r)
+		// A price may be learned after the pull.
+		if weight := m.weight(r); weight != 0 {
+			units += weight * s.engine.Price(m.image, id)
+		}
 	}
 	return units
 }
@@ -92,7 +94,7 @@ func (s *Shadow) land(p *pod) {
 	for _, pull := range s.engine.Pulls(p.seen.Group, p.node) {
 		e := s.early[p.node][pull.Image]
 		if e == nil && p.held && !pull.Running {
-			e = &early{account: pull.Account, units: pull.Units, pods: map[core.PodID]*pod{}}
+			e = &early{account: pull.Account, pods: map[core.PodID]*pod{}}
 			if s.early[p.node] == nil {
 				s.early[p.node] = map[core.Image]*early{}
 			}
@@ -118,7 +120,7 @@ func (s *Shadow) arrive(now time.Time, seen engine.Pod) {
 	}
 	for image, e := range s.early[seen.Node] {
 		if e.made == nil && started(image) {
-			e.made = &moved{units: e.units, from: now}
+			e.made = &moved{image: image, from: now}
 			s.moved[e.account] = append(s.moved[e.account], e.made)
 		}
 	}
@@ -147,7 +149,7 @@ func (s *Shadow) assume(now time.Time, p *pod) {
 		if s.late[p.node] == nil {
 			s.late[p.node] = map[core.Image]*moved{}
 		}
-		m := &moved{units: pull.Units, to: p.seen.ReleasedAt}
+		m := &moved{image: pull.Image, to: p.seen.ReleasedAt}
 		s.late[p.node][pull.Image] = m
 		s.moved[pull.Account] = append(s.moved[pull.Account], m)
 	}

@@ -281,3 +281,30 @@ func TestLongHoldsWouldPage(t *testing.T) {
 		}
 	}
 }
+
+// TestAPriceThatIsLearnedLaterCounts pulls before anybody has looked what the image is
+// made of.
+func TestAPriceThatIsLearnedLaterCounts(t *testing.T) {
+	t.Parallel()
+	w := makeWorld(4)
+	shape := w.Events[len(w.Events)-1]
+	w.Events = w.Events[:len(w.Events)-1]
+	p := makePair(w, 0)
+	now := start.Add(time.Second)
+	for _, phase := range []engine.PodPhase{engine.PodBound, engine.PodPulled} {
+		for i := range 4 {
+			if phase == engine.PodPulled && i >= 2 {
+				continue
+			}
+			seen := makePod(i, phase)
+			p.observe(now, engine.Event{Pod: &seen})
+		}
+		p.shadow.Decide(now, p.acts)
+	}
+	now = now.Add(20 * time.Second)
+	p.observe(now, shape, reading(now, 0, 10, time.Minute))
+	p.shadow.Decide(now, p.acts)
+	if diff := cmp.Diff(map[string]int{"shop": 2}, p.shadow.Held()); diff != "" {
+		t.Errorf("held when the two units of the two pulls are moved (-want +got):\n%s", diff)
+	}
+}

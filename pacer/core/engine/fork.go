@@ -75,6 +75,15 @@ func (e *Engine) Pulls(group core.GroupID, id core.NodeID) []Pull {
 	return out
 }
 
+// Price is what one cold pull of an image is charged on an account at most, as far as
+// is known by now.
+func (e *Engine) Price(image core.Image, id core.AccountID) core.Units {
+	if e.accounts[id] == nil {
+		return 0
+	}
+	return e.price(image, id)
+}
+
 // Knows reports whether the pod was seen and is not gone.
 func (e *Engine) Knows(id core.PodID) bool { return e.pods[id] != nil }
 
