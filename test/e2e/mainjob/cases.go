@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
 )
@@ -71,6 +72,7 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("tenants", used, tenants),
 		b.on("foreign-gate", stage.Options{}, foreignGate),
 		b.on("warm-goes", stage.Options{Limit: stage.Nodes, Window: anHour}, warmGoes),
+		b.on("shadow", unmoved(&v1alpha1.PacePolicySpec{Mode: v1alpha1.Shadow}), shadowed),
 		b.on("never-gated", used, neverGated),
 		b.on("bad-input", used, badInput),
 		b.on("bad-objects", stage.Options{NoBudget: true}, badObjects),

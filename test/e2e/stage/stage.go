@@ -107,6 +107,8 @@ type Options struct {
 	NotPaced bool
 	// NoBudget makes no PullBudget.
 	NoBudget bool
+	// Policy rules the stage's namespace instead of the default policy.
+	Policy *v1alpha1.PacePolicySpec
 }
 
 // The limit of a stage, unless its options say otherwise: real-cluster cases use
@@ -154,6 +156,11 @@ func (l *Lab) New(ctx context.Context, name string, o Options) (*Stage, error) {
 	}
 	if err := l.Namespace(ctx, name, !o.NotPaced); err != nil {
 		return nil, err
+	}
+	if o.Policy != nil {
+		if err := s.rule(ctx); err != nil {
+			return nil, err
+		}
 	}
 	host.Spend(s.Identity(), o.Taken)
 	if o.NoBudget {
@@ -238,6 +245,11 @@ func (s *Stage) Await(ctx context.Context, names ...string) error {
 func (s *Stage) Clear(ctx context.Context) error {
 	if out := s.Kubectl(ctx, "delete", "namespace", s.Name, "--wait=false"); out.Code != 0 {
 		return fmt.Errorf("clearing the stage: %s", out)
+	}
+	if s.Options.Policy != nil {
+		if err := s.unrule(ctx); err != nil {
+			return err
+		}
 	}
 	if s.Options.NoBudget {
 		return nil
