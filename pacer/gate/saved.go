@@ -64,7 +64,6 @@ func Restore(obj client.Object) bool {
 	}
 	switch o := obj.(type) {
 	case *appsv1.Deployment:
-		was.learn(o)
 		was.restore(o)
 		return true
 	case *batchv1.Job:

@@ -129,23 +129,32 @@ type byHand struct {
 	node       string
 }
 
-// heldByHand makes a Deployment whose fields are remembered, a suspended Job and a
-// tainted node.
+// heldByHand makes a Deployment whose fields Pace changes, a suspended Job and a tainted
+// node.
 func heldByHand(ctx context.Context, s *stage.Stage) (byHand, error) {
 	b := byHand{node: s.Cluster.Nodes()[0].Name()}
-	b.deployment = ground.Deployment(s.Name, "changed", stage.Unmetered, 1)
+	var err error
+	if b.deployment, err = s.Deployment(ctx, "changed", 1); err != nil {
+		return b, err
+	}
 	quarter, one := intstr.FromString("25%"), intstr.FromInt32(1)
-	b.deployment.Spec.ProgressDeadlineSeconds = new(int32(2147483647))
-	b.deployment.Annotations = map[string]string{v1alpha1.AnnotationSaved: gate.Saved{
-		MaxUnavailable: &quarter, MaxSurge: &one, ProgressDeadlineSeconds: new(int32(600))}.String()}
-	gate.MarkHeld(b.deployment, time.Now().Add(time.Hour))
+	b.deployment.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxUnavailable: &quarter, MaxSurge: &one}
+	b.deployment.Spec.ProgressDeadlineSeconds = new(int32(600))
 	if err := s.Create(ctx, b.deployment); err != nil {
 		return b, err
+	}
+	var imposed appsv1.Deployment
+	if err := s.Client.Get(ctx, client.ObjectKeyFromObject(b.deployment), &imposed); err != nil {
+		return b, fmt.Errorf("reading a Deployment: %w", err)
+	}
+	if _, saved := gate.SavedOf(&imposed); !saved || *imposed.Spec.ProgressDeadlineSeconds != gate.Lifted {
+		return b, fmt.Errorf("no field of a Deployment was changed: %+v, deadline %d", imposed.Annotations, *imposed.Spec.ProgressDeadlineSeconds)
 	}
 	b.job = &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: s.Name, Name: "suspended",
 		Annotations: map[string]string{v1alpha1.AnnotationSaved: gate.Saved{Suspend: new(false)}.String()}}}
 	b.job.Spec.Suspend = new(true)
 	b.job.Spec.Template.Spec = b.deployment.Spec.Template.Spec
+	b.job.Spec.Template.Spec.Containers = []corev1.Container{{Name: "app", Image: stage.Unmetered}}
 	b.job.Spec.Template.Spec.TopologySpreadConstraints = nil
 	b.job.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
 	gate.MarkHeld(b.job, time.Now().Add(time.Hour))
