@@ -39,25 +39,25 @@ func (r right) String() string {
 	return strings.TrimSpace(r.verb + " " + what + " " + r.namespace)
 }
 
-// account is whom a question is about.
-type account struct {
+// subject is whom a question is about.
+type subject struct {
 	user   string
 	groups []string
 }
 
 // serviceAccount is an account of Pace.
-func serviceAccount(name string) account {
-	return account{user: "system:serviceaccount:" + v1alpha1.Namespace + ":" + name,
+func serviceAccount(name string) subject {
+	return subject{user: "system:serviceaccount:" + v1alpha1.Namespace + ":" + name,
 		groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + v1alpha1.Namespace, "system:authenticated"}}
 }
 
 // person is somebody who has nothing but a role in the stage's namespace.
-func person(name string) account {
-	return account{user: name, groups: []string{"system:authenticated"}}
+func person(name string) subject {
+	return subject{user: name, groups: []string{"system:authenticated"}}
 }
 
 // ask asks the API server.
-func (a account) ask(ctx context.Context, c kubernetes.Interface, r right) (bool, error) {
+func (a subject) ask(ctx context.Context, c kubernetes.Interface, r right) (bool, error) {
 	resource, sub, _ := strings.Cut(r.resource, "/")
 	review, err := c.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: a.user, Groups: a.groups, ResourceAttributes: &authorizationv1.ResourceAttributes{
@@ -112,8 +112,8 @@ func rights(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 
 // bindPeople makes one person for each role for people, with that role in the stage's
 // namespace.
-func bindPeople(ctx context.Context, s *stage.Stage) (people map[string]account, clear func(), err error) {
-	people = map[string]account{}
+func bindPeople(ctx context.Context, s *stage.Stage) (people map[string]subject, clear func(), err error) {
+	people = map[string]subject{}
 	for _, role := range []string{"pace-view", "pace-edit", "pace-admin", "admin"} {
 		who := person(s.Name + "-" + role)
 		people[role] = who
@@ -140,13 +140,13 @@ func bindPeople(ctx context.Context, s *stage.Stage) (people map[string]account,
 
 // row is what one account may do, or may not.
 type row struct {
-	who    account
+	who    subject
 	may    bool
 	rights []right
 }
 
 // matrix is what must be so whatever the rules say.
-func matrix(namespace string, people map[string]account) []row {
+func matrix(namespace string, people map[string]subject) []row {
 	own := v1alpha1.Namespace
 	pacer, failsafe := serviceAccount("pacer"), serviceAccount("pacer-failsafe")
 	hooks := "mutatingwebhookconfigurations"
@@ -239,7 +239,7 @@ func sweep(ctx context.Context, s *stage.Stage, c kubernetes.Interface, name str
 	found := make([]error, len(questions))
 	group, asking := errgroup.WithContext(ctx)
 	group.SetLimit(16)
-	who, anybody := serviceAccount(name), account{user: "system:serviceaccount:" + v1alpha1.Namespace + ":nobody", groups: serviceAccount("").groups}
+	who, anybody := serviceAccount(name), subject{user: "system:serviceaccount:" + v1alpha1.Namespace + ":nobody", groups: serviceAccount("").groups}
 	for i, question := range questions {
 		group.Go(func() error {
 			allowed, err := who.ask(asking, c, question)
