@@ -34,6 +34,9 @@ type Options struct {
 	Clock func() time.Time
 	// Helm puts helm beside kubectl; it takes minutes to build once.
 	Helm bool
+	// Registries says how nodes reach a registry, by its host, where that is not at
+	// its own name.
+	Registries map[string]cluster.Registry
 	// LogsDir keeps the logs of all processes; empty: only when something fails.
 	LogsDir string
 	// Log receives progress for a person; nil discards it.
@@ -79,7 +82,9 @@ func (g *Ground) start(ctx context.Context, o Options) (err error) {
 	if _, err := g.AddHost(registry.HostConfig{Name: Infra}); err != nil {
 		return err
 	}
-	err = g.Cluster.Start(ctx, cluster.Options{Nodes: o.Nodes, RegistryCA: g.Registry.CA().PEM()})
+	err = g.Cluster.Start(ctx, cluster.Options{
+		Nodes: o.Nodes, Registries: o.Registries, RegistryCA: g.Registry.CA().PEM(),
+	})
 	if err != nil {
 		return err
 	}

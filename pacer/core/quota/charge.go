@@ -227,6 +227,20 @@ func (l *Ledger) anyFree() bool {
 	return false
 }
 
+// unproved reports whether pulls wait to be covered of which the price is not known
+// for sure.
+func (l *Ledger) unproved() bool {
+	for _, c := range l.claims {
+		if c.Manifests == 0 || c.closed.IsZero() {
+			continue
+		}
+		if known := l.charges[c.kind()]; known == nil || !Certain(known.proved.batches, known.proved.pulls) {
+			return true
+		}
+	}
+	return false
+}
+
 // batch is how many pulls of each kind began after the last reading and are covered
 // by one sent at t; none if anything else was under way.
 func (l *Ledger) batch(t time.Time) (kinds map[kind]int, pulls int) {

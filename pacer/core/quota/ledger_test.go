@@ -517,6 +517,12 @@ func TestNextProbe(t *testing.T) {
 		"while work waits":                    {func(l *Ledger) { read(l, says(1, 50)) }, true, 21},
 		"a second answer without a limit":     {func(l *Ledger) { read(l, silent(1)) }, false, 2},
 		"when a closed claim will be covered": {func(l *Ledger) { read(l, says(1, 50)); l.Set(at(2), "a", Claim{Units: 1}); l.Close(at(4), "a", Pulled) }, true, 9},
+		"idle, and a pull may teach its price": {func(l *Ledger) {
+			read(l, says(1, 50))
+			l.Set(at(2), "a", Claim{Units: 2, Manifests: 2})
+			l.Close(at(4), "a", Pulled)
+		}, false, 9},
+		"idle, and nothing to learn": {func(l *Ledger) { read(l, says(1, 50)); l.Set(at(2), "a", Claim{Units: 1}); l.Close(at(4), "a", Pulled) }, false, 301},
 		"not before a refusal's Retry-After": {func(l *Ledger) {
 			read(l, Observation{SentAt: at(1), Status: 429, Header: Header{RetryAfter: 30 * time.Second}})
 		}, true, 31},

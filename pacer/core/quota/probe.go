@@ -54,25 +54,35 @@ func (l *Ledger) NextProbe(waiting bool, jitter float64) time.Time {
 	if !l.usable && (waiting || l.last == nil) && l.notBefore.After(l.lastAttempt) {
 		next = earliest(next, later(soon, l.notBefore))
 	}
-	if waiting {
+	switch {
+	case waiting:
 		next = earliest(next, l.worthAsking(soon))
+	case l.unproved():
+		next = earliest(next, l.covering(soon)) // before a refill hides what they cost
 	}
 	return later(next, l.retryAt)
+}
+
+// covering is the first time from soon on when a closed claim gets covered; zero:
+// none does.
+func (l *Ledger) covering(soon time.Time) time.Time {
+	var best time.Time
+	for _, c := range l.claims {
+		if covered := c.closed.Add(l.Lag()); !c.closed.IsZero() && covered.After(l.lastAttempt) {
+			best = earliestSet(best, later(covered, soon))
+		}
+	}
+	return best
 }
 
 // worthAsking is the first time from soon on when a reading is likely to say
 // something new: a closed claim gets covered, or one of our own charges leaves
 // a rolling window.
 func (l *Ledger) worthAsking(soon time.Time) time.Time {
-	var best time.Time
+	best := l.covering(soon)
 	consider := func(t time.Time) {
 		if t.After(l.lastAttempt) {
 			best = earliestSet(best, later(t, soon))
-		}
-	}
-	for _, c := range l.claims {
-		if !c.closed.IsZero() {
-			consider(c.closed.Add(l.Lag()))
 		}
 	}
 	window := l.window()

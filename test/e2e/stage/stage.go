@@ -54,6 +54,8 @@ func Open(ctx context.Context, o ground.Options) (*Lab, error) {
 			"staticPodPath": StaticPods, "fileCheckFrequency": "2s",
 		}})
 	}
+	// Nodes learn of a mirror when they start.
+	o.Registries = map[string]cluster.Registry{hostOf(Mirrored): {Mirrors: []string{"https://" + Mirror}}}
 	g, err := ground.Start(ctx, o)
 	if err != nil {
 		return nil, err
@@ -93,6 +95,16 @@ func (l *Lab) open(ctx context.Context) error {
 // Unmetered is an image that no limit applies to.
 const Unmetered = ground.Infra + "/pace/idle:1"
 
+// Mirrored is the name of the stage whose images the nodes ask a mirror for first,
+// which has them all and meters nobody.
+const (
+	Mirrored = "mirror"
+	Mirror   = "mirror.test"
+)
+
+// hostOf is the registry host of the stage of that name.
+func hostOf(stage string) string { return stage + ".hub.test" }
+
 // Options say what is particular about a stage. The zero value is what most
 // cases use: 8 pulls in any 10 s, read from the headers of Docker Hub.
 type Options struct {
@@ -103,6 +115,8 @@ type Options struct {
 	Taken int64
 	// ReservePercent of the PullBudget; nil is the default.
 	ReservePercent *int32
+	// Fixed declares the limit; the registry then sends no headers.
+	Fixed bool
 	// NotPaced leaves the namespace without its label.
 	NotPaced bool
 	// NoBudget makes no PullBudget.
@@ -140,8 +154,12 @@ func (l *Lab) New(ctx context.Context, name string, o Options) (*Stage, error) {
 		o.Counts = registry.CountsManifestGET
 	}
 	s := &Stage{Lab: l, Name: name, Options: o, began: time.Now()}
+	headers := dialect.DockerHub
+	if o.Fixed {
+		headers = dialect.None
+	}
 	host, err := l.AddHost(registry.HostConfig{
-		Name: name + ".hub.test", Dialect: dialect.DockerHub, Denial: registry.HubDenial(),
+		Name: hostOf(name), Dialect: headers, Denial: registry.HubDenial(),
 		Limiters: []registry.Limiter{{
 			Spec: limit.Spec{Kind: limit.RollingLog, Limit: o.Limit, Window: o.Window},
 			Per:  registry.PerEgressIP, Counts: o.Counts,
@@ -151,6 +169,11 @@ func (l *Lab) New(ctx context.Context, name string, o Options) (*Stage, error) {
 		return nil, err
 	}
 	s.Host = host
+	if name == Mirrored {
+		if _, err := l.AddHost(registry.HostConfig{Name: Mirror, Store: host.Store()}); err != nil {
+			return nil, err
+		}
+	}
 	if err := l.Push(ctx, s.Image("probe")); err != nil {
 		return nil, err
 	}
@@ -178,6 +201,12 @@ func (s *Stage) declare(ctx context.Context) error {
 			Probe:    &v1alpha1.Probe{Repository: "probe:1", CABundle: string(s.Registry.CA().PEM())},
 			Reserve:  &v1alpha1.Reserve{Percent: s.Options.ReservePercent},
 		},
+	}
+	if s.Options.Fixed {
+		budget.Spec.Limit = &v1alpha1.Limit{Source: v1alpha1.Fixed, Pulls: s.Options.Limit, Window: &metav1.Duration{Duration: s.Options.Window}}
+	}
+	if s.Name == Mirrored {
+		budget.Spec.Mirrors = []string{Mirror}
 	}
 	if err := s.Client.Create(ctx, budget); err != nil {
 		return fmt.Errorf("making PullBudget %q: %w", s.Name, err)
