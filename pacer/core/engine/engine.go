@@ -60,6 +60,8 @@ type Engine struct {
 	nextID  uint64
 	shapes  map[core.Image]int
 
+	// replacing says that a whole world is being taken in.
+	replacing bool
 	// strays are pods whose group or node has not been seen yet.
 	strays map[core.PodID]bool
 	// fair is how much each namespace was served, per class.
@@ -242,12 +244,14 @@ func (e *Engine) Replace(now time.Time, w World) {
 		e.accounts[id].ledger.Reset()
 	}
 	named := map[core.AccountID]bool{}
+	e.replacing = true
 	for _, ev := range inOrder(w.Events) {
 		if ev.Account != nil {
 			named[ev.Account.ID] = true
 		}
 		e.Observe(now, ev)
 	}
+	e.replacing = false
 	for _, id := range e.accountIDs() {
 		if !named[id] {
 			e.dropAccount(id)

@@ -21,9 +21,11 @@ func (e *Engine) Fork(now time.Time, w World) *Engine {
 	for id, a := range e.accounts {
 		f.accounts[id] = &account{Account: a.Account, ledger: a.ledger.Fork(), lastDrip: a.lastDrip, nextDrip: a.nextDrip}
 	}
+	f.replacing = true
 	for _, ev := range inOrder(w.Events) {
 		f.Observe(now, ev)
 	}
+	f.replacing = false
 	return f
 }
 

@@ -23,6 +23,8 @@ type pod struct {
 	// unschedulable is since when the scheduler finds no node; zero: it does.
 	unschedulable time.Time
 	pulls         []pullKey
+	// started are the images of which a start was taken in.
+	started []core.Image
 }
 
 // held reports whether the pod is one that we still hold.
@@ -230,11 +232,25 @@ func (e *Engine) placeOnNode(now time.Time, g *group, p *pod) {
 		started := p.Phase == PodPulled || containsImage(p.Started, use.Image)
 		switch {
 		case started:
+			e.startUnseen(now, key, use, p)
 			e.endPull(now, key, quota.Pulled)
 			e.fleet.believe(now, n, use.Image)
 		case key.account != "" && (e.pulls[key] != nil || !e.fleet.hasOn(use, n)):
 			e.joinPull(now, key, p)
 		}
+	}
+}
+
+// startUnseen opens the pull of an image that started before its pod was ever seen to
+// wait for it: of changes that come together only the last is seen. A world that is
+// given at once tells nothing of when its pods pulled.
+func (e *Engine) startUnseen(now time.Time, key pullKey, use ImageUse, p *pod) {
+	if containsImage(p.started, use.Image) {
+		return
+	}
+	p.started = append(p.started, use.Image)
+	if n := e.fleet.byID[key.node]; !e.replacing && key.account != "" && e.pulls[key] == nil && !e.fleet.hasOn(use, n) {
+		e.joinPull(now, key, p)
 	}
 }
 

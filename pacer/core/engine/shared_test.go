@@ -148,7 +148,7 @@ func TestADeclaredLimitSurvivesACrash(t *testing.T) {
 
 // stepBooked is step without releases, which must be written first.
 func (m *machine) stepBooked(t *rapid.T, groups, nodes int) {
-	switch rapid.SampledFrom([]string{"create", "bind", "finish", "delete"}).Draw(t, "step") {
+	switch rapid.SampledFrom([]string{"create", "bind", "leap", "finish", "delete"}).Draw(t, "step") {
 	case "create":
 		for range rapid.IntRange(1, 8).Draw(t, "pods") {
 			m.create(fmt.Sprintf("g%d", rapid.IntRange(0, groups-1).Draw(t, "group")))
@@ -162,6 +162,10 @@ func (m *machine) stepBooked(t *rapid.T, groups, nodes int) {
 			if rapid.Bool().Draw(t, "done") {
 				m.finish(id)
 			}
+		}
+	case "leap":
+		for _, id := range m.phase(PodUnbound, every) {
+			m.leap(id, core.NodeID(fmt.Sprintf("n%d", rapid.IntRange(0, nodes-1).Draw(t, "node"))))
 		}
 	case "delete":
 		for _, id := range sortedKeys(m.pods) {

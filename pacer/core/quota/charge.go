@@ -137,33 +137,73 @@ func (l *Ledger) restoreCharges(charges []Charge) {
 	}
 }
 
-// audit learns the price of a batch of pulls from the fall of `remaining` across
-// it, where nothing else can explain or hide that fall. Of a batch of several
-// kinds only a charge of nothing can be told apart.
-func (l *Ledger) audit(obs Observation) {
-	kinds, pulls := l.batch(obs.SentAt)
-	if pulls == 0 || l.refillPossible(obs, pulls) {
-		return
-	}
-	fall := l.last.Header.Remaining - obs.Header.Remaining
-	if fall < 0 || l.last.Header.Limit != obs.Header.Limit {
-		return
-	}
-	if fall <= l.noise(obs) && float64(fall) <= maxRefillShare*float64(pulls) {
-		fall = 0 // as much as others take anyway
-	}
-	if len(kinds) > 1 && fall > 0 {
-		return
-	}
-	for k, n := range kinds {
-		l.taught(k, n, fall, obs)
-	}
+// span is the time since a reading and the pulls that began and ended in it.
+type span struct {
+	from  Observation // zero SentAt: none has begun
+	kinds map[kind]int
+	pulls int
+	// muddy says that something else ended in it of which the charge may be in it.
+	muddy bool
 }
 
-// noise is what others may have taken since the last reading by the pace that was
-// known of them before.
-func (l *Ledger) noise(obs Observation) core.Units {
-	return l.others.margin(obs.SentAt.Sub(l.last.SentAt), 0, obs.Header.Window)
+// ended counts a covered claim in.
+func (s *span) ended(c *claim) {
+	if c.outcome != Pulled || c.Manifests == 0 || c.opened.Before(s.from.SentAt) {
+		s.muddy = true
+		return
+	}
+	s.kinds[c.kind()]++
+	s.pulls++
+}
+
+// begin starts a span at a reading.
+func (l *Ledger) begin(obs Observation) { l.span = span{from: obs, kinds: map[kind]int{}} }
+
+// audit learns the price of the pulls of a span from the fall of `remaining` across
+// it, where no refill can hide a part of that. Where nothing else was under way the
+// fall is what they were charged; otherwise it is that at most, which is enough to
+// tell that they are cheaper than was believed. Of pulls of several kinds only a
+// charge of nothing can be told apart.
+func (l *Ledger) audit(obs Observation) {
+	s := l.span
+	fall := s.from.Header.Remaining - obs.Header.Remaining
+	if s.from.SentAt.IsZero() || !l.usable || fall < 0 || s.from.Header.Limit != obs.Header.Limit {
+		l.begin(obs)
+		return
+	}
+	quiet := !s.muddy && len(l.claims) == 0
+	switch {
+	case s.pulls == 0 && quiet:
+		l.begin(obs)
+		return
+	case s.pulls < minPulls && !quiet && !l.refillPossible(obs, minPulls):
+		return // there may be more yet
+	case l.refillPossible(obs, s.pulls):
+		l.begin(obs)
+		return
+	}
+	if fall <= l.noise(s.from.SentAt, obs) && float64(fall) <= maxRefillShare*float64(s.pulls) {
+		fall = 0 // as much as others take anyway
+	}
+	each := (fall + core.Units(s.pulls) - 1) / core.Units(s.pulls)
+	if len(s.kinds) > 1 && fall > 0 {
+		if quiet {
+			l.begin(obs)
+		}
+		return
+	}
+	for k, n := range s.kinds {
+		if !quiet && each >= l.price(k) {
+			return // others may have been charged: it says nothing yet
+		}
+		l.taught(k, n, fall, obs)
+	}
+	l.begin(obs)
+}
+
+// noise is what others may have taken since a time by the pace that is known of them.
+func (l *Ledger) noise(since time.Time, obs Observation) core.Units {
+	return l.others.margin(obs.SentAt.Sub(since), 0, obs.Header.Window)
 }
 
 // taught takes in that a batch of pulls of a kind was charged fall units. Dearer is
@@ -241,41 +281,21 @@ func (l *Ledger) unproved() bool {
 	return false
 }
 
-// batch is how many pulls of each kind began after the last reading and are covered
-// by one sent at t; none if anything else was under way.
-func (l *Ledger) batch(t time.Time) (kinds map[kind]int, pulls int) {
-	if l.last == nil || !l.usable {
-		return nil, 0
-	}
-	kinds = map[kind]int{}
-	for _, c := range l.claims {
-		switch {
-		case c.closed.IsZero() || t.Before(c.closed.Add(l.Lag())):
-			return nil, 0
-		case c.outcome != Pulled || c.Manifests == 0 || c.opened.Before(l.last.SentAt):
-			return nil, 0
-		}
-		kinds[c.kind()]++
-		pulls++
-	}
-	return kinds, pulls
-}
-
-// refillPossible reports whether units may have come back between the last
-// reading and obs: of our own that left a rolling window, or more than a quarter
-// of the batch by a steady refill.
+// refillPossible reports whether units may have come back between the beginning of
+// the span and obs: of our own that left a rolling window, or more than a quarter of
+// the pulls by a steady refill.
 func (l *Ledger) refillPossible(obs Observation, pulls int) bool {
-	window := obs.Header.Window
+	window, from := obs.Header.Window, l.span.from.SentAt
 	if window <= 0 {
 		return true
 	}
-	elapsed := obs.SentAt.Sub(l.last.SentAt)
+	elapsed := obs.SentAt.Sub(from)
 	if elapsed.Seconds()/window.Seconds()*float64(obs.Header.Limit) > maxRefillShare*float64(pulls) {
 		return true
 	}
 	width := window / maxSpent
 	return slices.ContainsFunc(l.spent, func(s Spent) bool {
 		latest := s.End.Add(window)
-		return latest.After(l.last.SentAt) && latest.Add(-2*width-elapsed).Before(obs.SentAt)
+		return latest.After(from) && latest.Add(-2*width-elapsed).Before(obs.SentAt)
 	})
 }

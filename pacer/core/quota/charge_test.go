@@ -167,6 +167,25 @@ func TestPriceFallsSlowlyAndRisesAtOnce(t *testing.T) {
 	}
 }
 
+// Pulls of a large rollout overlap, so that no reading finds all of them covered: what
+// a mirror answers is found out all the same, and what is charged is not taken for it.
+func TestPriceIsLearnedWhilePullsOverlap(t *testing.T) {
+	t.Parallel()
+	for each, want := range map[core.Units]core.Units{0: 0, 1: 1} {
+		l := makeLab(Settings{}, false, 99)
+		for i := range 60 {
+			l.now++
+			l.Set(at(l.now), fmt.Sprint(i), Claim{Units: l.PerPull("hub", 1), Manifests: 1, Host: "hub"})
+			l.remaining -= each
+			l.Close(at(l.now), fmt.Sprint(i-3), Pulled)
+			read(l.Ledger, says(l.now+0.5, l.remaining))
+		}
+		if got := l.PerPull("hub", 1); got != want {
+			t.Errorf("%d charged for each: price %d, want %d", each, got, want)
+		}
+	}
+}
+
 // What is believed to cost nothing costs in full again as soon as anything says so,
 // also what is under way, and is not booked to others.
 func TestAFreePullIsChargedAgainAtOnce(t *testing.T) {

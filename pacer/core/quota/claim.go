@@ -76,6 +76,9 @@ func (l *Ledger) Close(now time.Time, id string, outcome Outcome) {
 	}
 	c.closed, c.outcome = now, outcome
 	l.spend(now, c.Units)
+	if l.settings.Fixed != nil {
+		delete(l.claims, id) // it is spent, and no reading ever covers it
+	}
 }
 
 // outstanding sums what no reading covers yet: reserved by us, ungated, and how
@@ -130,6 +133,7 @@ func (l *Ledger) weight(id string, below map[string][]string, depth int) core.Un
 func (l *Ledger) cover(sentAt time.Time) {
 	for id, c := range l.claims {
 		if !c.closed.IsZero() && !sentAt.Before(c.closed.Add(l.Lag())) {
+			l.span.ended(c)
 			delete(l.claims, id)
 		}
 	}

@@ -20,6 +20,7 @@ func (l *Ledger) Fork() *Ledger {
 			f.claims[id] = &kept
 		}
 	}
+	f.begin(Observation{})
 	f.charges = cloneCharges(l.charges)
 	return &f
 }
@@ -34,6 +35,7 @@ func (l *Ledger) Follow(from *Ledger, moved core.Units) {
 	*l = *from
 	l.claims, l.spent, l.bucket = own.claims, own.spent, own.bucket
 	l.charges = cloneCharges(from.charges)
+	l.begin(Observation{}) // prices are learned from what happened
 	l.restored, l.throttledAt, l.notBefore = own.restored, own.throttledAt, own.notBefore
 	l.cover(from.lastAnswer)
 	if from.last == nil {

@@ -20,6 +20,7 @@ type Ledger struct {
 	credentials bool
 
 	claims  map[string]*claim
+	span    span
 	charges map[kind]*charge
 	spent   []Spent
 	others  foreign
@@ -52,6 +53,7 @@ type Ledger struct {
 func New(now time.Time, s Settings, credentials bool) *Ledger {
 	return &Ledger{
 		settings: s, credentials: credentials, claims: map[string]*claim{}, charges: map[kind]*charge{},
+		span:  span{kinds: map[kind]int{}},
 		since: now, notBefore: now,
 	}
 }
@@ -297,7 +299,10 @@ func (l *Ledger) Restore(now time.Time, s State) {
 }
 
 // Reset drops every claim, before they are set again from what the cluster shows.
-func (l *Ledger) Reset() { clear(l.claims) }
+func (l *Ledger) Reset() {
+	clear(l.claims)
+	l.begin(Observation{})
+}
 
 // Reopened ends a restart: what was open when the state was exported and is not
 // open now has ended in between, and was charged for all we know. Nothing of ours is

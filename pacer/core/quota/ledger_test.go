@@ -317,6 +317,9 @@ func TestFixedLimitCountsHere(t *testing.T) {
 			t.Errorf("at %gs: available %d, want %d", tc.at, got, tc.want)
 		}
 	}
+	if got := l.Books(at(66), Demand{}).Reserved; got != 4 {
+		t.Errorf("%d reserved, want the 4 that are open: what was spent waits for no reading", got)
+	}
 	if !l.NextProbe(true, 0).IsZero() {
 		t.Error("a declared limit needs no probe")
 	}

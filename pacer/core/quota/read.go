@@ -77,6 +77,7 @@ func (l *Ledger) readBare(obs Observation) {
 		l.usable = false
 	}
 	l.cover(obs.SentAt)
+	l.begin(Observation{})
 }
 
 // readLimit handles an answer that states limit and remaining.
@@ -93,13 +94,13 @@ func (l *Ledger) readLimit(obs Observation) {
 	if obs.Header.Source == "" && l.last != nil {
 		obs.Header.Source = l.last.Header.Source
 	}
-	l.audit(obs)
 	l.learn(obs)
 	l.checkIdentity(obs)
 	l.others.taken = max(0, obs.Header.Limit-obs.Header.Remaining-l.spentBy(obs.SentAt))
 	l.last = &obs
 	l.usable = !obs.SentAt.Before(l.notBefore)
 	l.cover(obs.SentAt)
+	l.audit(obs)
 }
 
 // learn compares with the last reading and books what nobody here can have
@@ -116,7 +117,7 @@ func (l *Ledger) learn(obs Observation) {
 	if fall > 0 {
 		unexplained = l.explain(fall)
 	}
-	if unexplained > l.noise(obs) && l.anyFree() {
+	if unexplained > l.noise(l.last.SentAt, obs) && l.anyFree() {
 		l.disbelieve(obs.SentAt)
 		unexplained = l.explain(unexplained)
 	}
