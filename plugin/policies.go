@@ -27,6 +27,9 @@ func readPolicies(ctx context.Context, c client.Reader, model *view.Status) erro
 		spec := p.Spec.DeepCopy()
 		spec.Default()
 		model.Policies = append(model.Policies, view.Policy{Name: p.Name, Mode: string(cmp.Or(p.Spec.Mode, v1alpha1.Enforce)), MaxGatedPerNamespace: *spec.MaxGatedPerNamespace})
+		if c := meta.FindStatusCondition(p.Status.Conditions, "Overlapped"); c != nil && c.Status == metav1.ConditionTrue {
+			model.Problems = append(model.Problems, view.Condition{Type: c.Type, Reason: c.Reason, Message: p.Name + ": " + c.Message})
+		}
 	}
 	return nil
 }

@@ -2,14 +2,12 @@ package controller
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -117,7 +115,7 @@ func (b *bookkeeper) writePolicies(ctx context.Context, now time.Time, p page) e
 		return nil
 	}
 	b.policiesAt = now
-	held, slipped := w.tracker.HeldByPolicy(), w.tracker.Slipped()
+	held, slipped, older := w.tracker.HeldByPolicy(), w.tracker.Slipped(), w.tracker.Overlapped()
 	for _, name := range slices.Sorted(maps.Keys(w.policies)) {
 		policy := w.policies[name]
 		next := policy.DeepCopy()
@@ -127,7 +125,13 @@ func (b *bookkeeper) writePolicies(ctx context.Context, now time.Time, p page) e
 		if s := p.shadows[name]; s != nil {
 			next.Status.Shadow = s
 		}
-		for _, c := range []metav1.Condition{usable("PacePolicy", name, w), noneSlipped(next.Status)} {
+		conditions := []metav1.Condition{usable("PacePolicy", name, w), noneSlipped(next.Status)}
+		if older[name] != "" {
+			conditions = append(conditions, overlapped(older[name]))
+		} else {
+			meta.RemoveStatusCondition(&next.Status.Conditions, "Overlapped")
+		}
+		for _, c := range conditions {
 			c.ObservedGeneration, c.LastTransitionTime = policy.Generation, metav1.NewTime(now)
 			meta.SetStatusCondition(&next.Status.Conditions, c)
 		}
@@ -186,109 +190,10 @@ const forecastStep = 10 * time.Second
 func statusOf(now time.Time, budget *v1alpha1.PullBudget, last v1alpha1.PullBudgetStatus, accounts []v1alpha1.AccountStatus, w *world) v1alpha1.PullBudgetStatus {
 	next := v1alpha1.PullBudgetStatus{Accounts: accounts, ObservedGeneration: budget.Generation}
 	next.Conditions = slices.Clone(last.Conditions)
-	for _, c := range []metav1.Condition{usable("PullBudget", budget.Name, w), reading(accounts, budget), flowing(accounts), ownImageApart(budget.Name, w)} {
+	for _, c := range []metav1.Condition{usable("PullBudget", budget.Name, w), reading(accounts, budget, w.tracker.Anonymous(budget.Name)), flowing(accounts), ownImageApart(budget.Name, w)} {
 		c.ObservedGeneration = budget.Generation
 		c.LastTransitionTime = metav1.NewTime(now)
 		meta.SetStatusCondition(&next.Conditions, c)
 	}
 	return next
-}
-
-// usable says whether an object can be used.
-func usable(kind, name string, w *world) metav1.Condition {
-	for _, invalid := range w.invalid {
-		if invalid.Kind == kind && invalid.Name == name {
-			return metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: "Invalid", Message: cut(invalid.Err.Error(), maxMessage)}
-		}
-	}
-	return metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Valid", Message: "in use"}
-}
-
-// ownImageApart says whether this program's own image comes from elsewhere than the
-// account that the budget paces. Its pods are never held, but they would draw on what
-// is kept for others, and could not start when that is used up.
-func ownImageApart(budget string, w *world) metav1.Condition {
-	c := metav1.Condition{Type: v1alpha1.ConditionOwnImageApart, Status: metav1.ConditionTrue, Reason: "Apart",
-		Message: "Pace's own image is not drawn from here"}
-	if image := w.pacesOwnImage(budget); image != "" {
-		c.Status, c.Reason = metav1.ConditionFalse, "PacesOwnImage"
-		c.Message = fmt.Sprintf("Pace itself runs %s, which is drawn from here: its pods are never held, but use what is kept for others and cannot start when that is used up; install it with --image-registry from elsewhere", image)
-	}
-	return c
-}
-
-// noneSlipped says whether the webhook saw every pod that a policy holds.
-func noneSlipped(s v1alpha1.PacePolicyStatus) metav1.Condition {
-	c := metav1.Condition{Type: v1alpha1.ConditionNoneSlipped, Status: metav1.ConditionTrue, Reason: "AllSeen",
-		Message: "the webhook saw every living pod that the policy would hold"}
-	if s.Slipped > 0 {
-		c.Status, c.Reason = metav1.ConditionFalse, "Slipped"
-		c.Message = cut(fmt.Sprintf("the webhook never saw %s that the policy would hold: they started as if Pace were not there, and are counted as demand that was not held; the newest: %s",
-			plural(int(s.Slipped), "living pod"), strings.Join(s.NewestSlipped, ", ")), maxMessage)
-	}
-	return c
-}
-
-// maxMessage bounds the message of a condition; the API allows 32768 bytes.
-const maxMessage = 1024
-
-// reading says whether what the registry says can be relied on: the worst of the
-// accounts decides.
-func reading(accounts []v1alpha1.AccountStatus, budget *v1alpha1.PullBudget) metav1.Condition {
-	if budget.Spec.Limit != nil && budget.Spec.Limit.Source == v1alpha1.Fixed {
-		return metav1.Condition{Type: "Reading", Status: metav1.ConditionTrue, Reason: "Fixed", Message: "the limit is declared"}
-	}
-	worst := metav1.Condition{Type: "Reading", Status: metav1.ConditionUnknown, Reason: string(core.WaitingForReading), Message: "nothing read yet"}
-	rank := 0
-	for _, a := range accounts {
-		c, r := gradeCondition(a)
-		if r >= rank {
-			worst, rank = c, r
-		}
-	}
-	return worst
-}
-
-// gradeCondition is the condition of one account and how bad it is.
-func gradeCondition(a v1alpha1.AccountStatus) (metav1.Condition, int) {
-	c := metav1.Condition{Type: "Reading"}
-	switch quota.Grade(a.Grade) {
-	case quota.GradeOK:
-		c.Status, c.Reason = metav1.ConditionTrue, "OK"
-		c.Message = fmt.Sprintf("%s allows %d per %s", a.Account, a.Limit, a.Window.Duration)
-		return c, 1
-	case quota.GradeNever:
-		c.Status, c.Reason = metav1.ConditionTrue, "NoLimit"
-		c.Message = a.Account + " sends no limit: unlimited for what can be known"
-		return c, 1
-	case quota.GradeMismatch:
-		c.Status, c.Reason = metav1.ConditionFalse, string(core.IdentityMismatch)
-		c.Message = a.Account + ": " + text(core.IdentityMismatch)
-		return c, 4
-	case quota.GradeLost, quota.GradeStale:
-		c.Status, c.Reason = metav1.ConditionFalse, string(core.ReadingLost)
-		c.Message = a.Account + ": " + text(core.ReadingLost)
-		if quota.Grade(a.Grade) == quota.GradeStale {
-			c.Message = a.Account + ": the registry does not answer; check that the controller reaches it"
-		}
-		return c, 3
-	}
-	c.Status, c.Reason = metav1.ConditionUnknown, string(core.WaitingForReading)
-	c.Message = a.Account + ": nothing read yet"
-	return c, 2
-}
-
-// flowing says whether pulls may go on as far as the budget has units.
-func flowing(accounts []v1alpha1.AccountStatus) metav1.Condition {
-	for _, a := range accounts {
-		if a.Breaker != nil && a.Breaker.State != "ok" {
-			reason := core.BreakerOpen
-			if a.Breaker.Cause == string(core.Paused) {
-				reason = core.Paused
-			}
-			return metav1.Condition{Type: "Flowing", Status: metav1.ConditionFalse, Reason: string(reason),
-				Message: a.Account + ": " + cmp.Or(a.Breaker.Cause, text(reason))}
-		}
-	}
-	return metav1.Condition{Type: "Flowing", Status: metav1.ConditionTrue, Reason: "OK", Message: "pods go as the budget allows"}
 }

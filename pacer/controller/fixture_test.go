@@ -113,7 +113,7 @@ func makeBench(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) 
 	b := &bench{t: t, client: c, clock: clk, events: rec, asked: asked, turn: &Turn{
 		engine: engine.New(engine.Config{}), world: newWorld(), feed: f, clock: clk,
 		releaser: &releaser{client: c, live: c}, prober: newProber(open, m, clk.Now, f.wake),
-		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), restorer: newRestorer(c, rec, nil), metrics: m, answers: &answers{client: c},
+		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), doubter: newDoubter(c, rec), restorer: newRestorer(c, rec, nil), metrics: m, answers: &answers{client: c},
 		events: rec, reader: c,
 		heart: &heartbeat.Writer{Client: c, Live: c, Lease: beatKey(v1alpha1.Namespace), Identity: "test"},
 	}}

@@ -213,7 +213,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	turn := &Turn{
 		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: known, feed: f, clock: real,
 		releaser: r, prober: newProber(open.open, m, real.Now, f.wake), books: books,
-		explainer: explain, restorer: newRestorer(c, events, admit.pricer.price), metrics: m, answers: answers, events: events, slips: prove.hurry,
+		explainer: explain, doubter: newDoubter(c, events), restorer: newRestorer(c, events, admit.pricer.price), metrics: m, answers: answers, events: events, slips: prove.hurry,
 		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity, Version: o.Version},
 		cache: mgr.GetCache(), reader: live,
 	}

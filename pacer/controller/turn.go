@@ -38,6 +38,7 @@ type Turn struct {
 	books     *bookkeeper
 	explainer *explainer
 	restorer  *restorer
+	doubter   *doubter
 	heart     *heartbeat.Writer
 	metrics   *Metrics
 	answers   *answers
@@ -149,6 +150,7 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 	t.prober.lookAt(ctx, t.world.tracker.NewImages(), t.budgetOf)
 	t.restorer.settle(ctx, now, t.world.tracker)
 	t.explainer.explain(ctx, t.world.tracker, d)
+	t.doubter.tell(ctx, t.world, d)
 	t.answers.set(d, t.world.tracker)
 	t.metrics.observe(d, t.world.tracker)
 	t.metrics.shadow.observe(t.watch.record, t.watch.held())

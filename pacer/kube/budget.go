@@ -55,16 +55,20 @@ func sortBudgets(budgets []*budget) {
 // covers reports whether pulls of the pod from the host draw on the budget, as
 // far as the pod tells; the node decides the rest.
 func (b *budget) covers(host string, spec *corev1.PodSpec, namespaceLabels map[string]string) bool {
-	if !slices.Contains(b.hosts, host) {
-		return false
-	}
+	return slices.Contains(b.hosts, host) && b.means(spec, namespaceLabels) && (len(b.pullSecrets) == 0 || b.carriesSecret(spec))
+}
+
+// means reports whether the budget is for pods of that namespace and ServiceAccount.
+func (b *budget) means(spec *corev1.PodSpec, namespaceLabels map[string]string) bool {
 	if b.namespaces != nil && !b.namespaces.Matches(labels.Set(namespaceLabels)) {
 		return false
 	}
-	if len(b.serviceAccounts) > 0 && !slices.Contains(b.serviceAccounts, spec.ServiceAccountName) {
-		return false
-	}
-	return len(b.pullSecrets) == 0 || slices.ContainsFunc(spec.ImagePullSecrets, func(r corev1.LocalObjectReference) bool {
+	return len(b.serviceAccounts) == 0 || slices.Contains(b.serviceAccounts, spec.ServiceAccountName)
+}
+
+// carriesSecret reports whether the pod names one of the budget's pull secrets.
+func (b *budget) carriesSecret(spec *corev1.PodSpec) bool {
+	return slices.ContainsFunc(spec.ImagePullSecrets, func(r corev1.LocalObjectReference) bool {
 		return slices.Contains(b.pullSecrets, r.Name)
 	})
 }

@@ -34,6 +34,7 @@ type trackedPod struct {
 	order order
 	// counted says that it counts among the living pods of its ReplicaSet.
 	counted bool
+	doubts  podDoubts
 }
 
 // trackedGroup is a group with its pods.
@@ -144,12 +145,14 @@ func (t *Tracker) podGone(id core.PodID) {
 	delete(t.freed, id)
 	delete(t.slipped, id)
 	t.countLive(p, false)
+	t.dropDoubts(p)
 	t.emit(engine.Event{PodGone: id})
 	t.leaveGroup(p.group, id)
 }
 
 // translate brings the announced group and pod up to date.
 func (t *Tracker) translate(p *trackedPod) {
+	t.noteDoubts(p)
 	id := PodID(p.object)
 	t.noteSlipped(p)
 	c, target := podConstraints(&p.object.Spec)

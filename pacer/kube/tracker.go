@@ -38,6 +38,7 @@ type Tracker struct {
 	byOwner map[Owner]map[core.GroupID]bool
 	freed   map[core.PodID]core.Reason
 	slipped map[core.PodID]slip
+	doubts  doubts
 	// standIns are the pods that stand for those which a Job is still to make, with
 	// the Job, resumed the Jobs that somebody else let go.
 	standIns map[core.PodID]Owner
@@ -93,7 +94,7 @@ func NewTracker() *Tracker {
 		pods: map[core.PodID]*trackedPod{}, workloads: map[Owner]*workload{}, sets: map[Owner]*replicaSet{},
 		accounts: map[core.AccountID]engine.Account{}, budgetOf: map[core.AccountID]string{},
 		egress: map[string][]string{}, images: map[core.Image]bool{},
-		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{}, slipped: map[core.PodID]slip{},
+		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{}, doubts: newDoubts(), slipped: map[core.PodID]slip{},
 		jobs: map[Owner]*trackedJob{}, standIns: map[core.PodID]Owner{}, resumed: map[Owner]bool{},
 		altered: map[Owner]bool{}, copies: map[Owner]*appsv1.ReplicaSet{},
 	}

@@ -107,7 +107,7 @@ func (s *PacePolicySpec) WeightOf(namespace string) int {
 // AccountStatusOf shows an account's books, and what must survive a restart.
 func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
 	s := AccountStatus{
-		Account: string(v.Account), Grade: string(v.Grade),
+		Account: string(v.Account), Grade: string(v.Grade), Doubt: string(v.Doubt),
 		Limit: int64(v.Limit), Window: metav1.Duration{Duration: v.Window},
 		Remaining: int64(v.Remaining), Source: v.Source, SentAt: microTime(v.SentAt),
 		Reserved: int64(v.Reserved), UngatedDemand: int64(v.Ungated), Open: int64(state.Open),

@@ -218,7 +218,8 @@ type PacePolicyStatus struct {
 	// whether it comes back gated.
 	// +optional
 	GateAskedAt *metav1.Time `json:"gateAskedAt,omitempty"`
-	// Conditions: Ready, GateActive, NoneSlipped.
+	// Conditions: Ready, GateActive, NoneSlipped, and Overlapped where an older policy
+	// rules pods of this one.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -345,6 +345,11 @@ type AccountStatus struct {
 	// Grade of the last reading: OK, Never, Lost, Stale, Mismatch; empty: none yet.
 	// +optional
 	Grade string `json:"grade,omitempty"`
+	// Doubt says why the readings may not be of what pulls are charged to: Source,
+	// the registry names an address although credentials are set, or Unseen, what was
+	// pulled does not show on the account.
+	// +optional
+	Doubt string `json:"doubt,omitempty"`
 	// Limit and Window are what the registry allows.
 	Limit int64 `json:"limit"`
 	// +optional

@@ -27,6 +27,18 @@ func mirror(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if err := s.Await(ctx, names...); err != nil {
 		return err
 	}
+	// How many batches a fleet makes is chance; two Deployments are two more.
+	for _, name := range []string{"more-1", "more-2"} {
+		if err := s.Deploy(ctx, name, stage.Nodes); err != nil {
+			return err
+		}
+		if err := s.Await(ctx, name); err != nil {
+			return err
+		}
+		if err := s.AwaitAccount(ctx, "its pulls to be covered", func(a v1alpha1.AccountStatus) bool { return a.Reserved+a.Open == 0 }); err != nil {
+			return err
+		}
+	}
 	if err := s.AwaitAccount(ctx, "a charge of nothing", learnedNothing); err != nil {
 		return err
 	}
