@@ -5,6 +5,7 @@ package mainjob
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,7 +52,12 @@ func mirror(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if err := s.Create(ctx, paused); err != nil {
 		return err
 	}
-	if err := s.AwaitAccount(ctx, "the account to be quiet", func(a v1alpha1.AccountStatus) bool { return a.Held == 1 && a.Reserved == 0 && a.Open == 0 }); err != nil {
+	// What falls while pulls that cost nothing are under way makes them dear again; a
+	// reading that was sent lag after the last of them covers it.
+	ended := time.Now()
+	if err := s.AwaitAccount(ctx, "the account to be quiet", func(a v1alpha1.AccountStatus) bool {
+		return a.Held == 1 && a.SentAt != nil && a.SentAt.After(ended.Add(5*time.Second))
+	}); err != nil {
 		return err
 	}
 	s.Host.Spend(s.Identity(), s.Options.Limit)
