@@ -113,6 +113,13 @@ func TestExplain(t *testing.T) {
 	released := heldPod("api-9", "api")
 	released.Spec.SchedulingGates = nil
 	released.Annotations[v1alpha1.AnnotationRelease] = v1alpha1.ReleaseMark{Decision: "d7", Reason: "Budget", Time: now}.String()
+	parked := released.DeepCopy()
+	parked.Name, parked.UID = "api-8", "api-8"
+	parked.Annotations[v1alpha1.AnnotationRelease] = v1alpha1.ReleaseMark{Decision: "d6", Reason: "Budget", Time: now.Add(-4 * time.Minute)}.String()
+	parked.Status.Conditions = append(parked.Status.Conditions, corev1.PodCondition{
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable})
+	watching := heartbeat(now.Add(-8 * time.Second))
+	watching.Name = v1alpha1.FailsafeHeartbeat
 	event := &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "e1"}, EventTime: metav1.NewMicroTime(now.Add(-time.Minute)),
 		Reason: "WaitingForBudget", Note: "held", ReportingController: "pullpace",
@@ -120,15 +127,17 @@ func TestExplain(t *testing.T) {
 	}
 	foreign := event.DeepCopy()
 	foreign.Name, foreign.ReportingController, foreign.Note = "e2", "kubelet", "not ours"
-	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), heldPod("api-1", "api"), released, event, foreign, taintedNode(), deployment("web"))...)
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), heldPod("api-1", "api"), released, parked, watching, event, foreign, taintedNode(), deployment("web"))...)
 	tests := map[string]struct {
 		arg      string
 		wantCode int
 		want     []string
 	}{
-		"held pod":       {"pod/api-1", ExitOK, []string{"HELD 20m", "WaitingForBudget", "15:10:00", "docker.io/anonymous   0 free", "14:09:00  WaitingForBudget  held", "rollout undo deploy/api"}},
+		"held pod": {"pod/api-1", ExitOK, []string{"HELD 20m", "WaitingForBudget", "15:10:00", "docker.io/anonymous   0 free", "14:09:00  WaitingForBudget  held", "rollout undo deploy/api",
+			"also if Pace is gone (failsafe ok, seen 8s ago)"}},
 		"bare name":      {"api-1", ExitOK, []string{"HELD 20m"}},
 		"released pod":   {"pod/api-9", ExitOK, []string{"RELEASED  Budget", "decision d7"}},
+		"parked pod":     {"pod/api-8", ExitOK, []string{"RELEASED  Budget", "parked: the scheduler has found no node for it"}},
 		"deployment":     {"deploy/api", ExitOK, []string{"HELD", "1 pod", "release deploy/api"}},
 		"idle":           {"deploy/web", ExitOK, []string{"NOT HELD", "no pod of it is held now"}},
 		"node":           {"node/worker", ExitOK, []string{"HELD", "NodeHeld"}},
@@ -159,4 +168,17 @@ func TestCheckPaused(t *testing.T) {
 	h := newHarness(t, interceptor.Funcs{}, annotated(v1alpha1.AnnotationPaused, `{"by":"kim","reason":"leaks"}`)...)
 	h.wants(h.run("check", "rollout", "deploy/api"), ExitPaused, `"decision": "hold"`, `"reason": "Paused"`)
 	h.wants(h.run("check"), ExitUsage, "say what to check")
+}
+
+func TestExplainDoesNotCallAPodParkedThatMayStillBeScheduled(t *testing.T) {
+	t.Parallel()
+	pod := heldPod("api-9", "api")
+	pod.Spec.SchedulingGates = nil
+	pod.Annotations[v1alpha1.AnnotationRelease] = v1alpha1.ReleaseMark{Decision: "d7", Reason: "Budget", Time: now.Add(-2 * time.Minute)}.String()
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable}}
+	h := newHarness(t, interceptor.Funcs{}, paced(pod)...)
+	h.wants(h.run("explain", "pod/api-9"), ExitOK, "RELEASED  Budget")
+	if strings.Contains(h.out.String(), "parked") {
+		t.Errorf("a pod released 2 min ago is parked already:\n%s", h.out.String())
+	}
 }
