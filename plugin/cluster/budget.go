@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,7 +53,7 @@ func budgetRow(b *v1alpha1.PullBudget) view.Budget {
 }
 
 func accountRow(row *view.Budget, a *v1alpha1.AccountStatus) {
-	row.Account, row.SeenAs, row.Grade, row.Unlimited = a.Account, a.Source, a.Grade, a.Unlimited
+	row.Account, row.SeenAs, row.Grade, row.Unlimited = a.Account, seenAs(a), a.Grade, a.Unlimited
 	if a.Limit > 0 {
 		row.Limit, row.Remaining = &a.Limit, &a.Remaining
 		row.WindowSeconds = int64(a.Window.Seconds())
@@ -133,4 +134,12 @@ func LeastFree(budgets []v1alpha1.PullBudget) int64 {
 		}
 	}
 	return max(least, 0)
+}
+
+// seenAs is whom the registry meters: several where readings named several.
+func seenAs(a *v1alpha1.AccountStatus) string {
+	if len(a.Sources) > 0 {
+		return strings.Join(a.Sources, ", ")
+	}
+	return a.Source
 }

@@ -109,7 +109,7 @@ func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
 	s := AccountStatus{
 		Account: string(v.Account), Grade: string(v.Grade), Doubt: string(v.Doubt),
 		Limit: int64(v.Limit), Window: metav1.Duration{Duration: v.Window},
-		Remaining: int64(v.Remaining), Source: v.Source, SentAt: microTime(v.SentAt),
+		Remaining: int64(v.Remaining), Source: v.Source, Sources: v.Sources, SentAt: microTime(v.SentAt),
 		Reserved: int64(v.Reserved), UngatedDemand: int64(v.Ungated), Open: int64(state.Open),
 		ForeignPerHour: formatFloat(v.ForeignPerHour), ForeignMargin: int64(v.Foreign),
 		Held: int32(min(v.Held, math.MaxInt32)), Demand: int64(v.Demand), Unlimited: v.Unlimited,
@@ -189,4 +189,11 @@ func parseFloat(text string) float64 {
 		return 0
 	}
 	return f
+}
+
+// MeteredByAddress reports whether the registry tells accounts of the budget apart by
+// the address that it is asked from, so that readings must come from there.
+func (s *PullBudgetSpec) MeteredByAddress() bool {
+	anonymous := s.Identity == "" || s.Identity == Anonymous
+	return anonymous && (s.Limit == nil || s.Limit.Source != Fixed)
 }

@@ -361,6 +361,12 @@ type AccountStatus struct {
 	Remaining int64 `json:"remaining"`
 	// +optional
 	Source string `json:"source,omitempty"`
+	// Sources are the identities that the readings of a window metered, where there
+	// is more than one; Remaining is that of the emptiest. Give the nodes behind each
+	// address a PullBudget with spec.egress.
+	// +optional
+	// +listType=atomic
+	Sources []string `json:"sources,omitempty"`
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Format=date-time

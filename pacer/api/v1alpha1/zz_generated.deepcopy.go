@@ -14,6 +14,11 @@ import (
 func (in *AccountStatus) DeepCopyInto(out *AccountStatus) {
 	*out = *in
 	out.Window = in.Window
+	if in.Sources != nil {
+		in, out := &in.Sources, &out.Sources
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.SentAt != nil {
 		in, out := &in.SentAt, &out.SentAt
 		*out = (*in).DeepCopy()

@@ -47,6 +47,7 @@ type Ledger struct {
 
 	unseen   unseen
 	mismatch Doubt
+	sources  sightings
 }
 
 // New returns empty books that ask for a reading sent at now or later.
@@ -250,6 +251,7 @@ func (l *Ledger) Books(now time.Time, d Demand) Books {
 	}
 	if l.last != nil {
 		b.Remaining, b.Source, b.SentAt = l.last.Header.Remaining, l.last.Header.Source, l.last.SentAt
+		b.Sources = l.sources.names()
 	}
 	for _, class := range core.Classes() {
 		b.Available = append(b.Available, max(0, l.Available(now, class, d)))

@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -567,5 +568,42 @@ func TestTimeThatRunsAheadIsNotBelieved(t *testing.T) {
 	l.Read(at(2), obs)
 	if l.claims["a"] == nil {
 		t.Error("a reading from the future covers a claim")
+	}
+}
+
+// Readings from two addresses are of two buckets: until one of them has not been seen
+// for a window, the emptier one counts.
+func TestReadingsOfSeveralSourcesAreNotMixed(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	l := New(at, Settings{}, false)
+	for i, step := range []struct {
+		after     time.Duration
+		source    string
+		remaining core.Units
+		want      core.Units
+		sources   int
+	}{
+		{time.Minute, "203.0.113.1", 80, 80, 0},
+		{time.Minute, "203.0.113.2", 10, 10, 2},
+		{time.Minute, "203.0.113.1", 79, 10, 2},
+		{time.Minute, "203.0.113.2", 90, 79, 2},
+		{30 * time.Minute, "203.0.113.1", 20, 20, 2},
+		{31 * time.Minute, "203.0.113.2", 95, 20, 2},
+		{31 * time.Minute, "203.0.113.2", 96, 96, 0},
+	} {
+		at = at.Add(step.after)
+		l.Read(at, Observation{SentAt: at, Status: 200, Header: Header{Limit: 100, HasLimit: true, Remaining: step.remaining,
+			HasRemaining: true, Window: time.Hour, Source: step.source}})
+		b := l.Books(at, Demand{})
+		if b.Remaining != step.want || len(b.Sources) != step.sources {
+			t.Errorf("step %d: %d are left by %v, want %d and %d sources", i, b.Remaining, b.Sources, step.want, step.sources)
+		}
+	}
+	for i := range 3 * maxSources {
+		l.Read(at, Observation{SentAt: at, Status: 200, Header: Header{Limit: 100, HasLimit: true, Remaining: 50, HasRemaining: true, Window: time.Hour, Source: fmt.Sprint(i)}})
+	}
+	if n := len(l.Books(at, Demand{}).Sources); n != maxSources {
+		t.Errorf("%d sources are remembered, want %d", n, maxSources)
 	}
 }

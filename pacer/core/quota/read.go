@@ -94,6 +94,7 @@ func (l *Ledger) readLimit(obs Observation) {
 	if obs.Header.Source == "" && l.last != nil {
 		obs.Header.Source = l.last.Header.Source
 	}
+	obs.Header.Remaining = l.sources.lowest(obs)
 	l.learn(obs)
 	l.checkIdentity(obs)
 	l.others.taken = max(0, obs.Header.Limit-obs.Header.Remaining-l.spentBy(obs.SentAt))

@@ -47,7 +47,10 @@ type Books struct {
 	// Remaining is the last reading's, Source the identity it saw, SentAt its age.
 	Remaining core.Units `json:"remaining"`
 	Source    string     `json:"source,omitempty"`
-	SentAt    time.Time  `json:"sentAt,omitzero"`
+	// Sources are the identities that readings of a window saw, where there is more
+	// than one; Remaining is then that of the emptiest.
+	Sources []string  `json:"sources,omitempty"`
+	SentAt  time.Time `json:"sentAt,omitzero"`
 	// Reserved is set aside for releases not yet covered by a reading, Ungated
 	// for pods that were not held by us.
 	Reserved core.Units `json:"reserved"`
