@@ -82,9 +82,9 @@ func TestBaseHoldsWhatIsExpected(t *testing.T) {
 		"MutatingWebhookConfiguration/pacer", "Namespace/pullpace-system",
 		"pullpace-system/Deployment/pacer", "pullpace-system/Deployment/pacer-failsafe",
 		"pullpace-system/PodDisruptionBudget/pacer",
-		"pullpace-system/Role/pace-heartbeat", "pullpace-system/Role/pacer", "pullpace-system/Role/pacer-failsafe",
-		"pullpace-system/RoleBinding/pace-heartbeat", "pullpace-system/RoleBinding/pacer", "pullpace-system/RoleBinding/pacer-failsafe",
-		"pullpace-system/Service/pacer", "pullpace-system/ServiceAccount/pacer", "pullpace-system/ServiceAccount/pacer-failsafe",
+		"pullpace-system/Role/pace-heartbeat", "pullpace-system/Role/pacer", "pullpace-system/Role/pacer-failsafe", "pullpace-system/Role/pacer-probe",
+		"pullpace-system/RoleBinding/pace-heartbeat", "pullpace-system/RoleBinding/pacer", "pullpace-system/RoleBinding/pacer-failsafe", "pullpace-system/RoleBinding/pacer-probe",
+		"pullpace-system/Service/pacer", "pullpace-system/ServiceAccount/pacer", "pullpace-system/ServiceAccount/pacer-failsafe", "pullpace-system/ServiceAccount/pacer-probe",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("built objects (-want +got):\n%s", diff)
@@ -164,7 +164,11 @@ func TestControllerWritesLittle(t *testing.T) {
 		"create events", "create tokenreviews",
 		"patch deployments", "patch events", "patch jobs", "patch mutatingwebhookconfigurations", "patch pacepolicies/status", "patch pods", "patch pods/status",
 		"patch pullbudgets/status", "patch replicasets",
-		"pullpace-system create leases", "pullpace-system create pods", "pullpace-system create secrets", "pullpace-system patch leases", "pullpace-system patch secrets",
+		"pullpace-system create configmaps", "pullpace-system create daemonsets", "pullpace-system create deployments",
+		"pullpace-system create leases", "pullpace-system create pods", "pullpace-system create secrets",
+		"pullpace-system delete configmaps", "pullpace-system delete daemonsets", "pullpace-system delete deployments",
+		"pullpace-system patch configmaps", "pullpace-system patch daemonsets", "pullpace-system patch deployments",
+		"pullpace-system patch leases", "pullpace-system patch secrets",
 		"pullpace-system update leases", "pullpace-system update secrets",
 		"update mutatingwebhookconfigurations", "update pacepolicies/status", "update pullbudgets/status",
 	}

@@ -15,7 +15,7 @@ func newRoot(env environment) *cobra.Command {
 	}
 	root.SetOut(env.stdout)
 	root.SetErr(env.stderr)
-	root.AddCommand(newController(env), newFailsafe(env), newVersion())
+	root.AddCommand(newController(env), newFailsafe(env), newProbe(env), newVersion())
 	return root
 }
 

@@ -97,6 +97,9 @@ func gradeCondition(a v1alpha1.AccountStatus, budget *v1alpha1.PullBudget) (meta
 	case grade == quota.GradeLost || grade == quota.GradeStale:
 		c.Status, c.Reason = metav1.ConditionFalse, string(core.ReadingLost)
 		c.Message = a.Account + ": " + lost(a)
+		if grade == quota.GradeStale && strings.Contains(a.Account, "@") {
+			c.Message += "; it is asked from its egress group: look at the pods pacer-probe in " + v1alpha1.Namespace
+		}
 		return c, 3
 	}
 	c.Status, c.Reason = metav1.ConditionUnknown, string(core.WaitingForReading)

@@ -37,12 +37,16 @@ var _ asker = (*registry.Client)(nil)
 // wait for the next turn. It is safe for concurrent use.
 type prober struct {
 	// open makes an asker; it is registry.New with credentials in production.
-	open    func(ctx context.Context, budget *v1alpha1.PullBudget) (asker, error)
-	metrics *Metrics
-	now     func() time.Time
-	wake    func()
-	probes  *rate.Limiter
-	shapes  *rate.Limiter
+	open func(ctx context.Context, budget *v1alpha1.PullBudget) (asker, error)
+	// distant asks from egress groups; nil: everything is asked from here. egressOf
+	// is the egress group of an account, and called by the turn alone.
+	distant  *distant
+	egressOf func(core.AccountID) string
+	metrics  *Metrics
+	now      func() time.Time
+	wake     func()
+	probes   *rate.Limiter
+	shapes   *rate.Limiter
 
 	mu       sync.Mutex
 	inFlight map[core.AccountID]bool
@@ -103,7 +107,11 @@ func (p *prober) ask(ctx context.Context, now time.Time, probes []engine.Probe, 
 		if !ok {
 			continue
 		}
-		p.running.Go(func() { p.probe(ctx, due.Account, budget, repository) })
+		from := ""
+		if p.distant != nil && budget.Spec.MeteredByAddress() {
+			from = p.egressOf(due.Account)
+		}
+		p.running.Go(func() { p.probe(ctx, due.Account, from, budget, repository) })
 	}
 }
 
@@ -132,8 +140,8 @@ func (p *prober) repository(id core.AccountID, budget *v1alpha1.PullBudget) stri
 	return string(p.sample[id])
 }
 
-func (p *prober) probe(ctx context.Context, id core.AccountID, budget *v1alpha1.PullBudget, repository string) {
-	result, err := p.send(ctx, budget, repository)
+func (p *prober) probe(ctx context.Context, id core.AccountID, egress string, budget *v1alpha1.PullBudget, repository string) {
+	result, err := p.send(ctx, id, egress, budget, repository)
 	p.mu.Lock()
 	delete(p.inFlight, id)
 	if result == nil {
@@ -151,10 +159,15 @@ func (p *prober) probe(ctx context.Context, id core.AccountID, budget *v1alpha1.
 	p.deliver(engine.Event{Reading: &engine.Reading{Account: id, Observation: *result}})
 }
 
-// send asks once; a nil result means that nothing was sent.
-func (p *prober) send(ctx context.Context, budget *v1alpha1.PullBudget, repository string) (*quota.Observation, error) {
+// send asks once, from an egress group unless that is empty; a nil result means that
+// nothing was sent.
+func (p *prober) send(ctx context.Context, id core.AccountID, egress string, budget *v1alpha1.PullBudget, repository string) (*quota.Observation, error) {
 	if err := p.probes.Wait(ctx); err != nil {
 		return nil, err
+	}
+	if egress != "" {
+		o, err := p.distant.ask(ctx, id, egress, budget, repository)
+		return &o, err
 	}
 	client, err := p.open(ctx, budget)
 	if err != nil {

@@ -155,6 +155,7 @@ func managerOptions(o Options, scheme *runtime.Scheme, k *keeper) manager.Option
 				// Since when a namespace is opted in, only its managed fields tell.
 				&corev1.Namespace{}: {Transform: kube.TrimNamespace},
 				&corev1.Secret{}:    {Namespaces: own},
+				&corev1.ConfigMap{}: {Namespaces: own, Label: questions()},
 				&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{o.Namespace: {
 					FieldSelector: fields.OneTermEqualSelector("metadata.name", v1alpha1.Heartbeat)}}},
 			},
@@ -208,17 +209,21 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	admit.pricer = newPricer(c, admit.rules.Load, quotes, beat.beating, real)
 	prove, books := newProver(c, live, o, m, real), newBookkeeper(c)
 	books.prover = prove
+	asking := newProber(open.open, m, real.Now, f.wake)
+	asking.distant = &distant{client: c, namespace: o.Namespace, now: real.Now}
 	known := newWorld()
 	known.self = client.ObjectKey{Namespace: o.Namespace, Name: o.Identity}
 	turn := &Turn{
 		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: known, feed: f, clock: real,
-		releaser: r, prober: newProber(open.open, m, real.Now, f.wake), books: books,
+		releaser: r, prober: asking, books: books,
 		explainer: explain, doubter: newDoubter(c, events), restorer: newRestorer(c, events, admit.pricer.price), metrics: m, answers: answers, events: events, slips: prove.hurry,
 		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity, Version: o.Version},
 		cache: mgr.GetCache(), reader: live,
 	}
 	turn.orders = newOrders(events, turn.world.tracker.BudgetsOf)
+	asking.egressOf = turn.egressOf
 	runnables := []manager.Runnable{
+		&stations{client: c, live: live, namespace: o.Namespace, identity: o.Identity},
 		k, beat, turn, explain, quotes, prove, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
 		&fleetWatch{cache: mgr.GetCache(), pricer: admit.pricer},
 		&bound{client: c, releaser: r, events: events, metrics: m, clock: real, beating: beat.beating},
@@ -253,7 +258,7 @@ func seed(identity string) uint64 {
 // warmCaches makes every informer that admission reads part of what is synced
 // before the first pod is admitted.
 func warmCaches(ctx context.Context, c cache.Cache) error {
-	for _, object := range append(kinds(), &corev1.Secret{}, &coordinationv1.Lease{}) {
+	for _, object := range append(kinds(), &corev1.Secret{}, &corev1.ConfigMap{}, &coordinationv1.Lease{}) {
 		if _, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)
 		}

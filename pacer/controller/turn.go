@@ -224,6 +224,9 @@ func (t *Turn) budgetOf(id core.AccountID) *v1alpha1.PullBudget {
 	return t.world.budgets[t.world.tracker.BudgetOf(id)]
 }
 
+// egressOf is the egress group of an account; empty: every node's.
+func (t *Turn) egressOf(id core.AccountID) string { return t.world.tracker.EgressOf(id) }
+
 // say records an Event on a pod or Job about why it was let go or not.
 func (t *Turn) say(object client.Object, kind string, reason core.Reason, note string) {
 	t.events.Eventf(object, nil, kind, string(reason), "Release", "%s", note)

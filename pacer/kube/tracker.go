@@ -129,6 +129,9 @@ func (t *Tracker) BudgetsOf(namespace string, spec *corev1.PodSpec) []string {
 	return slices.Compact(names)
 }
 
+// EgressOf is the egress group of an account; empty: every node's.
+func (t *Tracker) EgressOf(id core.AccountID) string { return t.accounts[id].Egress }
+
 // Accounts are the accounts that a PullBudget declares, sorted.
 func (t *Tracker) Accounts(budget string) []core.AccountID {
 	var ids []core.AccountID

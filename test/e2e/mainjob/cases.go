@@ -81,6 +81,7 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("proven", stage.Options{}, proven),
 		b.on("rights", stage.Options{NoBudget: true}, rights),
 		b.on("left-alone", stage.Options{NotPaced: true, NoBudget: true}, leftAlone),
+		alone(b.on("egress-groups", stage.Options{Window: anHour, NoBudget: true}, egressGroups)),
 		alone(b.on("headers-vanish", stage.Options{}, headersVanish)),
 		alone(b.on("controller-killed", stage.Options{}, controllerKilled)),
 		alone(b.on("fixed-survives-kill", stage.Options{Fixed: true}, controllerKilled)),
