@@ -41,11 +41,6 @@ func refused(p *corev1.Pod) {
 		Reason: "ErrImagePull", Message: "429 Too Many Requests: toomanyrequests: You have reached your unauthenticated pull rate limit."}}}}
 }
 
-func runs(p *corev1.Pod) {
-	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", ImageID: "sha256:1",
-		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
-}
-
 // makeWatched is a cluster of so many nodes with 2 pulls left of an observed limit, read
 // before any pod is there.
 func makeWatched(t *testing.T, policy *v1alpha1.PacePolicy, nodes int) *bench {
