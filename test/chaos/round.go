@@ -43,10 +43,10 @@ const (
 	calmDown = 4 * time.Minute
 )
 
-func (c *campaign) round(ctx context.Context, number int) (err error) {
+func (c *campaign) round(whole context.Context, number int) error {
 	r := &round{campaign: c, number: number, excused: map[string]map[int]span{}}
 	r.watch = newWatcher(func(format string, args ...any) { c.violate(number, format, args...) })
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(whole)
 	defer cancel()
 	if err := r.set(ctx); err != nil {
 		return fmt.Errorf("setting up: %w", err)
@@ -60,12 +60,14 @@ func (c *campaign) round(ctx context.Context, number int) (err error) {
 	r.remove(ctx)
 	r.settle(ctx, "without Pace")
 	r.judge(ctx)
+	// What ends from here on ends because it is cleared away.
+	cancel()
 	for _, s := range r.stages {
-		if err := s.Clear(ctx); err != nil {
+		if err := s.Clear(whole); err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	return whole.Err()
 }
 
 // set installs the product and gives every account its workloads, which run an image
