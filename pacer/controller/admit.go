@@ -207,7 +207,24 @@ func (a *admitter) judge(ctx context.Context, pod *corev1.Pod, ns *corev1.Namesp
 	if c.Gated, err = heldIn(ctx, a.reader, pod.Namespace); err != nil {
 		return kube.Verdict{Reason: core.Excluded}
 	}
+	c.Hopeless = a.hopeless(ctx)
 	return a.whileBeating(rules.Judge(c))
+}
+
+// hopeless are the PullBudgets of which every account is asked for more than it gives.
+func (a *admitter) hopeless(ctx context.Context) map[string]bool {
+	var budgets v1alpha1.PullBudgetList
+	if a.reader.List(ctx, &budgets, client.UnsafeDisableDeepCopy) != nil {
+		return nil
+	}
+	out := map[string]bool{}
+	for i := range budgets.Items {
+		accounts := budgets.Items[i].Status.Accounts
+		out[budgets.Items[i].Name] = len(accounts) > 0 && !slices.ContainsFunc(accounts, func(s v1alpha1.AccountStatus) bool {
+			return s.Flow == nil || s.Flow.HopelessSince == nil
+		})
+	}
+	return out
 }
 
 // whileBeating holds nothing while turns do not complete.

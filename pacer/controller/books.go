@@ -190,7 +190,7 @@ const forecastStep = 10 * time.Second
 func statusOf(now time.Time, budget *v1alpha1.PullBudget, last v1alpha1.PullBudgetStatus, accounts []v1alpha1.AccountStatus, w *world) v1alpha1.PullBudgetStatus {
 	next := v1alpha1.PullBudgetStatus{Accounts: accounts, ObservedGeneration: budget.Generation}
 	next.Conditions = slices.Clone(last.Conditions)
-	for _, c := range []metav1.Condition{usable("PullBudget", budget.Name, w), reading(accounts, budget, w.tracker.Anonymous(budget.Name)), flowing(accounts), ownImageApart(budget.Name, w)} {
+	for _, c := range []metav1.Condition{usable("PullBudget", budget.Name, w), reading(accounts, budget, w.tracker.Anonymous(budget.Name)), flowing(accounts), sufficient(accounts), ownImageApart(budget.Name, w)} {
 		c.ObservedGeneration = budget.Generation
 		c.LastTransitionTime = metav1.NewTime(now)
 		meta.SetStatusCondition(&next.Conditions, c)

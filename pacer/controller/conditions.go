@@ -157,8 +157,11 @@ func lost(a v1alpha1.AccountStatus) string {
 	if quota.Grade(a.Grade) == quota.GradeStale {
 		why = "the registry does not answer; check that the controller reaches it"
 	}
-	if a.Unlimited {
-		return why + "; it cannot be known any more, and pods are let go"
+	switch {
+	case a.Unlimited:
+		return why + "; nothing is held for it"
+	case a.Opened:
+		return why + "; it cannot be known any more, and pods are let go, one at each refill of the last limit"
 	}
 	return why + "; the last limit is counted here for a window, and for 10 minutes at least"
 }
@@ -176,4 +179,23 @@ func flowing(accounts []v1alpha1.AccountStatus) metav1.Condition {
 		}
 	}
 	return metav1.Condition{Type: "Flowing", Status: metav1.ConditionTrue, Reason: "OK", Message: "pods go as the budget allows"}
+}
+
+// sufficient says whether the account gives what is asked of it.
+func sufficient(accounts []v1alpha1.AccountStatus) metav1.Condition {
+	for _, a := range accounts {
+		if f := a.Flow; f != nil && f.HopelessSince != nil {
+			return metav1.Condition{Type: "Sufficient", Status: metav1.ConditionFalse, Reason: string(core.Hopeless),
+				Message: fmt.Sprintf("%s: %s, so that no queue drains: nothing is held for it until less is asked", a.Account, flow(f))}
+		}
+	}
+	return metav1.Condition{Type: "Sufficient", Status: metav1.ConditionTrue, Reason: "OK", Message: "what is asked for drains"}
+}
+
+// flow says what is asked and given.
+func flow(f *v1alpha1.FlowStatus) string {
+	if f.Over.Duration <= 0 {
+		return "more was asked than given before this controller started"
+	}
+	return fmt.Sprintf("%s units an hour are asked and %s given over the last %s", f.AskedPerHour, f.GivenPerHour, f.Over.Duration)
 }

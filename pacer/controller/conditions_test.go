@@ -32,9 +32,9 @@ func TestReadingConditionSaysWhatFollows(t *testing.T) {
 		"a limit":        {plain, v1alpha1.AccountStatus{Grade: "OK", Limit: 100}, "True", "OK", []string{"allows 100"}},
 		"no limit":       {plain, v1alpha1.AccountStatus{Grade: "Never", Unlimited: true}, "True", "NoLimit", []string{"unlimited for what can be known"}},
 		"lost":           {plain, v1alpha1.AccountStatus{Grade: "Lost"}, "False", core.ReadingLost, []string{"stopped telling", "counted here"}},
-		"lost for long":  {plain, v1alpha1.AccountStatus{Grade: "Lost", Unlimited: true}, "False", core.ReadingLost, []string{"stopped telling", "pods are let go"}},
+		"lost for long":  {plain, v1alpha1.AccountStatus{Grade: "Lost", Opened: true}, "False", core.ReadingLost, []string{"stopped telling", "pods are let go"}},
 		"stale":          {plain, v1alpha1.AccountStatus{Grade: "Stale"}, "False", core.ReadingLost, []string{"does not answer", "counted here"}},
-		"stale for long": {plain, v1alpha1.AccountStatus{Grade: "Stale", Unlimited: true}, "False", core.ReadingLost, []string{"does not answer", "pods are let go"}},
+		"stale for long": {plain, v1alpha1.AccountStatus{Grade: "Stale", Opened: true}, "False", core.ReadingLost, []string{"does not answer", "pods are let go"}},
 		"the login is refused": {login, v1alpha1.AccountStatus{Grade: "Mismatch", Doubt: "Source", Source: "203.0.113.42", Unlimited: true}, "False", core.IdentityMismatch,
 			[]string{"takes Pace for anonymous (203.0.113.42)", "nothing is held"}},
 		"a silent downgrade": {login, v1alpha1.AccountStatus{Grade: "OK", Doubt: "Unseen"}, "False", core.IdentityMismatch,
@@ -131,5 +131,44 @@ func TestOverlappedIsWrittenAndTakenBack(t *testing.T) {
 	b.turn.feed.put(1, old, true)
 	if c := overlapped("young"); c != nil {
 		t.Errorf("after the older is gone: %+v, want none", c)
+	}
+}
+
+// Steady demand above the supply: the PullBudget says so with numbers, new pods are
+// not held, and what is held is let go.
+func TestHopelessIsSaidAndNotHeld(t *testing.T) {
+	t.Parallel()
+	budget := makeBudget(1)
+	budget.Status.Accounts = []v1alpha1.AccountStatus{{Account: "docker.io/anonymous", Limit: 1, Window: metav1.Duration{Duration: time.Minute},
+		Spent: []v1alpha1.SpentBucket{{End: metav1.NewMicroTime(start), Units: 1}},
+		Flow:  &v1alpha1.FlowStatus{HopelessSince: new(metav1.NewTime(start))}}}
+	b := makeBench(t, interceptor.Funcs{}, budget, makePolicy(), makeNamespace(nil), makeNode("n1"), makePod(1), makePod(2, func(p *corev1.Pod) {
+		p.Spec.Containers[0].Image = "acme/other:1"
+	}))
+	if err := b.take(time.Second); err != nil {
+		t.Fatalf("turn: %v", err)
+	}
+	if held := b.held(1, 2); len(held) != 1 {
+		t.Errorf("%v held after the first turn, want one let go at a time", held)
+	}
+	var got v1alpha1.PullBudget
+	if err := b.client.Get(t.Context(), client.ObjectKeyFromObject(budget), &got); err != nil {
+		t.Fatal(err)
+	}
+	if c := meta.FindStatusCondition(got.Status.Conditions, "Sufficient"); c == nil || c.Status != "False" || c.Reason != string(core.Hopeless) {
+		t.Errorf("condition %+v, want Hopeless", c)
+	}
+	if said := b.said(); !slices.ContainsFunc(said, func(s string) bool { return strings.HasPrefix(s, "Normal Hopeless") }) {
+		t.Errorf("events %q, want one about a release for Hopeless", said)
+	}
+	admit := &admitter{reader: b.client}
+	if !admit.hopeless(t.Context())["hub"] {
+		t.Error("admission does not know of it")
+	}
+	if err := b.take(time.Minute); err != nil {
+		t.Fatalf("turn: %v", err)
+	}
+	if held := b.held(1, 2); len(held) != 0 {
+		t.Errorf("%v held when a unit more refills", held)
 	}
 }

@@ -154,6 +154,8 @@ type Case struct {
 	Unguarded bool
 	// Gated is how many pods of the namespace are held already.
 	Gated int
+	// Hopeless are the PullBudgets, by name, of which more is asked than they give.
+	Hopeless map[string]bool
 }
 
 // Verdict is what admission does with a pod.
@@ -216,6 +218,8 @@ func (r *Rules) judge(c Case, may bool) Verdict {
 		return Verdict{Reason: core.NotOptedIn}
 	case c.Unguarded && rules.spec.Mode == v1alpha1.Enforce, c.Gated >= int(*rules.spec.MaxGatedPerNamespace):
 		return Verdict{Reason: core.Excluded}
+	case r.hopeless(c):
+		return Verdict{Reason: core.Hopeless}
 	}
 	v := Verdict{Hold: true, MaxHold: rules.spec.HoldFor(rules.classOf(c.Pod))}
 	v.Pause = rules.spec.DeleteFirst == v1alpha1.PauseRollout && c.Deployment != nil && DeletesFirst(c.Deployment)
@@ -235,6 +239,27 @@ func excluded(p *corev1.Pod) bool {
 	_, queued := p.Labels[kueueQueue]
 	return p.Spec.NodeName != "" || mirror || kueue || queued || gate.Gated(p) || systemPriority(&p.Spec) ||
 		slices.Contains(neverNamespaces, p.Namespace)
+}
+
+// hopeless reports whether waiting brings the pod nothing: all that it pulls draws on
+// budgets of which more is asked than they give.
+func (r *Rules) hopeless(c Case) bool {
+	none := true
+	for _, image := range podImages(&c.Pod.Spec) {
+		for _, b := range r.budgets {
+			if !b.covers(image.Host, &c.Pod.Spec, c.Namespace.Labels) {
+				continue
+			}
+			if !c.Hopeless[b.name] {
+				return false
+			}
+			none = false
+			if b.nodes == nil && !b.perNode {
+				break // others are not asked
+			}
+		}
+	}
+	return !none
 }
 
 // paces reports whether any image of the pod draws on a budget.

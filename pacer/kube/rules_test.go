@@ -74,6 +74,8 @@ func TestJudge(t *testing.T) {
 		"recreated":                         {c: Case{Pod: fresh(), Deployment: deployment(func(d *appsv1.Deployment) { d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType })}, want: Verdict{Reason: core.Recreate}},
 		"only watched":                      {c: Case{Pod: fresh()}, policy: new(policy(func(p *v1alpha1.PacePolicySpec) { p.Mode = v1alpha1.Shadow })), want: Verdict{MaxHold: 24 * time.Hour, Reason: core.Shadow}},
 		"off":                               {c: Case{Pod: fresh()}, policy: new(policy(func(p *v1alpha1.PacePolicySpec) { p.Mode = v1alpha1.Off })), want: Verdict{Reason: core.NotOptedIn}},
+		"no wait helps":                     {c: Case{Pod: fresh(), Hopeless: map[string]bool{"hub": true}}, want: Verdict{Reason: core.Hopeless}},
+		"no wait helps for another account": {c: Case{Pod: fresh(), Hopeless: map[string]bool{"other": true}}, want: Verdict{Hold: true, MaxHold: 24 * time.Hour}},
 		"too many held":                     {c: Case{Pod: fresh(), Gated: 500}, want: Verdict{Reason: core.Excluded}},
 		"deletes first, never held": {c: Case{Pod: fresh(), Deployment: deployment(func(d *appsv1.Deployment) {
 			d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxUnavailable: new(intstr.FromString("10%"))}

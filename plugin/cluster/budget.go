@@ -49,11 +49,36 @@ func BudgetRows(b *v1alpha1.PullBudget) []view.Budget {
 func budgetRow(b *v1alpha1.PullBudget) view.Budget {
 	row := view.Budget{Name: b.Name, Registry: b.Spec.Registry, Identity: string(cmp.Or(b.Spec.Identity, v1alpha1.Anonymous))}
 	row.PausedReason = PausedBy(b)
+	row.Mirrors, row.Share = b.Spec.Mirrors, share(b.Spec.Share)
 	return row
 }
 
+// share says what part of an account is this cluster's; empty: all of it.
+func share(s *v1alpha1.Share) string {
+	if s == nil {
+		return ""
+	}
+	var parts []string
+	if s.FractionOfRemaining != nil {
+		parts = append(parts, s.FractionOfRemaining.String()+" of what remains and of the limit")
+	}
+	if s.Guard > 0 {
+		parts = append(parts, fmt.Sprintf("%d kept back", s.Guard))
+	}
+	if s.MaxPerWindow > 0 {
+		parts = append(parts, fmt.Sprintf("%d a window at most", s.MaxPerWindow))
+	}
+	return strings.Join(parts, ", ")
+}
+
 func accountRow(row *view.Budget, a *v1alpha1.AccountStatus) {
-	row.Account, row.SeenAs, row.Grade, row.Unlimited = a.Account, seenAs(a), a.Grade, a.Unlimited
+	row.Account, row.SeenAs, row.Grade, row.Unlimited, row.Doubt = a.Account, seenAs(a), a.Grade, a.Unlimited, a.Doubt
+	if f := a.Flow; f != nil {
+		row.Flow = view.Flow{AskedPerHour: f.AskedPerHour, GivenPerHour: f.GivenPerHour, OverSeconds: int64(f.Over.Seconds())}
+		if f.HopelessSince != nil {
+			row.Flow.HopelessSince = f.HopelessSince.Time
+		}
+	}
 	if a.Limit > 0 {
 		row.Limit, row.Remaining = &a.Limit, &a.Remaining
 		row.WindowSeconds = int64(a.Window.Seconds())

@@ -39,11 +39,27 @@ type Budget struct {
 	ReadAt   time.Time `json:"readAt,omitzero"`
 	Grade    string    `json:"grade,omitempty"`
 	// Unlimited says that nothing is held for the account.
-	Unlimited    bool        `json:"unlimited,omitempty"`
+	Unlimited bool `json:"unlimited,omitempty"`
+	// Doubt says why the readings may not be of what pulls are charged to.
+	Doubt string `json:"doubt,omitempty"`
+	// Flow is what is asked of the account and what it gives.
+	Flow Flow `json:"flow,omitzero"`
+	// Share is this cluster's part of the account, where others use it too; Mirrors
+	// are the hosts that nodes ask first.
+	Share        string      `json:"share,omitempty"`
+	Mirrors      []string    `json:"mirrors,omitempty"`
 	Breaker      Breaker     `json:"breaker,omitzero"`
 	PausedReason string      `json:"pausedReason,omitempty"`
 	Spent        []Spent     `json:"spent,omitempty"`
 	Problems     []Condition `json:"problems,omitempty"`
+}
+
+// Flow is what is asked of an account and what it gives, in units an hour.
+type Flow struct {
+	AskedPerHour  string    `json:"askedPerHour,omitempty"`
+	GivenPerHour  string    `json:"givenPerHour,omitempty"`
+	OverSeconds   int64     `json:"overSeconds,omitempty"`
+	HopelessSince time.Time `json:"hopelessSince,omitzero"`
 }
 
 // Charge is what pulls through a host were found to cost.
@@ -154,11 +170,18 @@ func (b Budget) more(st Style) string {
 	return st.span(b.Forecast)
 }
 
+// perPull is what is known best: of several kinds the one with most samples.
 func (b Budget) perPull() string {
-	if len(b.PerPull) == 0 {
+	var best Charge
+	for _, c := range b.PerPull {
+		if c.Samples > best.Samples {
+			best = c
+		}
+	}
+	if best.Samples == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%s (%d)", b.PerPull[0].Mean, b.PerPull[0].Samples)
+	return fmt.Sprintf("%s (%d)", best.Mean, best.Samples)
 }
 
 func (b Budget) byClass() string {
@@ -186,6 +209,12 @@ func (b Budget) state(c Controller, st Style) painted {
 	case "":
 		return painted{"waiting for a first reading", warn}
 	case "OK":
+		switch {
+		case !b.Flow.HopelessSince.IsZero():
+			return painted{"hopeless since " + st.clock(b.Flow.HopelessSince) + ": not held", bad}
+		case b.Doubt != "":
+			return painted{"pulls do not show on it", bad}
+		}
 		return painted{"ok", good}
 	case "Never":
 		return painted{"not held: the registry sends no limit", ""}
@@ -225,9 +254,38 @@ func (p *page) spent(b Budget, c Controller) {
 	p.field("open", "%d reserved for releases that no reading covers yet, %d for pods that Pace did not hold", b.Reserved, b.UngatedDemand)
 	p.field("others", "%s an hour, estimated", dash(b.OthersPerHour))
 	p.field("free", "%s", b.byClass())
+	p.field("demand", "%s", b.demand())
+	for _, c := range b.PerPull {
+		p.field("per pull", "%s (%d seen) through %s, %d %s", c.Mean, c.Samples, dash(c.Host), c.Manifests, many(c.Manifests, "manifest"))
+	}
+	if b.Share != "" {
+		p.field("share", "%s", b.Share)
+	}
+	if len(b.Mirrors) > 0 {
+		p.field("mirrors", "%s", strings.Join(b.Mirrors, ", "))
+	}
 	for _, s := range b.Spent {
 		p.field("", "until %s  %d", p.style.clock(s.End), s.Units)
 	}
+}
+
+// demand says whether pacing can work: whether what is asked for drains.
+func (b Budget) demand() string {
+	if b.Flow.OverSeconds == 0 {
+		return "not watched for a whole window yet"
+	}
+	verdict := "pacing can work"
+	if !b.Flow.HopelessSince.IsZero() {
+		verdict = "no queue drains: nothing is held"
+	}
+	return fmt.Sprintf("%s/h, supply %s/h over the last %s: %s", b.Flow.AskedPerHour, b.Flow.GivenPerHour, span(time.Duration(b.Flow.OverSeconds)*time.Second), verdict)
+}
+
+func many(n int32, thing string) string {
+	if n == 1 {
+		return thing
+	}
+	return thing + "s"
 }
 
 func number(n *int64) string {

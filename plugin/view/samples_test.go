@@ -16,8 +16,18 @@ func sampleBudgets() Budgets {
 		Limit: ptr[int64](100), WindowSeconds: 3600, Remaining: ptr[int64](58),
 		Available: map[string]int64{"node-critical": 58, "serving": 58, "rollout": 50, "batch": 40, "ci": 40},
 		Reserved:  3, UngatedDemand: 1, OthersPerHour: "9", Forecast: soon(),
-		PerPull: []Charge{{Manifests: 2, Mean: "1.00", Samples: 131}}, ReadAt: now.Add(-12 * time.Second), Grade: "OK",
+		Flow: Flow{AskedPerHour: "61.00", GivenPerHour: "100.00", OverSeconds: 6 * 3600}, Share: "0.5 of what remains and of the limit",
+		PerPull: []Charge{{Host: "docker.io", Manifests: 2, Mean: "1.00", Samples: 131}, {Host: "cache.corp", Manifests: 1, Mean: "0.00", Samples: 9}}, ReadAt: now.Add(-12 * time.Second), Grade: "OK",
 		Spent: []Spent{{End: now.Add(-time.Minute), Units: 22}, {End: now, Units: 11}},
+	}, {
+		Name: "busy", Registry: "docker.io", Account: "docker.io/busy", Identity: "Credentials", Grade: "OK", Limit: ptr[int64](100), WindowSeconds: 3600, Remaining: ptr[int64](0),
+		ReadAt: now.Add(-5 * time.Second), Mirrors: []string{"mirror.corp"},
+		Flow:     Flow{AskedPerHour: "150.00", GivenPerHour: "100.00", OverSeconds: 6 * 3600, HopelessSince: now.Add(-time.Hour)},
+		Problems: []Condition{{Type: "Sufficient", Reason: "Hopeless", Message: "150 units an hour are asked and 100 given"}},
+	}, {
+		Name: "silent", Registry: "docker.io", Account: "docker.io/silent", Identity: "Credentials", SeenAs: "acme", Grade: "OK", Doubt: "Unseen",
+		Limit: ptr[int64](200), WindowSeconds: 3600, Remaining: ptr[int64](200), ReadAt: now.Add(-5 * time.Second),
+		Problems: []Condition{{Type: "Reading", Reason: "IdentityMismatch", Message: "pulls go out anonymously: what was pulled does not show on the account"}},
 	}, {
 		Name: "ghcr", Registry: "ghcr.io", Identity: "Anonymous", Grade: "Never", ReadAt: now.Add(-40 * time.Second),
 		Problems: []Condition{{Type: "Ready", Reason: "NoLimitHeader", Message: "three readings carried no limit"}},

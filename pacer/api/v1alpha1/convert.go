@@ -113,7 +113,7 @@ func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
 		Reserved: int64(v.Reserved), UngatedDemand: int64(v.Ungated), Open: int64(state.Open),
 		ForeignPerHour: formatFloat(v.ForeignPerHour), ForeignMargin: int64(v.Foreign),
 		Held: int32(min(v.Held, math.MaxInt32)), Demand: int64(v.Demand), Unlimited: v.Unlimited,
-		Breaker: breakerOf(v),
+		Breaker: breakerOf(v), Opened: v.Opened, Flow: flowOf(v.Flow),
 	}
 	for i, units := range v.Available {
 		s.Available = append(s.Available, ClassUnits{Class: core.Class(i).String(), Units: int64(units)})
@@ -129,6 +129,21 @@ func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
 	}
 	if !v.Forecast.IsZero() {
 		s.Forecast = &Forecast{From: metav1.NewTime(v.Forecast.From), To: metav1.NewTime(v.Forecast.To)}
+	}
+	return s
+}
+
+// flowOf is nil where nothing is known yet.
+func flowOf(f quota.Flow) *FlowStatus {
+	if f == (quota.Flow{}) {
+		return nil
+	}
+	s := &FlowStatus{Over: metav1.Duration{Duration: f.Over.Round(time.Second)}}
+	if f.Over > 0 {
+		s.AskedPerHour, s.GivenPerHour = formatFloat(f.AskedPerHour), formatFloat(f.GivenPerHour)
+	}
+	if !f.Hopeless.IsZero() {
+		s.HopelessSince = new(metav1.NewTime(f.Hopeless))
 	}
 	return s
 }
@@ -150,6 +165,9 @@ func (a AccountStatus) State() engine.AccountState {
 	out := engine.AccountState{Account: core.AccountID(a.Account)}
 	out.Open = core.Units(max(a.Open, 0))
 	out.ForeignPerHour = parseFloat(a.ForeignPerHour)
+	if a.Flow != nil && a.Flow.HopelessSince != nil {
+		out.Hopeless = a.Flow.HopelessSince.Time
+	}
 	if a.SentAt != nil && a.Limit > 0 {
 		out.Last = &quota.Observation{SentAt: a.SentAt.Time, Status: 200, Header: quota.Header{
 			Limit: core.Units(a.Limit), HasLimit: true, Remaining: core.Units(a.Remaining), HasRemaining: true,

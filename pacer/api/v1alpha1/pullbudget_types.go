@@ -328,7 +328,7 @@ type PullBudgetStatus struct {
 	// +kubebuilder:validation:MaxItems=10
 	// +listType=atomic
 	Overrides []OverrideRecord `json:"overrides,omitempty"`
-	// Conditions: Ready, Reading, Flowing, OwnImageApart.
+	// Conditions: Ready, Reading, Flowing, OwnImageApart, Sufficient.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -411,6 +411,31 @@ type AccountStatus struct {
 	// Unlimited says that nothing is held for the account.
 	// +optional
 	Unlimited bool `json:"unlimited,omitempty"`
+	// Opened says that a limit that was known has been missing for a window: pods go
+	// without it, one at each refill of what was known.
+	// +optional
+	Opened bool `json:"opened,omitempty"`
+	// Flow compares what is asked of the account with what it gives.
+	// +optional
+	Flow *FlowStatus `json:"flow,omitempty"`
+}
+
+// FlowStatus is what is asked of an account and what it gives.
+type FlowStatus struct {
+	// AskedPerHour and GivenPerHour are units, seen over the last Over.
+	// +optional
+	AskedPerHour string `json:"askedPerHour,omitempty"`
+	// +optional
+	GivenPerHour string `json:"givenPerHour,omitempty"`
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="over must be a duration"
+	Over metav1.Duration `json:"over,omitempty"`
+	// HopelessSince is since when more is asked than any wait can bring: nothing is
+	// held for the account.
+	// +optional
+	HopelessSince *metav1.Time `json:"hopelessSince,omitempty"`
 }
 
 // ClassUnits is what one class may spend.

@@ -58,6 +58,9 @@ func (e *Engine) Decide(now time.Time) Decision {
 	t := e.newTurn(now)
 	t.queue()
 	t.countDemand()
+	for _, id := range e.accountIDs() {
+		e.accounts[id].ledger.Watch(now, t.demand[id].Held)
+	}
 	for _, c := range t.line {
 		t.letPass(c)
 	}

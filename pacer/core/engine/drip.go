@@ -17,6 +17,7 @@ func (t *turn) drips() {
 		t.dripOf(c, core.HoldExpired, func(p *pod) bool {
 			return !p.HoldUntil.IsZero() && !p.HoldUntil.After(t.now) && !p.ordered
 		})
+		t.despair(c)
 	}
 }
 

@@ -27,6 +27,9 @@ func (e *Engine) serve(now time.Time, p *pod, decision string) {
 		case r.Reason == core.FailOpen:
 			e.dripped(now, r.Cost, func(a *account) bool { return a.ledger.Opened(now) })
 			return
+		case r.Reason == core.Hopeless:
+			e.dripped(now, r.Cost, func(a *account) bool { return a.ledger.Hopeless() })
+			return
 		case r.Reason == core.Budget:
 			e.served(g, r)
 			return

@@ -205,3 +205,33 @@ func (m *machine) carryOutWritten(t *rapid.T, d Decision, written *State) (crash
 	}
 	return false
 }
+
+// TestABurstIsNeverHopeless asks for as much as it likes within two windows: what is
+// finite drains, and so is held until it may go.
+func TestABurstIsNeverHopeless(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		const window = 100 * time.Second
+		limit := core.Units(rapid.IntRange(1, 20).Draw(t, "limit"))
+		m := newMachine(limit, window, 200, quota.Settings{})
+		for g := range 2 {
+			m.group(fmt.Sprintf("g%d", g), "shop", core.ClassRollout)
+		}
+		arrivals := map[int]int{}
+		for range rapid.IntRange(1, 4).Draw(t, "bursts") {
+			arrivals[rapid.IntRange(0, 39).Draw(t, "step")] += rapid.IntRange(1, 50).Draw(t, "pods")
+		}
+		for step := range 10 * int(window/(5*time.Second)) {
+			for range arrivals[step] {
+				m.create(fmt.Sprintf("g%d", step%2))
+			}
+			m.stepRollout()
+			if m.engine.accounts[hub].ledger.Hopeless() {
+				t.Fatalf("step %d: hopeless after bursts %v on %d a window", step, arrivals, limit)
+			}
+		}
+		if m.denied > 0 {
+			t.Fatalf("%d pulls were refused", m.denied)
+		}
+	})
+}

@@ -21,6 +21,7 @@ func (l *Ledger) Fork() *Ledger {
 		}
 	}
 	f.begin(Observation{})
+	f.flow.steps = slices.Clone(l.flow.steps)
 	f.charges = cloneCharges(l.charges)
 	return &f
 }
@@ -34,6 +35,7 @@ func (l *Ledger) Follow(from *Ledger, moved core.Units) {
 	own := *l
 	*l = *from
 	l.claims, l.spent, l.bucket = own.claims, own.spent, own.bucket
+	l.spentTotal, l.flow = own.spentTotal, own.flow
 	l.charges = cloneCharges(from.charges)
 	l.begin(Observation{}) // prices are learned from what happened
 	l.restored, l.throttledAt, l.notBefore = own.restored, own.throttledAt, own.notBefore

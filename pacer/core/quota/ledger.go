@@ -23,8 +23,11 @@ type Ledger struct {
 	span    span
 	charges map[kind]*charge
 	spent   []Spent
-	others  foreign
-	bucket  bucket
+	// spentTotal is what was spent since these books began.
+	spentTotal core.Units
+	flow       flow
+	others     foreign
+	bucket     bucket
 
 	// last is the newest observation with a limit; usable says that it may be
 	// granted on, as nothing has happened since that makes it worthless.
@@ -245,9 +248,11 @@ func (l *Ledger) Books(now time.Time, d Demand) Books {
 	b := Books{
 		Grade: l.Grade(now), Limit: l.limit(), Window: l.window(),
 		Reserved: reserved, Ungated: ungated, Foreign: l.margin(now),
-		ForeignPerHour: math.Round(l.others.perSecond(l.window())*3600*100) / 100,
+		ForeignPerHour: hundredths(l.others.perSecond(l.window()) * 3600),
 		Unlimited:      l.Unlimited(now),
+		Opened:         l.Opened(now),
 		Doubt:          l.doubt(),
+		Flow:           l.Flow(),
 	}
 	if l.last != nil {
 		b.Remaining, b.Source, b.SentAt = l.last.Header.Remaining, l.last.Header.Source, l.last.SentAt
@@ -259,6 +264,9 @@ func (l *Ledger) Books(now time.Time, d Demand) Books {
 	return b
 }
 
+// hundredths rounds a number for people.
+func hundredths(f float64) float64 { return math.Round(f*100) / 100 }
+
 // Export returns what must survive a restart. What is open counts as spent at
 // now until it is seen again on its pod.
 func (l *Ledger) Export(now time.Time) State {
@@ -267,7 +275,8 @@ func (l *Ledger) Export(now time.Time) State {
 		Spent:          slices.Clone(l.spent),
 		Open:           open,
 		Charges:        l.Charges(),
-		ForeignPerHour: math.Round(l.others.perSecond(l.window())*3600*100) / 100,
+		Hopeless:       l.flow.since,
+		ForeignPerHour: hundredths(l.others.perSecond(l.window()) * 3600),
 	}
 	if l.last != nil {
 		last := *l.last
@@ -293,6 +302,10 @@ func (l *Ledger) Restore(now time.Time, s State) {
 	slices.SortFunc(l.spent, func(a, b Spent) int { return cmp.Or(a.End.Compare(b.End), cmp.Compare(a.Units, b.Units)) })
 	l.restored = max(s.Open, 0)
 	l.restoreCharges(s.Charges)
+	l.flow = flow{}
+	if !s.Hopeless.IsZero() {
+		l.flow.since = earliest(s.Hopeless, now)
+	}
 	if w := l.window(); w > 0 && s.ForeignPerHour > 0 && !math.IsInf(s.ForeignPerHour, 0) {
 		slow, _ := memories(w)
 		l.others = foreign{slow: s.ForeignPerHour / 3600 * slow.Seconds(), at: now}

@@ -64,6 +64,10 @@ type Books struct {
 	Forecast Range `json:"forecast,omitzero"`
 	// Unlimited says that nothing is held for this account.
 	Unlimited bool `json:"unlimited,omitempty"`
+	// Opened says that a limit that was known has been missing for a window, so that
+	// pods go without it, one at each refill.
+	Opened bool `json:"opened,omitempty"`
 	// Doubt says why the readings may not be of what our pulls are charged to.
 	Doubt Doubt `json:"doubt,omitempty"`
+	Flow  Flow  `json:"flow,omitzero"`
 }

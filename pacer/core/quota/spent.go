@@ -27,6 +27,7 @@ func (l *Ledger) spend(now time.Time, units core.Units) {
 	if units <= 0 {
 		return
 	}
+	l.spentTotal += units
 	if f := l.settings.Fixed; f != nil && f.Rate > 0 {
 		l.bucket.refill(now, *f, l.since)
 		l.bucket.level -= float64(units)

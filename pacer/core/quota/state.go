@@ -19,6 +19,8 @@ type State struct {
 	ForeignPerHour float64 `json:"foreignPerHour,omitempty"`
 	// Charges is what pulls were found to cost.
 	Charges []Charge `json:"charges,omitempty"`
+	// Hopeless is since when more is asked for than any wait can bring; zero: it is not.
+	Hopeless time.Time `json:"hopeless,omitzero"`
 }
 
 // Spent is units granted in the bucket of time that ends at End.

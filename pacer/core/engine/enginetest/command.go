@@ -25,7 +25,7 @@ import (
 //	nodes count= [egress=] [at=]          warm image= count=
 //	group name= pods= images=(a,b) [class=rollout] [namespace=default] [lane=] [weight=] [canary=] [wave=] [by=]
 //	        [init=D] [stuck=D] [hold=D] [more=N] [ungated] [whole] [at=]
-//	scale name= by=N [at=]                override name= [now] [at=]
+//	scale name= by=N [every=D for=D] [at=] override name= [now] [at=]
 //	limit account= value= [at=]           foreign account= units= [at=]
 //	headers account= [at=] [for=]         (they vanish)
 //	outage account= [at=] [for=]          (no answer to probes; pulls still work)
@@ -203,6 +203,10 @@ func (w *World) warm(name core.Image, count int) {
 
 func (w *World) groupCommand(cmd string, a args, g *group) {
 	by := a.int("by", 0)
+	if every := a.span("every", 0); every > 0 {
+		w.arrive(g, by, every, w.now+a.span("for", every))
+		return
+	}
 	switch {
 	case cmd == "override":
 		w.observe(engine.Event{Override: &engine.Override{Group: g.ID, Now: a.has("now")}})
@@ -210,6 +214,15 @@ func (w *World) groupCommand(cmd string, a args, g *group) {
 		w.removePods(g, -by)
 	default:
 		w.addPods(g, by)
+	}
+}
+
+// arrive adds pods now and again every so often, until the end.
+func (w *World) arrive(g *group, by int, every, end time.Duration) {
+	w.addPods(g, by)
+	if w.now+every <= end {
+		w.timeline++
+		w.after(every, func() { w.timeline--; w.arrive(g, by, every, end) })
 	}
 }
 

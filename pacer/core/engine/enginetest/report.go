@@ -20,6 +20,9 @@ type report struct {
 	answers             map[answerKey]*answer
 	wrongs              []wrong
 	accounts            []engine.View
+	// hopeless is when an account first was, hoping when none was any more.
+	hopeless, hoping time.Duration
+	despaired        bool
 }
 
 // pullStart is the first granted request of a cold pull.
@@ -60,6 +63,12 @@ func (r *report) decided(now time.Duration, d engine.Decision) {
 		a.pods = max(a.pods, h.Count)
 	}
 	r.accounts = d.Accounts
+	switch is := slices.ContainsFunc(d.Accounts, func(v engine.View) bool { return !v.Flow.Hopeless.IsZero() }); {
+	case is && !r.despaired:
+		r.despaired, r.hopeless, r.hoping = true, now, 0
+	case !is && r.despaired && r.hoping == 0:
+		r.hoping = now
+	}
 }
 
 func (r *report) answered(now time.Duration, key answerKey) *answer {
@@ -137,6 +146,7 @@ func (w *World) values() map[string]float64 {
 		"throttled": float64(w.report.throttled), "attempts": float64(w.report.attempts), "pulls": float64(len(w.report.pulls)),
 		"last": w.report.last().Seconds(), "done": w.report.done.Seconds(), "unfinished": float64(w.unfinished),
 		"wrong": float64(len(w.report.wrongs)), "now": w.now.Seconds(),
+		"hopeless": w.report.hopeless.Seconds(), "hoping": w.report.hoping.Seconds(),
 	}
 	for _, r := range w.accounts() {
 		v["units"] += float64(r.units)

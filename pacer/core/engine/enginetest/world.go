@@ -173,12 +173,25 @@ func (w *World) addPods(g *group, count int) {
 		}
 		w.pods = append(w.pods, p)
 		w.unfinished++
-		if g.ungated {
+		if g.ungated || w.hopeless(g) {
 			p.Phase = engine.PodUnbound
 			w.after(w.bind, func() { w.schedule(p) })
 		}
 		w.see(p)
 	}
+}
+
+// hopeless reports whether a pod of the group is not held at all, as admission does
+// with one for whose images no wait helps.
+func (w *World) hopeless(g *group) bool {
+	for _, use := range g.Images {
+		for _, id := range use.Accounts {
+			if !slices.ContainsFunc(w.report.accounts, func(v engine.View) bool { return v.Account == id && !v.Flow.Hopeless.IsZero() }) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // removePods deletes held pods first, then the youngest.

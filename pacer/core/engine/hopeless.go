@@ -1,0 +1,38 @@
+package engine
+
+import "github.com/pullpace/pace/pacer/core"
+
+// despair lets go of what waits for accounts that bring less than is asked of them: no
+// wait ends there. It goes one by one at the refill rate, whatever is refused, since
+// nothing that is created meanwhile is held.
+func (t *turn) despair(c *candidate) {
+	if c.Paused || c.Failing || t.releasable(c) <= 0 || !t.hopeless(c) {
+		return
+	}
+	for _, id := range c.accounts() {
+		if a := t.e.accounts[id]; t.now.Before(a.nextDrip) {
+			t.wakeAt(a.nextDrip)
+			return
+		}
+	}
+	n := 1
+	if c.Whole {
+		n = t.releasable(c)
+	}
+	for _, id := range c.accounts() {
+		t.dripped[id] = true
+	}
+	t.release(c, n, core.Hopeless)
+}
+
+// hopeless reports whether a candidate waits for accounts, all of them hopeless and
+// none of which has had its turn.
+func (t *turn) hopeless(c *candidate) bool {
+	ids := c.accounts()
+	for _, id := range ids {
+		if a := t.e.accounts[id]; !a.ledger.Hopeless() || a.Paused || t.dripped[id] {
+			return false
+		}
+	}
+	return len(ids) > 0
+}
