@@ -38,6 +38,9 @@ func neverGated(ctx context.Context, s *stage.Stage, _ *suite.Report) (err error
 		"kueue":        func(d *appsv1.Deployment) { d.Spec.Template.Labels["kueue.x-k8s.io/managed"] = "true" },
 		"kueue-queued": func(d *appsv1.Deployment) { d.Spec.Template.Labels["kueue.x-k8s.io/queue-name"] = "team" },
 		"of-system":    func(d *appsv1.Deployment) { d.Namespace = metav1.NamespaceSystem },
+		"recreate": func(d *appsv1.Deployment) {
+			d.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
+		},
 	}
 	for app, change := range deployments {
 		d, err := s.Deployment(ctx, app, 1)
