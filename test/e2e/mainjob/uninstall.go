@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -62,14 +63,15 @@ func uninstall(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 }
 
 // deletesFirst rolls out a Deployment whose fields Pace may change while its pods are
-// held.
+// held. All its new pods come at once: those of a later step would be created when
+// nobody holds pods any more, and be refused for reasons that are not Pace's.
 func deletesFirst(ctx context.Context, s *stage.Stage) error {
-	quarter := intstr.FromString("25%")
+	quarter, whole := intstr.FromString("25%"), intstr.FromString("100%")
 	d, err := s.Deployment(ctx, "quarter", stage.Nodes)
 	if err != nil {
 		return err
 	}
-	d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxUnavailable: &quarter, MaxSurge: &quarter}
+	d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxUnavailable: &quarter, MaxSurge: &whole}
 	d.Spec.Template.Spec.TopologySpreadConstraints = nil
 	image := d.Spec.Template.Spec.Containers[0].Image
 	d.Spec.Template.Spec.Containers[0].Image = stage.Unmetered
@@ -82,7 +84,10 @@ func deletesFirst(ctx context.Context, s *stage.Stage) error {
 	if out := s.Kubectl(ctx, "set", "image", "deploy/quarter", "app="+image, "-n", s.Name); out.Code != 0 {
 		return fmt.Errorf("rolling out: %s", out)
 	}
-	return nil
+	_, err = s.AwaitPods(ctx, "quarter", "its new pods to be there", func(pods []corev1.Pod) bool {
+		return stage.Count(pods, func(p *corev1.Pod) bool { return p.Spec.Containers[0].Image == image }) == stage.Nodes
+	})
+	return err
 }
 
 // unchanged complains unless the fields of that Deployment are what they were.
@@ -92,8 +97,8 @@ func unchanged(ctx context.Context, s *stage.Stage) error {
 		return fmt.Errorf("reading a deployment: %w", err)
 	}
 	r := d.Spec.Strategy.RollingUpdate
-	if r.MaxUnavailable.String() != "25%" || r.MaxSurge.String() != "25%" || *d.Spec.ProgressDeadlineSeconds != 600 || d.Spec.Paused {
-		return fmt.Errorf("maxUnavailable %s, maxSurge %s, progressDeadlineSeconds %d, paused %v: want 25%%, 25%%, 600, false",
+	if r.MaxUnavailable.String() != "25%" || r.MaxSurge.String() != "100%" || *d.Spec.ProgressDeadlineSeconds != 600 || d.Spec.Paused {
+		return fmt.Errorf("maxUnavailable %s, maxSurge %s, progressDeadlineSeconds %d, paused %v: want 25%%, 100%%, 600, false",
 			r.MaxUnavailable, r.MaxSurge, *d.Spec.ProgressDeadlineSeconds, d.Spec.Paused)
 	}
 	return nil
