@@ -205,6 +205,7 @@ func (c *Cluster) loadKubeconfig() (err error) {
 		return fmt.Errorf("reading kubeconfig: %w", err)
 	}
 	c.rest.QPS, c.rest.Burst = 200, 300
+	c.rest.WarningHandler = rest.NoWarnings{} // who writes by kubectl or the plugin sees them
 	if c.client, err = kubernetes.NewForConfig(c.rest); err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/test/ground"
@@ -48,9 +47,7 @@ func (l *Lab) search(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking for all kinds: %w", err)
 	}
-	config := l.Cluster.RESTConfig()
-	config.WarningHandler = rest.NoWarnings{} // of kinds that are out of date
-	objects, err := dynamic.NewForConfig(config)
+	objects, err := dynamic.NewForConfig(l.Cluster.RESTConfig())
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}

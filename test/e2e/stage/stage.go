@@ -11,7 +11,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -87,9 +86,7 @@ func (l *Lab) open(ctx context.Context) error {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	config := l.Cluster.RESTConfig()
-	config.WarningHandler = rest.NoWarnings{} // who writes through the plugin or kubectl sees them
-	if l.Client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+	if l.Client, err = client.New(l.Cluster.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
 	return l.Push(ctx, Unmetered)
