@@ -195,7 +195,8 @@ func audited(ctx context.Context, a account) error {
 	})
 }
 
-// ordersIn are the orders of a user in a namespace, as admission noted them.
+// ordersIn are the orders of a user in a namespace, as admission noted them. A write that
+// met a change of somebody else is noted too, and tried again: that is one order.
 func ordersIn(entries []cluster.AuditEntry, namespace, user string) []string {
 	const key = "orders.pullpace.dev/"
 	var got []string
@@ -204,7 +205,7 @@ func ordersIn(entries []cluster.AuditEntry, namespace, user string) []string {
 			got = append(got, e.Annotations[key+"action"]+" "+e.Annotations[key+"reason"])
 		}
 	}
-	return got
+	return slices.Compact(got)
 }
 
 // recorded complains unless the PullBudget's status has the account's orders.
