@@ -155,11 +155,15 @@ func pricedFor(ctx context.Context, a account) error {
 
 // explained complains unless a reader is told why a pod and its Deployment wait.
 func explained(ctx context.Context, a account, pod string) error {
-	return all(
-		a.says(ctx, 0, []string{"HELD", "WaitingForBudget", "0 free"}, "pace", "explain", "pod/"+pod),
-		a.says(ctx, 0, []string{"HELD", "4 pods"}, "pace", "explain", "deploy/app"),
-		a.says(ctx, 1, []string{"may not patch"}, "pace", "pause", "deploy/app", "--reason", "curious"),
-	)
+	// Pods are explained a few in a second, so that the last is told of a moment later.
+	err := stage.Poll(ctx, "all held pods to be explained", func(ctx context.Context) (bool, string, error) {
+		err := all(
+			a.says(ctx, 0, []string{"HELD", "WaitingForBudget", "0 free"}, "pace", "explain", "pod/"+pod),
+			a.says(ctx, 0, []string{"HELD", "4 pods"}, "pace", "explain", "deploy/app"),
+		)
+		return err == nil, "all said", err
+	})
+	return all(err, a.says(ctx, 1, []string{"may not patch"}, "pace", "pause", "deploy/app", "--reason", "curious"))
 }
 
 // ordered gives every order and complains unless who gave it is known everywhere,
