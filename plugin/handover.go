@@ -10,6 +10,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
@@ -116,19 +118,9 @@ func unpause(ctx context.Context, c client.Client, model *view.Uninstall) error 
 
 // pausable are the objects of a list.
 func pausable(list client.ObjectList) (out []client.Object) {
-	switch l := list.(type) {
-	case *appsv1.DeploymentList:
-		for i := range l.Items {
-			out = append(out, &l.Items[i])
-		}
-	case *batchv1.JobList:
-		for i := range l.Items {
-			out = append(out, &l.Items[i])
-		}
-	case *v1alpha1.PullBudgetList:
-		for i := range l.Items {
-			out = append(out, &l.Items[i])
-		}
-	}
+	_ = meta.EachListItem(list, func(o runtime.Object) error { // fails for what is no list
+		out = append(out, o.(client.Object))
+		return nil
+	})
 	return out
 }
