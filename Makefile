@@ -42,8 +42,8 @@ e2e: ## one suite on the real cluster: make e2e SUITE=main
 	$(GO) run ./test/e2e/cmd/e2e -suite $(SUITE)
 
 .PHONY: bench
-bench: ## benchmarks of the decision code, then what Pace costs a real cluster
-	$(GO) test -run '^$$' -bench . -benchmem ./pacer/...
+bench: ## benchmarks of the decision code and the simulator, then what Pace costs a real cluster
+	$(GO) test -run '^$$' -bench . -benchmem ./pacer/... ./simulate/...
 	$(GO) run ./test/bench
 
 .PHONY: chaos

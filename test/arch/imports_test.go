@@ -44,7 +44,7 @@ func layers() []layer {
 }
 
 // planned are folders that need not exist yet.
-var planned = []string{"pacer/failsafe", "pacer/controller", "simulate", "simulate/kernel"}
+var planned = []string{"pacer/failsafe", "pacer/controller", "simulate"}
 
 func layerOf(folder string) (layer, bool) {
 	for _, l := range layers() {
@@ -88,7 +88,7 @@ var pureImports = []string{
 }
 
 // pureFolders are under the rules of purity.
-var pureFolders = []string{"pacer/core", "pacer/shadow", "simulate/kernel", "simulate/model"}
+var pureFolders = []string{"pacer/core", "pacer/shadow", "simulate/kernel", "simulate/limiter", "simulate/model", "simulate/policy"}
 
 // modelImports are what the models of the simulator need besides: digests of
 // their event logs.
