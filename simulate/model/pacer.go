@@ -1,0 +1,168 @@
+package model
+
+import "time"
+
+// Identifiers are dense: the index in the scenario's list of that name where there
+// is one. Nodes count on from the initial ones, pool by pool; pods are numbered as
+// they are created.
+type (
+	PodID      int32
+	NodeID     int32
+	WorkloadID int32
+	ImageID    int32
+	PoolID     int32
+	EgressID   int32
+	MirrorID   int32
+	RegistryID int32
+	// AddressID is one public address: those of the first egress come first.
+	AddressID int32
+)
+
+// None is the identifier of nothing, in any of the types above.
+const None = -1
+
+// A Pacer decides when pods that it holds may go. A world without one (nil) is
+// unpaced and pays nothing for it. The world calls it from within its events, one
+// call at a time; all times are since the start. It may act on the world from every
+// call: what it asks for takes effect after the call has returned.
+type Pacer interface {
+	// Begin is called once at time zero: the initial world stands, nothing was
+	// charged. Initial nodes, and pods that run already, are read from the world and
+	// not observed; pods pending at zero are then asked about by Gate as all others.
+	Begin(w *World)
+	// Gate says whether the pod that is being created is held by the gate.
+	Gate(pod PodID) bool
+	// Observe tells what happened. It is called very often: look at Kind first.
+	Observe(e Event)
+	// Answer brings what a probe that was asked for has learned.
+	Answer(r Reading)
+}
+
+// EventKind says what an Event is about.
+type EventKind uint8
+
+// The kinds of events and which fields beside Kind they set.
+const (
+	// NodeAdded: Node has joined, cold. Its DaemonSet pods begin to pull at once.
+	NodeAdded EventKind = iota
+	// NodePurged: images of Node were removed, by garbage collection or a fault.
+	NodePurged
+	// PodUnschedulable: no node has room for Pod.
+	PodUnschedulable
+	// PodBound: Pod was bound to Node. Gated pods never are.
+	PodBound
+	// PullBegan: the kubelet of Node attempts to pull Image for Pod, which is None for
+	// a DaemonSet's pod.
+	PullBegan
+	// PullFailed: that attempt failed because of Cause. It is told anew per attempt.
+	PullFailed
+	// PullFinished: Image is on Node and Pod needs no more pulls, be it that the image
+	// was there already (then without PullBegan).
+	PullFinished
+	// PodReady: Pod is Ready on Node.
+	PodReady
+	// PodGone: Pod was deleted.
+	PodGone
+	// WorkloadChanged: Workload was scaled or has another image (a new Revision).
+	WorkloadChanged
+	// TimerFired: the timer that was set with Timer is due.
+	TimerFired
+	// ControllerLost, ControllerBack: a restart of the controller begins (it forgets
+	// all, and nothing that it asks for is done) and ends.
+	ControllerLost
+	ControllerBack
+)
+
+// Cause says why an attempt to pull failed.
+type Cause uint8
+
+// The causes.
+const (
+	// NoCause: it did not fail.
+	NoCause Cause = iota
+	// Throttled: the registry answered 429, as often as the runtime asked.
+	Throttled
+	// QPSExceeded: the kubelet's own registryPullQPS refused it; nothing was sent.
+	QPSExceeded
+	// Unavailable: the registry or mirror did not answer, or by 5xx.
+	Unavailable
+)
+
+// Event is one thing that happened, now.
+type Event struct {
+	Kind     EventKind
+	Cause    Cause
+	Pod      PodID
+	Node     NodeID
+	Image    ImageID
+	Workload WorkloadID
+	// Timer is the number that was given to World.SetTimer.
+	Timer int32
+}
+
+// Reading is the answer to a probe.
+type Reading struct {
+	Registry RegistryID
+	Address  AddressID
+	// Ref is the number that was given to World.Probe.
+	Ref int32
+	// SentAt is when the request left, At when its answer came.
+	SentAt, At time.Duration
+	// Status is the HTTP status; 0: no answer (timeout or reset).
+	Status int
+	// Known says that the answer carried the headers that follow, about the first
+	// limiter of the registry that tells: units that one account may spend per
+	// Window, and has left.
+	Known            bool
+	Limit, Remaining int64
+	Window           time.Duration
+}
+
+// PodPhase is how far a pod has come.
+type PodPhase uint8
+
+// The phases, in their order.
+const (
+	PodGated   PodPhase = iota // held by the gate
+	PodPending                 // without gate, on no node yet
+	PodBinding                 // on a node, needs its image
+	PodPulled                  // has its image, starts
+	PodRunning                 // Ready
+	PodDeleted
+)
+
+// Pod is what the API server knows of a pod.
+type Pod struct {
+	Workload WorkloadID
+	// Revision counts the images of its workload; a rollback returns to the number
+	// of the revision that it returns to.
+	Revision int32
+	Image    ImageID
+	// Node is None until it is bound.
+	Node NodeID
+	// Created is negative for pods that ran before the start.
+	Created time.Duration
+	Phase   PodPhase
+}
+
+// Node is what the API server knows of a node besides its images.
+type Node struct {
+	Pool   PoolID
+	Zone   int32 // index in the zones of its pool
+	Egress EgressID
+	// Address is the public address that its pulls come from.
+	Address AddressID
+}
+
+// Workload is what the API server knows of a workload.
+type Workload struct {
+	Revision int32
+	Image    ImageID
+	// Back is the image that a rollback under way or possible would run; None where
+	// there was no other.
+	Back ImageID
+	// Replicas are wanted, Current are of this revision, More are still to be created
+	// of it, and Rolling says that pods of another revision remain.
+	Replicas, Current, More int
+	Rolling                 bool
+}
