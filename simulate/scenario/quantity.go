@@ -19,8 +19,19 @@ type Bandwidth int64
 // BytesPerSecond is the bandwidth in bytes; 0 is unlimited.
 func (b Bandwidth) BytesPerSecond() float64 { return float64(b) / 8 }
 
-// Rate is a number per second; 0 is unlimited.
-type Rate float64
+// Rate is Units every Every; no units are unlimited.
+type Rate struct {
+	Units int64
+	Every time.Duration
+}
+
+// PerSecond is the rate as a number; 0 is unlimited.
+func (r Rate) PerSecond() float64 {
+	if r.Units == 0 {
+		return 0
+	}
+	return float64(r.Units) / r.Every.Seconds()
+}
 
 // Class is a class of demand by its name.
 type Class string
@@ -37,9 +48,13 @@ func (c Class) Core() core.Class {
 // Names is a list of names; a single one may stand for itself.
 type Names []string
 
-// Value is what a goal compares with: a number, of seconds where the metric is in
-// seconds.
-type Value float64
+// Value is what a goal compares with.
+type Value struct {
+	// Number, of seconds where it was written as a duration.
+	Number float64
+	// Duration says that it was.
+	Duration bool
+}
 
 // Portion is a number of pods or a percentage of replicas.
 type Portion struct {
@@ -140,10 +155,6 @@ func (r *Rate) UnmarshalText(text []byte) error {
 	if !found {
 		return fmt.Errorf("%q has no unit: write a number and a time, such as 10/s or 100/6h", written)
 	}
-	n, err := parseNumber(number)
-	if err != nil {
-		return err
-	}
 	every, err := time.ParseDuration(per)
 	if err != nil {
 		every, err = time.ParseDuration("1" + per)
@@ -151,13 +162,42 @@ func (r *Rate) UnmarshalText(text []byte) error {
 	if err != nil || every <= 0 {
 		return fmt.Errorf("%q is no time above zero: write s, m, h or a duration such as 6h", per)
 	}
-	*r = Rate(n / every.Seconds())
+	units, scale, err := decimal(number)
+	if err != nil {
+		return err
+	}
+	if every > math.MaxInt64/time.Duration(scale) {
+		return fmt.Errorf("%q is too slow to count", written)
+	}
+	*r = Rate{Units: units, Every: every * time.Duration(scale)}
 	return nil
+}
+
+// decimal reads a number of at most nine digits before and after the point as
+// units/scale.
+func decimal(text string) (units, scale int64, err error) {
+	whole, fraction, _ := strings.Cut(text, ".")
+	fraction = strings.TrimRight(fraction, "0")
+	units, err = strconv.ParseInt(whole+fraction, 10, 64)
+	if err != nil || units < 0 || len(whole) > 9 || len(fraction) > 9 || strings.HasPrefix(whole, "+") {
+		return 0, 0, fmt.Errorf("%q is no number from 0 to 999999999", text)
+	}
+	scale = 1
+	for range fraction {
+		scale *= 10
+	}
+	return units, scale, nil
 }
 
 // MarshalText is the inverse of UnmarshalText.
 func (r Rate) MarshalText() ([]byte, error) {
-	return []byte(strconv.FormatFloat(float64(r), 'g', -1, 64) + "/s"), nil
+	if r.Units == 0 {
+		return []byte("0"), nil
+	}
+	if r.Every == time.Second {
+		return []byte(strconv.FormatInt(r.Units, 10) + "/s"), nil
+	}
+	return []byte(strconv.FormatInt(r.Units, 10) + "/" + r.Every.String()), nil
 }
 
 // UnmarshalText reads a class by name.
@@ -190,20 +230,24 @@ func (p Portion) MarshalText() ([]byte, error) {
 // UnmarshalText reads a number or a duration, which stands for its seconds.
 func (v *Value) UnmarshalText(text []byte) error {
 	if n, err := strconv.ParseFloat(string(text), 64); err == nil && !math.IsNaN(n) && !math.IsInf(n, 0) {
-		*v = Value(n)
+		*v = Value{Number: n}
 		return nil
 	}
 	d, err := time.ParseDuration(string(text))
 	if err != nil {
 		return fmt.Errorf("%q is neither a number nor a duration such as 25m", text)
 	}
-	*v = Value(d.Seconds())
+	*v = Value{Number: d.Seconds(), Duration: true}
 	return nil
 }
 
-// MarshalText is the inverse of UnmarshalText, as a number.
+// MarshalText is the inverse of UnmarshalText.
 func (v Value) MarshalText() ([]byte, error) {
-	return []byte(strconv.FormatFloat(float64(v), 'g', -1, 64)), nil
+	text := strconv.FormatFloat(v.Number, 'f', -1, 64)
+	if v.Duration {
+		text += "s"
+	}
+	return []byte(text), nil
 }
 
 func parseNumber(text string) (float64, error) {

@@ -3,6 +3,7 @@ package scenario_test
 import (
 	"encoding"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -31,15 +32,18 @@ func TestQuantitiesAreReadWithTheirUnits(t *testing.T) {
 			t.Errorf("%s is %d bits/s, want %d", text, got, want)
 		}
 	}
-	rates := map[string]scenario.Rate{"10/s": 10, "0.5/s": 0.5, "600/m": 10, "100/6h": 100.0 / 21600, "0": 0, "7200/1h": 2}
+	rates := map[string]scenario.Rate{
+		"10/s": {Units: 10, Every: time.Second}, "0.5/s": {Units: 5, Every: 10 * time.Second}, "600/m": {Units: 600, Every: time.Minute},
+		"100/6h": {Units: 100, Every: 6 * time.Hour}, "0": {}, "2.0/s": {Units: 2, Every: time.Second},
+	}
 	for text, want := range rates {
 		var got scenario.Rate
 		read(t, text, &got)
 		if got != want {
-			t.Errorf("%s is %v per second, want %v", text, got, want)
+			t.Errorf("%s is %v, want %v", text, got, want)
 		}
 	}
-	values := map[string]scenario.Value{"25m": 1500, "0": 0, "-3": -3, "0.5": 0.5}
+	values := map[string]scenario.Value{"25m": {Number: 1500, Duration: true}, "0": {}, "-3": {Number: -3}, "0.5": {Number: 0.5}}
 	for text, want := range values {
 		var got scenario.Value
 		read(t, text, &got)
@@ -57,7 +61,7 @@ func TestWhatIsNoQuantityIsRefused(t *testing.T) {
 	}{
 		"size":      {new(scenario.Size), []string{"30", "30Mib", "-1Mi", "Mi", "1e400GB", "NaNMi", "0x1Mi", "9e18kB", "10Gbps", ""}},
 		"bandwidth": {new(scenario.Bandwidth), []string{"10", "10G", "10GB", "-1bps", "infGbps", "1_0bps"}},
-		"rate":      {new(scenario.Rate), []string{"10", "10/", "10/x", "-1/s", "10/-1s", "10/0s", "/s", "1/s/s"}},
+		"rate":      {new(scenario.Rate), []string{"10", "10/", "10/x", "-1/s", "10/-1s", "10/0s", "/s", "1/s/s", "+1/s", "1e9/s", "0.0000000001/s", "0.000000001/2000h", "99999999999/s"}},
 		"portion":   {new(scenario.Portion), []string{"", "-1", "101%", "%", "25.5%", "a", "99999999999"}},
 		"value":     {new(scenario.Value), []string{"", "much", "NaN", "Inf", "1x"}},
 		"class":     {new(scenario.Class), []string{"", "urgent", "Serving"}},
@@ -76,7 +80,7 @@ func TestQuantitiesAreWrittenAsTheyAreRead(t *testing.T) {
 	written := map[string]encoding.TextMarshaler{
 		"30Mi": scenario.Size(30 << 20), "90MB": scenario.Size(90e6), "31457281B": scenario.Size(31457281),
 		"100MBps": scenario.Bandwidth(800e6), "10Gbps": scenario.Bandwidth(10e9),
-		"10/s": scenario.Rate(10), "25%": scenario.Portion{Number: 25, Percent: true}, "3": scenario.Portion{Number: 3},
+		"10/s": scenario.Rate{Units: 10, Every: time.Second}, "100/6h0m0s": scenario.Rate{Units: 100, Every: 6 * time.Hour}, "1500s": scenario.Value{Number: 1500, Duration: true}, "25%": scenario.Portion{Number: 25, Percent: true}, "3": scenario.Portion{Number: 3},
 	}
 	for want, q := range written {
 		got, err := q.MarshalText()

@@ -2,6 +2,8 @@ package scenario
 
 import (
 	"time"
+
+	"github.com/pullpace/pace/simulate/limiter"
 )
 
 // Kind is the kind of a scenario file.
@@ -210,4 +212,21 @@ type Mirror struct {
 	Egress string `json:"egress,omitempty"`
 	// RTT of a request to the mirror.
 	RTT Distribution `json:"rtt,omitempty"`
+}
+
+// Config is the limiter as the package limiter runs it.
+func (l Limiter) Config() limiter.Config {
+	c := limiter.Config{
+		Type: limiter.Type(l.Type), Limit: l.Limit, Window: l.Window, Phase: l.Phase,
+		CountsDenied: l.CountsDenied, Headers: l.Headers, DenyHeadWhenEmpty: l.HeadWhenEmpty == HeadDeny,
+	}
+	if l.Type == TokenBucket {
+		c.Limit, c.Refill, c.Every = l.Burst, l.Rate.Units, l.Rate.Every
+	}
+	return c
+}
+
+// Windowed reports whether the limiter has a window.
+func (l Limiter) Windowed() bool {
+	return l.Type == RollingLog || l.Type == FixedWindow || l.Type == SlidingCounter
 }

@@ -198,20 +198,7 @@ type Goal struct {
 	// Metric is the name of a figure of the result, as podReadySeconds.p95.
 	Metric string `json:"metric"`
 	// Op is ==, !=, <, <=, > or >=.
-	Op Op `json:"op"`
+	Op string `json:"op"`
 	// Value is a number; for seconds also a duration, as 25m.
 	Value Value `json:"value"`
 }
-
-// Op compares a figure with a value.
-type Op string
-
-// The comparisons.
-const (
-	Equal        Op = "=="
-	NotEqual     Op = "!="
-	Less         Op = "<"
-	LessEqual    Op = "<="
-	Greater      Op = ">"
-	GreaterEqual Op = ">="
-)
