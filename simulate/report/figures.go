@@ -2,7 +2,6 @@ package report
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
@@ -12,10 +11,10 @@ const Never = time.Duration(math.MaxInt64)
 // Raw is what one run counted. Times are since its start.
 type Raw struct {
 	// Took is how long each pod took from its creation until it was Ready, ReadyAt
-	// when it was; both are of every pod that was created at or after zero and
-	// belongs to no DaemonSet, in any order, and are sorted in place. Never for one
-	// that was not.
+	// when it was, both ascending. They are of pods that were created at or after
+	// zero and belong to no DaemonSet; Unfinished counts those that never were.
 	Took, ReadyAt []time.Duration
+	Unfinished    int
 	// FirstPull and LastPull are when the first manifest of the first and of the
 	// last cold pull was given; Never where there was none.
 	FirstPull, LastPull time.Duration
@@ -27,37 +26,59 @@ type Raw struct {
 
 // NewPolicy makes the figures of one run.
 func NewPolicy(name string, raw Raw, bound Bound) Policy {
-	slices.Sort(raw.Took)
-	slices.Sort(raw.ReadyAt)
+	took, at := times{raw.Took, raw.Unfinished}, times{raw.ReadyAt, raw.Unfinished}
 	p := Policy{
 		Name:                  name,
-		MakespanSeconds:       nearest(raw.ReadyAt, 1),
-		FirstPullStartSeconds: seconds(raw.FirstPull),
-		LastPullStartSeconds:  seconds(raw.LastPull),
+		MakespanSeconds:       at.quantile(1),
+		FirstPullStartSeconds: Seconds(raw.FirstPull),
+		LastPullStartSeconds:  Seconds(raw.LastPull),
 		PodReadySeconds: Quantiles{
-			P50: nearest(raw.Took, 0.50), P90: nearest(raw.Took, 0.90), P95: nearest(raw.Took, 0.95), P99: nearest(raw.Took, 0.99),
-			Max: nearest(raw.Took, 1), Mean: mean(raw.Took),
+			P50: took.quantile(0.50), P90: took.quantile(0.90), P95: took.quantile(0.95), P99: took.quantile(0.99),
+			Max: took.quantile(1), Mean: took.mean(),
 		},
-		HalfReadySeconds: nearest(raw.ReadyAt, 0.5),
+		HalfReadySeconds: at.quantile(0.5),
 		Pulls:            raw.Pulls, UnitsCharged: raw.UnitsCharged, Throttled: raw.Throttled, ThrottledAttempts: raw.ThrottledAttempts,
-		ForeignThrottled: raw.ForeignThrottled, UnfinishedPods: unfinished(raw.ReadyAt), HeldNeverCharged: raw.HeldNeverCharged,
+		ForeignThrottled: raw.ForeignThrottled, UnfinishedPods: int64(raw.Unfinished), HeldNeverCharged: raw.HeldNeverCharged,
 		IdleNodeHours: raw.IdleNode.Hours(), Bound: bound, Events: raw.Events,
 	}
-	if bound.Seconds > 0 && p.LastPullStartSeconds != nil {
-		ratio := *p.LastPullStartSeconds / bound.Seconds
+	if b := bound.Seconds; b != nil && *b > 0 && p.LastPullStartSeconds != nil {
+		ratio := *p.LastPullStartSeconds / *b
 		p.RatioToBound = &ratio
 	}
 	return p
 }
 
-// nearest returns the quantile q of sorted times by nearest rank: the smallest
-// that at least that part of them does not exceed. Of nothing it is 0: there is
-// nothing to wait for.
-func nearest(sorted []time.Duration, q float64) *float64 {
-	if len(sorted) == 0 {
-		return seconds(0)
+// times are ascending, with how many more are beyond all of them.
+type times struct {
+	reached []time.Duration
+	beyond  int
+}
+
+// quantile is by nearest rank: the smallest time that at least that part of all
+// does not exceed; nil where that is beyond. Of nothing it is 0: there is nothing
+// to wait for.
+func (s times) quantile(q float64) *float64 {
+	n := len(s.reached) + s.beyond
+	if n == 0 {
+		return Seconds(0)
 	}
-	return seconds(sorted[rank(len(sorted), q)])
+	i := rank(n, q)
+	if i >= len(s.reached) {
+		return nil
+	}
+	return Seconds(s.reached[i])
+}
+
+func (s times) mean() *float64 {
+	if s.beyond > 0 {
+		return nil
+	}
+	sum := 0.0
+	for _, d := range s.reached {
+		sum += d.Seconds()
+	}
+	sum /= max(float64(len(s.reached)), 1)
+	return &sum
 }
 
 // rank is the index of the quantile q among n sorted values. The product is
@@ -67,28 +88,8 @@ func rank(n int, q float64) int {
 	return min(max(int(math.Ceil(float64(q*float64(n))-1e-9))-1, 0), n-1)
 }
 
-func mean(sorted []time.Duration) *float64 {
-	if len(sorted) == 0 {
-		return seconds(0)
-	}
-	if sorted[len(sorted)-1] == Never {
-		return nil
-	}
-	sum := 0.0
-	for _, d := range sorted {
-		sum += d.Seconds()
-	}
-	sum /= float64(len(sorted))
-	return &sum
-}
-
-func unfinished(sorted []time.Duration) int64 {
-	first, _ := slices.BinarySearch(sorted, Never)
-	return int64(len(sorted) - first)
-}
-
-// seconds is nil for what never happened.
-func seconds(d time.Duration) *float64 {
+// Seconds is a time as results have it, nil for Never.
+func Seconds(d time.Duration) *float64 {
 	if d == Never {
 		return nil
 	}

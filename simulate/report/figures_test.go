@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -17,12 +16,9 @@ func ptr(v float64) *float64 { return &v }
 // raw is a run of n pods that take 1 s, 2 s, ... and are created at zero; the last
 // lost ones of them are never ready.
 func raw(n, lost int) Raw {
-	r := Raw{FirstPull: Never, LastPull: Never}
-	for i := range n {
+	r := Raw{FirstPull: Never, LastPull: Never, Unfinished: lost}
+	for i := range n - lost {
 		took := time.Duration(i+1) * time.Second
-		if i >= n-lost {
-			took = Never
-		}
 		r.Took, r.ReadyAt = append(r.Took, took), append(r.ReadyAt, took)
 	}
 	return r
@@ -49,9 +45,7 @@ func TestQuantilesAreByNearestRank(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := raw(tc.n, tc.lost)
-			rand.New(rand.NewPCG(1, 1)).Shuffle(len(r.Took), func(i, j int) { r.Took[i], r.Took[j] = r.Took[j], r.Took[i] })
-			p := NewPolicy("p", r, Bound{})
+			p := NewPolicy("p", raw(tc.n, tc.lost), Bound{})
 			if diff := cmp.Diff(tc.want, p.PodReadySeconds); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -81,13 +75,16 @@ func TestRankIsExact(t *testing.T) {
 func TestRatioIsNullWithoutABoundOrAPull(t *testing.T) {
 	t.Parallel()
 	pulled := Raw{FirstPull: time.Second, LastPull: 10 * time.Second}
-	if p := NewPolicy("p", pulled, Bound{Seconds: 8}); p.RatioToBound == nil || *p.RatioToBound != 1.25 {
+	if p := NewPolicy("p", pulled, Bound{Seconds: ptr(8)}); p.RatioToBound == nil || *p.RatioToBound != 1.25 {
 		t.Errorf("10 s over a bound of 8 s is %v, want 1.25", p.RatioToBound)
 	}
-	if p := NewPolicy("p", pulled, Bound{}); p.RatioToBound != nil {
+	if p := NewPolicy("p", pulled, Bound{Seconds: ptr(0)}); p.RatioToBound != nil {
 		t.Errorf("the ratio to no bound is %v, want null", *p.RatioToBound)
 	}
-	none := NewPolicy("p", Raw{FirstPull: Never, LastPull: Never}, Bound{Seconds: 8})
+	if p := NewPolicy("p", pulled, Bound{}); p.RatioToBound != nil {
+		t.Errorf("the ratio to a bound that is never is %v, want null", *p.RatioToBound)
+	}
+	none := NewPolicy("p", Raw{FirstPull: Never, LastPull: Never}, Bound{Seconds: ptr(8)})
 	if none.RatioToBound != nil || none.LastPullStartSeconds != nil || none.FirstPullStartSeconds != nil {
 		t.Errorf("without a pull these are to be null: %+v", none)
 	}
@@ -97,7 +94,7 @@ func TestRatioIsNullWithoutABoundOrAPull(t *testing.T) {
 // null and not left out.
 func TestJSONNames(t *testing.T) {
 	t.Parallel()
-	p := NewPolicy("pace", raw(1, 1), Bound{LimitedBy: "none"})
+	p := NewPolicy("pace", raw(1, 1), Bound{Seconds: ptr(0), WithReserveSeconds: ptr(0), LimitedBy: "none"})
 	text, err := json.Marshal(Result{Scenario: "s", Policies: []Policy{p}, Goals: []Goal{{Policy: "pace"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +116,7 @@ func TestMetricsAreTheFieldsOfAPolicy(t *testing.T) {
 	r := raw(100, 0)
 	r.FirstPull, r.LastPull, r.IdleNode = time.Second, 9*time.Second, time.Hour
 	r.Pulls, r.UnitsCharged, r.Throttled, r.ThrottledAttempts, r.ForeignThrottled, r.HeldNeverCharged, r.Events = 11, 12, 13, 14, 15, 16, 17
-	p := NewPolicy("p", r, Bound{Seconds: 18, WithReserveSeconds: 19, LimitedBy: "x"})
+	p := NewPolicy("p", r, Bound{Seconds: ptr(18), WithReserveSeconds: ptr(19), LimitedBy: "x"})
 	text, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +225,7 @@ func TestSpread(t *testing.T) {
 // TestNeverIsNoTime keeps the mark of what never came apart from any time.
 func TestNeverIsNoTime(t *testing.T) {
 	t.Parallel()
-	if seconds(Never) != nil || seconds(Never-1) == nil || Never != math.MaxInt64 {
+	if Seconds(Never) != nil || Seconds(Never-1) == nil || Never != math.MaxInt64 {
 		t.Error("only Never is null")
 	}
 }

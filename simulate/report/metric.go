@@ -45,8 +45,8 @@ func Metrics() []Metric {
 		{"unfinishedPods", "pods", count(func(p Policy) int64 { return p.UnfinishedPods })},
 		{"heldNeverCharged", "pods", count(func(p Policy) int64 { return p.HeldNeverCharged })},
 		{"idleNodeHours", "node hours", func(p Policy) *float64 { return &p.IdleNodeHours }},
-		{"bound.seconds", "s", func(p Policy) *float64 { return &p.Bound.Seconds }},
-		{"bound.withReserveSeconds", "s", func(p Policy) *float64 { return &p.Bound.WithReserveSeconds }},
+		{"bound.seconds", "s", func(p Policy) *float64 { return p.Bound.Seconds }},
+		{"bound.withReserveSeconds", "s", func(p Policy) *float64 { return p.Bound.WithReserveSeconds }},
 		{"ratioToBound", "", func(p Policy) *float64 { return p.RatioToBound }},
 		{"events", "events", count(func(p Policy) int64 { return p.Events })},
 	}

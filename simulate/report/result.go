@@ -91,10 +91,10 @@ type Quantiles struct {
 // limiters, for one pull of each image to each node that first got it in this
 // run, with accounts that are full and others who take their mean.
 type Bound struct {
-	// Seconds is the bound without a reserve.
-	Seconds float64 `json:"seconds"`
+	// Seconds is the bound without a reserve; null where it can never start.
+	Seconds *float64 `json:"seconds"`
 	// WithReserveSeconds is the bound where what the policy keeps back is not there.
-	WithReserveSeconds float64 `json:"withReserveSeconds"`
+	WithReserveSeconds *float64 `json:"withReserveSeconds"`
 	// LimitedBy is the limiter that gives it, by its path; "none" where it is 0.
 	LimitedBy string `json:"limitedBy"`
 }

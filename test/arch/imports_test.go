@@ -17,6 +17,8 @@ type layer struct {
 // layers lists every folder with code; the first that matches a package counts.
 func layers() []layer {
 	return []layer{
+		{"pacer/core/engine/enginetest", []string{"pacer/core", "simulate/kernel", "simulate/limiter"},
+			"the scenarios of the engine are judged by the same bound as simulations"},
 		{"pacer/core", nil,
 			"the decision code runs in the cluster, in the simulator and in a dry run: it may know none of them"},
 		{"pacer/api", []string{"pacer/core"}, "types and their conversion to core, which exists once"},

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/simulate/kernel"
+	"github.com/pullpace/pace/simulate/limiter"
 )
 
 // bound is the least time at which the last of the units that were charged to us
@@ -11,44 +13,24 @@ import (
 // every window left over. The limit is the one of the end of the run.
 func (w *World) bound(r *registry, left int64) time.Duration {
 	limit, window := r.limiter.says()
-	n := r.units
-	var foreign float64 // units a window
-	if r.foreignEvery > 0 {
-		foreign = float64(window) / float64(r.foreignEvery)
-	}
-	most := float64(limit-left) - foreign
-	first := float64(limit - left)
-	if n == 0 || most <= 0 || float64(n) <= first && r.kind != "rolling" {
-		return 0
-	}
-	spans := func(f float64) time.Duration { return time.Duration(f * float64(window)) }
+	c := limiter.Config{Type: limiter.TokenBucket, Limit: limit, Window: window, Phase: r.phase, Refill: limit, Every: window}
 	switch r.kind {
 	case "rolling":
-		return time.Duration(ceil(float64(n)/most)-1) * window
+		c.Type = limiter.RollingLog
 	case "fixed":
-		edge := r.edge()
-		return edge + time.Duration(ceil((float64(n)-first)/most)-1)*window
+		c.Type = limiter.FixedWindow
 	case "sliding":
-		return r.edge() + spans((float64(n)-first)/most)
+		c.Type = limiter.SlidingCounter
 	}
-	return spans((float64(n) - first) / (float64(limit) - foreign))
-}
-
-// edge is the first edge of a window after the start.
-func (r *registry) edge() time.Duration {
-	if r.phase > 0 {
-		return r.phase
+	var foreign limiter.Drain
+	if r.foreignEvery > 0 {
+		foreign = limiter.Drain{Units: 1, Every: r.foreignEvery}
 	}
-	_, window := r.limiter.says()
-	return window
-}
-
-func ceil(f float64) int64 {
-	n := int64(f)
-	if float64(n) < f {
-		n++
+	at := c.Bound(r.units, foreign, left)
+	if at == kernel.Never {
+		return 0
 	}
-	return n
+	return time.Duration(at)
 }
 
 // reserve is what the least urgent of the groups leaves of every window.

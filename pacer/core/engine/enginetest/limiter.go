@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// limiter answers whether a unit may be charged at a time since the start. The
+// meter answers whether a unit may be charged at a time since the start. The
 // implementations keep every charge and count them anew each time.
-type limiter interface {
+type meter interface {
 	remaining(now time.Duration) int64
 	charge(now time.Duration)
 	// says is the limit and window that a header states.
@@ -18,7 +18,7 @@ type limiter interface {
 // newLimiter makes one of type rolling, fixed, bucket or sliding, full at the
 // start. phase is the first edge of a window after the start; 0: a window begins
 // at the start.
-func newLimiter(kind string, limit int64, window, phase time.Duration) (limiter, error) {
+func newLimiter(kind string, limit int64, window, phase time.Duration) (meter, error) {
 	l := log{limit: limit, window: window, phase: phase}
 	switch kind {
 	case "rolling":

@@ -16,7 +16,7 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // registry is one account as the registry keeps it.
 type registry struct {
 	account engine.Account
-	limiter limiter
+	limiter meter
 	kind    string
 	// silent: no headers; down: no answer.
 	silent, down bool

@@ -1,0 +1,35 @@
+package report
+
+import (
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+)
+
+//go:embed page.html.tmpl
+var pages embed.FS
+
+// HTML writes a page that needs nothing else: no script, and no style, font or
+// picture from anywhere; its policy of content forbids them. Whatever the
+// scenario says is text on it.
+func HTML(w io.Writer, r Result) error {
+	t, err := template.New("page.html.tmpl").Funcs(template.FuncMap{
+		"ratio": Ratio, "class": func(i int) string { return fmt.Sprintf("c%d", i%8) },
+	}).ParseFS(pages, "page.html.tmpl")
+	if err != nil {
+		return fmt.Errorf("parsing the page: %w", err)
+	}
+	if err := t.Execute(w, page{Result: r, Horizon: Span(&r.HorizonSeconds), Panels: panels(r), Missed: r.Missed()}); err != nil {
+		return fmt.Errorf("writing the page: %w", err)
+	}
+	return nil
+}
+
+// page is what the template draws.
+type page struct {
+	Result
+	Horizon string
+	Panels  []panel
+	Missed  int
+}
