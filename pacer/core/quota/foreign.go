@@ -19,11 +19,17 @@ const fastMemory = 10 * time.Minute
 // own claims do not explain. Two memories, one as long as the window and one
 // short, are kept; the faster pace counts, so that a newcomer is met at once and
 // a rare visitor is not forgotten at once.
+//
+// A steady visitor of a rolling window falls silent after its first: from then on
+// each of its units comes back as another is taken. But what is gone and not ours was
+// taken within one window, and is a pace as well. A sliding counter remembers our own
+// units for longer; there it costs a few units of caution after a burst.
 type foreign struct {
 	slow, fast float64 // units, decayed
 	at         time.Time
-	// taken is what was gone at the last reading and not ours.
-	taken core.Units
+	// taken is what was gone at the last reading and not ours; sure is as much of it
+	// as was taken within the last window and cannot be a pull of ours under way.
+	taken, sure core.Units
 }
 
 // memories returns the time constants for a window.
@@ -53,18 +59,32 @@ func (f *foreign) decay(t time.Time, window time.Duration) {
 
 // perSecond is the pace of others.
 func (f *foreign) perSecond(window time.Duration) float64 {
+	return max(f.falls(window), f.steady(window))
+}
+
+// falls is the pace that falls show.
+func (f *foreign) falls(window time.Duration) float64 {
 	slow, fast := memories(window)
 	return max(f.slow/slow.Seconds(), f.fast/fast.Seconds())
 }
 
+// steady is the pace that keeps gone what is gone.
+func (f *foreign) steady(window time.Duration) float64 {
+	slow, _ := memories(window)
+	return float64(f.sure) / slow.Seconds()
+}
+
 // margin is what others may take while the last reading is age old and a grant
-// needs lag to arrive.
+// needs lag to arrive: by falls the tail of what comes at random, and by what stays
+// gone the mean of what comes so evenly that no fall shows it.
 func (f *foreign) margin(age, lag, window time.Duration) core.Units {
-	rate := f.perSecond(window)
+	span := (max(age, 0) + lag).Seconds()
+	even := core.Units(math.Ceil(f.steady(window) * span))
+	rate := f.falls(window)
 	// Below one unit in ten windows the estimate is the tail of what has been
 	// forgotten, not a pace.
 	if window > 0 && rate*window.Seconds() < 0.1 {
-		return 0
+		return even
 	}
-	return poissonQuantile(rate*(max(age, 0)+lag).Seconds(), foreignTail)
+	return max(even, poissonQuantile(rate*span, foreignTail))
 }

@@ -334,13 +334,14 @@ func (l *Ledger) Reopened(now time.Time) {
 	l.restored = 0
 }
 
-// Usable reports whether the last reading may be granted on at now; a declared limit
-// needs none, and rests after a 429.
+// Usable reports whether the last reading may be granted on at now: one that is
+// older than its window tells of units that have all been given back since, and maybe
+// taken again. A declared limit needs none, and rests after a 429.
 func (l *Ledger) Usable(now time.Time) bool {
 	if l.settings.Fixed != nil {
 		return !l.Refused(now)
 	}
-	return l.usable && l.last != nil
+	return l.usable && l.last != nil && (l.window() <= 0 || now.Sub(l.last.SentAt) <= max(l.window(), staleInterval*probeFloor))
 }
 
 // Refused reports whether a 429 is what keeps the account from being granted on.

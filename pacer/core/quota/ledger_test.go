@@ -278,6 +278,44 @@ func TestForeignUseRaisesTheMargin(t *testing.T) {
 	}
 }
 
+// Others take 20 units an hour of a rolling window of an hour, so evenly that from
+// the second hour on each comes back as another is taken: no reading ever falls again.
+// The 20 that stay gone, less 3 of 100 that two buckets of the log may blur, are a
+// pace of 17 an hour: within the 35 s of an age of 30 s and 5 s of lag the mean is
+// 0.17, of which one may come.
+func TestSteadyForeignUseIsSeenWithoutFalls(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	read(l, says(1, 80))
+	if got := l.Books(at(31), Demand{}).Foreign; got != 0 {
+		t.Errorf("margin %d for what was gone before anybody watched, want none", got)
+	}
+	for minute := 1; minute <= 24*60; minute++ {
+		read(l, says(float64(minute*60), 80))
+	}
+	if got := l.Books(at(24*3600+30), Demand{}); got.Foreign != 1 || got.ForeignPerHour != 17 {
+		t.Errorf("margin %d at %.2f an hour, want 1 at 17", got.Foreign, got.ForeignPerHour)
+	}
+}
+
+// A reading of a window of 10 s is worth nothing 11 s later.
+func TestAReadingOlderThanItsWindowIsNotGrantedOn(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	obs := says(1, 8)
+	obs.Header.Limit, obs.Header.Window = 8, 10*time.Second
+	read(l, obs)
+	if got := l.Available(at(11), core.ClassServing, endless); got != 8 {
+		t.Errorf("available %d at the age of a window, want 8", got)
+	}
+	if got := l.Available(at(11.1), core.ClassServing, endless); got != 0 || l.Usable(at(11.1)) {
+		t.Errorf("available %d after a window, want nothing before another reading", got)
+	}
+	if next := l.NextProbe(true, 0); next.After(at(11.1)) {
+		t.Errorf("the next probe is due at %v: the work waits for it", next)
+	}
+}
+
 func TestOwnPullsAreNotForeignUse(t *testing.T) {
 	t.Parallel()
 	l := New(epoch, Settings{}, false)

@@ -97,11 +97,24 @@ func (l *Ledger) readLimit(obs Observation) {
 	obs.Header.Remaining = l.sources.lowest(obs)
 	l.learn(obs)
 	l.checkIdentity(obs)
-	l.others.taken = max(0, obs.Header.Limit-obs.Header.Remaining-l.spentBy(obs.SentAt))
+	l.gone(obs)
 	l.last = &obs
 	l.usable = !obs.SentAt.Before(l.notBefore)
 	l.cover(obs.SentAt)
 	l.audit(obs)
+}
+
+// gone splits what an answer says is gone into ours and others'. What these books
+// did not watch for a whole window may have been taken at any pace, or by us; and
+// what our own log leaves out within two of its buckets proves nobody else.
+func (l *Ledger) gone(obs Observation) {
+	gone := obs.Header.Limit - obs.Header.Remaining
+	l.others.taken, l.others.sure = max(0, gone-l.spentBy(obs.SentAt)), 0
+	if obs.SentAt.Sub(l.since) >= obs.Header.Window {
+		_, _, open := l.outstanding()
+		blur := 2 * obs.Header.Limit / maxSpent
+		l.others.sure = max(0, gone-l.spentWithin(obs.SentAt)-open-blur)
+	}
 }
 
 // learn compares with the last reading and books what nobody here can have
