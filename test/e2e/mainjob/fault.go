@@ -33,6 +33,12 @@ func disturbed(ctx context.Context, s *stage.Stage, when func(context.Context, *
 	return at, s.Await(ctx, names...)
 }
 
+// served waits for the first pull.
+func served(ctx context.Context, s *stage.Stage) error {
+	_, err := s.AwaitCharged(ctx, 1)
+	return err
+}
+
 // pulling waits until the second wave pulls: the first is 8 units.
 func pulling(ctx context.Context, s *stage.Stage) error {
 	_, err := s.AwaitCharged(ctx, stage.Limit+1)
@@ -52,9 +58,9 @@ func beyond(n int) func(context.Context, *stage.Stage) error {
 
 // foreignBurst has somebody else take half the limit at once, unannounced.
 func foreignBurst(ctx context.Context, s *stage.Stage, r *suite.Report) error {
-	// In the first wave: later Pace spends every unit as it comes back, and there
-	// would be nothing to take.
-	return surprised(ctx, s, r, beyond(0), func() error {
+	// In the first wave, as its first pull is served: later Pace spends every unit as
+	// it comes back, and there would be nothing to take.
+	return surprised(ctx, s, r, served, func() error {
 		taken := s.Host.Spend(s.Identity(), stage.Limit/2)
 		r.Note("burst", taken)
 		if taken == 0 {
