@@ -302,7 +302,7 @@ func TestAPriceThatIsLearnedLaterCounts(t *testing.T) {
 		p.shadow.Decide(now, p.acts)
 	}
 	now = now.Add(20 * time.Second)
-	p.observe(now, shape, reading(now, 0, 10, time.Minute))
+	p.observe(now, shape, reading(now, 0, 2, time.Minute)) // both are ours
 	p.shadow.Decide(now, p.acts)
 	if diff := cmp.Diff(map[string]int{"shop": 2}, p.shadow.Held()); diff != "" {
 		t.Errorf("held when the two units of the two pulls are moved (-want +got):\n%s", diff)
