@@ -28,8 +28,9 @@ check: ## vet, lint and unit tests; under a minute when warm
 	$(GO) test ./...
 
 .PHONY: test
-test: ## everything, the real cluster included; what cannot run fails
+test: ## everything, the real cluster and a real browser included; what cannot run fails
 	$(MAKE) check
+	CI=true $(GO) test -count=1 -timeout 10m ./test/browser/...
 	CI=true PACE_CLUSTER=1 $(GO) test -count=1 -timeout 25m ./test/cluster/...
 	$(MAKE) e2e SUITE=main
 

@@ -38,6 +38,8 @@ type Env struct {
 	Tick func(d time.Duration) (<-chan time.Time, func())
 	// ReadFile reads a file; "-" never reaches it.
 	ReadFile func(name string) ([]byte, error)
+	// WriteFile writes a file, readable by all.
+	WriteFile func(name string, data []byte) error
 	// Keys switches the terminal to single keys and returns them; restore
 	// undoes it. It fails where In is no terminal.
 	Keys func() (keys <-chan byte, restore func(), err error)
@@ -68,10 +70,11 @@ func System() Env {
 			t := time.NewTicker(d)
 			return t.C, t.Stop
 		},
-		ReadFile: os.ReadFile,
-		Keys:     systemKeys,
-		Connect:  cluster.Connect,
-		Version:  buildVersion(),
+		ReadFile:  os.ReadFile,
+		WriteFile: func(name string, data []byte) error { return os.WriteFile(name, data, 0o644) },
+		Keys:      systemKeys,
+		Connect:   cluster.Connect,
+		Version:   buildVersion(),
 	}
 }
 

@@ -48,7 +48,7 @@ func (t *table) row(cells ...any) { t.rows = append(t.rows, cells) }
 func (p *page) table(t table) {
 	widths := make([]int, len(t.heads))
 	for i, head := range t.heads {
-		widths[i] = len(strings.TrimPrefix(head, ">"))
+		widths[i] = utf8.RuneCountInString(plain(strings.TrimPrefix(head, ">")))
 	}
 	for _, row := range t.rows {
 		for i, cell := range row {

@@ -65,6 +65,16 @@ func screens() map[string]screen {
 		"install-dry":          drawn(shownInstall(), InstallPage),
 		"uninstall":            drawn(sampleUninstall(), UninstallPage),
 		"uninstall-left":       drawn(leftUninstall(), UninstallPage),
+		"simulate":             drawn(sampleSimulation(), SimulationPage),
+		"simulate-wide":        drawn(sampleSimulation(), SimulationPage),
+		"simulate-free":        drawn(freeSimulation(), SimulationPage),
+		"simulate-endless":     drawn(endlessSimulation(), SimulationPage),
+		"sweep":                drawn(sampleSweep(), SweepTable),
+		"solve":                drawn(sampleSolution(), SolutionPage),
+		"solve-none":           drawn(unsolved(), SolutionPage),
+		"defaults":             drawn(sampleDefaulted(), DefaultedTable),
+		"defaults-any":         drawn(Defaulted{Fields: sampleDefaulted().Fields}, DefaultedTable),
+		"stories":              drawn(sampleStories(), StoriesTable),
 		"uninstall-blocked":    drawn(Uninstall{Blocked: []string{"NodePool general declares startup taint pullpace.dev/held"}}, UninstallPage),
 	}
 }
@@ -86,7 +96,7 @@ func TestGolden(t *testing.T) {
 // TestJSON keeps the field names: scripts read them.
 func TestJSON(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow"} {
+	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
@@ -188,6 +198,16 @@ func redraw(name string, model any, w io.Writer) error {
 		return InstallPage(w, m, st)
 	case Uninstall:
 		return UninstallPage(w, m, st)
+	case Simulation:
+		return SimulationPage(w, m, st)
+	case Sweep:
+		return SweepTable(w, m, st)
+	case Solution:
+		return SolutionPage(w, m, st)
+	case Defaulted:
+		return DefaultedTable(w, m, st)
+	case Stories:
+		return StoriesTable(w, m, st)
 	}
 	return os.ErrInvalid
 }
