@@ -45,20 +45,24 @@ type EventKind uint8
 const (
 	// NodeAdded: Node has joined, cold. Its DaemonSet pods begin to pull at once.
 	NodeAdded EventKind = iota
+	// NodeGone: Node has left, its pods before it.
+	NodeGone
 	// NodePurged: images of Node were removed, by garbage collection or a fault.
 	NodePurged
 	// PodUnschedulable: no node has room for Pod.
 	PodUnschedulable
 	// PodBound: Pod was bound to Node. Gated pods never are.
 	PodBound
-	// PullBegan: the kubelet of Node attempts to pull Image for Pod, which is None for
-	// a DaemonSet's pod.
+	// PullBegan: the kubelet of Node attempts to pull Image for Pod. Here and in the two
+	// that follow Pod is None for a pod of a DaemonSet; of such pods nothing else is told.
 	PullBegan
 	// PullFailed: that attempt failed because of Cause. It is told anew per attempt.
 	PullFailed
-	// PullFinished: Image is on Node and Pod needs no more pulls, be it that the image
-	// was there already (then without PullBegan).
+	// PullFinished: Image is on Node as Pod needs it, be it that it was there already
+	// (then without PullBegan).
 	PullFinished
+	// PullsDone: Pod has all its images and needs no more pulls.
+	PullsDone
 	// PodReady: Pod is Ready on Node.
 	PodReady
 	// PodGone: Pod was deleted.
@@ -133,11 +137,12 @@ const (
 
 // Pod is what the API server knows of a pod.
 type Pod struct {
+	// Workload is None for pods of the pools' own DaemonSets.
 	Workload WorkloadID
-	// Revision counts the images of its workload; a rollback returns to the number
-	// of the revision that it returns to.
+	// Revision is that of its workload that it runs, see World.Images.
 	Revision int32
-	Image    ImageID
+	// Daemon says that it belongs to a DaemonSet, of a pool or a workload.
+	Daemon bool
 	// Node is None until it is bound.
 	Node NodeID
 	// Created is negative for pods that ran before the start.
@@ -147,20 +152,23 @@ type Pod struct {
 
 // Node is what the API server knows of a node besides its images.
 type Node struct {
-	Pool   PoolID
-	Zone   int32 // index in the zones of its pool
+	Pool PoolID
+	// Zone is a number by name over all pools.
+	Zone   int32
 	Egress EgressID
-	// Address is the public address that its pulls come from.
+	// Address is the public address that its pulls should come from: of a collapse
+	// of NATs nobody is told.
 	Address AddressID
+	// Gone says that it has left.
+	Gone bool
 }
 
 // Workload is what the API server knows of a workload.
 type Workload struct {
-	Revision int32
-	Image    ImageID
-	// Back is the image that a rollback under way or possible would run; None where
-	// there was no other.
-	Back ImageID
+	// Revision is wanted; revisions are numbered by their lists of images, so that a
+	// rollback returns to a number. Back is the one that a rollback would return to, the
+	// same where there is none.
+	Revision, Back int32
 	// Replicas are wanted, Current are of this revision, More are still to be created
 	// of it, and Rolling says that pods of another revision remain.
 	Replicas, Current, More int

@@ -1,61 +1,188 @@
 package model
 
-import "time"
+import (
+	"math"
+	"time"
+
+	"github.com/pullpace/pace/simulate/kernel"
+	"github.com/pullpace/pace/simulate/scenario"
+)
 
 // The methods in this file are for the Pacer, and for whoever looks at a World
 // that stands still.
 
-// Now is the time since the start.
-func (w *World) Now() time.Duration { return time.Duration(w.now) }
+// What the controller's client may write to the API server per second, and at
+// once.
+const (
+	releaseQPS   = 300
+	releaseBurst = 500
+)
 
-// Nodes is how many nodes there are; they are numbered from zero and stay.
+// Spec is the scenario, which nobody changes.
+func (w *World) Spec() *scenario.Spec { return w.spec }
+
+// Seed is what a pacer that draws lots may seed them with: another for each
+// replication.
+func (w *World) Seed() uint64 {
+	s := w.streams.Stream(0, "pacer")
+	return s.Uint64()
+}
+
+// Now is the time since the start.
+func (w *World) Now() time.Duration { return time.Duration(max(w.now, 0)) }
+
+// Nodes is how many nodes there ever were; they keep their numbers.
 func (w *World) Nodes() int { return len(w.nodes) }
 
 // Node is one of them.
 func (w *World) Node(id NodeID) Node {
 	n := &w.nodes[id]
-	pool := &w.pools[n.pool]
-	return Node{Pool: n.pool, Zone: n.zone, Egress: pool.egress, Address: n.address}
+	return Node{Pool: n.pool, Zone: n.zone, Egress: w.pools[n.pool].egress, Address: n.address, Gone: n.gone}
 }
 
 // Addresses is how many public addresses there are over all egresses.
-func (w *World) Addresses() int { return int(w.addresses) }
+func (w *World) Addresses() int { return len(w.addresses) }
 
 // Holds reports whether an image is on a node, whole.
-func (w *World) Holds(node NodeID, image ImageID) bool { return w.nodes[node].images.has(int(image)) }
+func (w *World) Holds(node NodeID, image ImageID) bool {
+	return w.caches.has(int32(node), cacheWhole, int32(image))
+}
 
 // Pods is how many pods were ever created; they keep their numbers.
 func (w *World) Pods() int { return len(w.pods) }
 
-// Pod is one of them.
+// Pod is one of them. Of pods of the pools' own DaemonSets Workload is None.
 func (w *World) Pod(id PodID) Pod {
 	p := &w.pods[id]
-	return Pod{Workload: p.workload, Revision: p.revision, Image: p.image, Node: p.node, Created: time.Duration(p.created), Phase: p.phase}
+	out := Pod{Workload: None, Node: p.node, Created: time.Duration(p.created), Phase: p.phase, Daemon: p.flags&podDaemon != 0}
+	if p.set != None {
+		s := &w.sets[p.set]
+		out.Workload, out.Revision = s.workload, s.revision
+	}
+	return out
+}
+
+// Images are the images of the pods of a workload's revision, in the order in which
+// they are pulled. The slice is the world's own.
+func (w *World) Images(id WorkloadID, revision int32) []ImageID {
+	images := w.sets[w.workloads[id].sets[revision]].images
+	out := make([]ImageID, len(images))
+	for i, image := range images {
+		out[i] = ImageID(image)
+	}
+	return out
 }
 
 // Workload is the state of the workload with that index in the scenario.
 func (w *World) Workload(id WorkloadID) Workload {
 	l := &w.workloads[id]
-	return Workload{Revision: l.revision, Image: l.image, Back: l.back, Replicas: int(l.replicas),
-		Current: int(l.current), More: int(max(l.replicas-l.current, 0)), Rolling: l.existing > l.current}
+	all, _ := w.existing(l)
+	current := w.sets[l.current].total()
+	return Workload{Revision: w.sets[l.current].revision, Back: w.sets[l.last].revision, Replicas: int(l.replicas),
+		Current: int(current), More: int(max(l.replicas-current, 0)), Rolling: all > current}
 }
 
 // Release takes the gate off a pod, as one write of the controller's client to the
-// API server, which lets so many through per second. The scheduler prefers the given nodes, all alike, over
-// others that have room; the slice is kept. Pods that are not gated are ignored.
+// API server, which lets so many through per second. The scheduler prefers the given
+// nodes, all alike, over others that have room; the slice is kept. Pods that are not
+// gated are ignored.
 func (w *World) Release(pod PodID, prefer []NodeID) {
-	panic("to come")
+	p := &w.pods[pod]
+	if p.phase != PodGated || p.flags&podReleasing != 0 || w.lost {
+		return
+	}
+	p.flags |= podReleasing
+	if len(prefer) > 0 {
+		lists := &w.scheduler.prefer
+		if last := len(*lists) - 1; last < 0 || &(*lists)[last][0] != &prefer[0] || len((*lists)[last]) != len(prefer) {
+			*lists = append(*lists, prefer)
+		}
+		p.prefer = int32(len(*lists) - 1)
+	}
+	at := w.releases.next(max(w.now, 0))
+	w.releases.take(max(w.now, 0))
+	w.queue.Push(at, dueRelease, int(pod))
+}
+
+// SurgeOnly has a workload delete no Ready pod before another has taken its place,
+// as admission makes of a paced Deployment: maxUnavailable 0 and maxSurge at least 1.
+func (w *World) SurgeOnly(id WorkloadID) { w.workloads[id].surgeOnly = true }
+
+// ungate takes the gate off a pod.
+func (w *World) ungate(id PodID) {
+	p := &w.pods[id]
+	if p.phase != PodGated {
+		return
+	}
+	p.phase = PodPending
+	if p.created < w.now {
+		p.flags |= podHeld
+	}
+	w.held--
+	w.record(recReleased, int32(id), 0)
+	w.scheduler.add(id)
+}
+
+// probe is a HEAD on its way.
+type probe struct {
+	Reading
+	verdict verdict
 }
 
 // Probe sends one HEAD for a manifest to a registry from an address; Answer brings
 // what it learned. It is one request to the registry and no pull.
 func (w *World) Probe(registry RegistryID, address AddressID, ref int32) {
-	panic("to come")
+	now := max(w.now, 0)
+	v, _ := w.ask(registry, address, reqHead)
+	r := &w.registries[registry]
+	wait := r.rtt.Draw(&w.probeDraws)
+	if r.slow != 1 {
+		wait = time.Duration(math.Round(float64(wait) * r.slow))
+	}
+	p := probe{Reading: Reading{Registry: registry, Address: address, Ref: ref, SentAt: time.Duration(now)}, verdict: v}
+	switch {
+	case v == accepted:
+		p.Status = 200
+	case v == throttled:
+		p.Status = 429
+	case r.outage == scenario.Outage503:
+		p.Status = 503
+	case r.outage == scenario.OutageTimeout:
+		wait = dialTimeout
+	}
+	if p.Status == 200 || p.Status == 429 {
+		if h, known := w.says(registry, address); known {
+			p.Known, p.Limit, p.Remaining, p.Window = true, h.Limit, h.Remaining, h.Window
+		}
+	}
+	p.At = time.Duration(now.Add(wait))
+	w.record(recProbe, int32(registry), p.Remaining)
+	i := len(w.probes)
+	if last := len(w.freeProbes) - 1; last >= 0 {
+		i = int(w.freeProbes[last])
+		w.freeProbes = w.freeProbes[:last]
+		w.probes[i] = p
+	} else {
+		w.probes = append(w.probes, p)
+	}
+	w.queue.Push(now.Add(wait), dueProbe, i)
+}
+
+// probeDue brings the answer to a probe.
+func (w *World) probeDue(i int) {
+	p := w.probes[i]
+	w.freeProbes = append(w.freeProbes, int32(i))
+	if p.verdict == accepted {
+		w.release(p.Registry, p.Address, reqHead, false)
+	}
+	if w.pacer != nil && !w.lost {
+		w.pacer.Answer(p.Reading)
+	}
 }
 
 // SetTimer has TimerFired observed at a time, at once if it has passed. There may
 // be many; a timer is not taken back, so a pacer ignores the ones it no longer
-// waits for.
+// waits for. ref is at most kernel.MaxIndex.
 func (w *World) SetTimer(at time.Duration, ref int32) {
-	panic("to come")
+	w.queue.Push(max(kernel.Time(at), w.now, 0), dueTimer, int(ref))
 }

@@ -1,42 +1,246 @@
 package model
 
-import "github.com/pullpace/pace/simulate/kernel"
+import (
+	"time"
+
+	"github.com/pullpace/pace/simulate/kernel"
+	"github.com/pullpace/pace/simulate/scenario"
+)
+
+// The kinds of what is due in the queue.
+const (
+	dueStart    uint8 = iota // what is pending at zero is created
+	dueCreate                // the controllers' client may create again
+	dueSchedule              // the scheduler's client may bind again
+	dueRelease               // a pod's gate comes off
+	duePod                   // a pod's sandbox stands, it looks again for its image, or it is ready
+	duePull                  // the answer to a request of a pull
+	dueLayer                 // the answer to a request for a layer
+	dueUnpack                // a pull has unpacked a layer
+	dueLink                  // a flow of a link ends
+	dueBatch                 // an autoscaler looks at pods without room
+	dueNode                  // a node of a pool joins
+	dueTimeline              // an entry of the timeline
+	dueFault                 // a fault begins
+	dueRepair                // a fault ends
+	dueForeign               // others draw on an account
+	dueProbe                 // the answer to a probe
+	dueTimer                 // a timer of the pacer
+)
+
+// background reports whether a kind goes on without end and moves no pod by itself.
+func background(kind uint8) bool { return kind >= dueForeign }
 
 // World is a run under way.
 type World struct {
-	now       kernel.Time
-	addresses int32
-	nodes     []node
-	pools     []pool
-	pods      []pod
-	workloads []workload
+	spec    *scenario.Spec
+	streams kernel.Streams
+	pacer   Pacer
+	lost    bool // the controller is away: it sees and does nothing
+	looks   uint64
+
+	now     kernel.Time
+	horizon kernel.Time
+	queue   *kernel.Queue
+	digest  *kernel.Digest
+	events  int64
+	check   *checker // only where tests ask for it
+
+	names      names
+	registries []registry
+	egresses   []egress
+	addresses  []address
+	mirrors    []mirror
+	links      []link
+	cards      int32 // link that nodes' cards alone bound
+	foreigns   []foreign
+	pools      []pool
+	zoneCount  int32
+	images     []image
+	layers     []int64 // sizes
+	nodes      []node
+	caches     caches
+	pulls      []pull
+	freePulls  int32
+	loads      []load
+	freeLoads  int32
+
+	workloads  []workload
+	sets       []set
+	pods       []pod
+	creator    pace
+	creating   ring // workloads that lack pods
+	creation   kernel.Ticket
+	dirty      []WorkloadID
+	scheduler  scheduler
+	scalers    []scaler
+	releases   pace
+	probes     []probe
+	freeProbes []int32
+	probeDraws kernel.Stream
+	held       int64 // pods that the gate holds
+	ahead      int   // entries of the timeline and faults to come
+	open       int   // pods that are not Running, of DaemonSets too
+	out        Outcome
+	series     recorder
 }
 
-type node struct {
-	pool    PoolID
-	zone    int32
-	address AddressID
-	images  bits
+// Run plays one replication of a scenario, paced by a pacer or, with nil, by
+// nobody.
+func Run(spec *scenario.Spec, replication int, pacer Pacer) *Outcome {
+	w := newWorld(spec, replication, pacer)
+	w.begin()
+	w.run()
+	return w.outcome()
 }
 
-type pool struct{ egress EgressID }
-
-type pod struct {
-	created  kernel.Time
-	workload WorkloadID
-	revision int32
-	image    ImageID
-	node     NodeID
-	phase    PodPhase
+// run handles what is due until nothing is, or the horizon.
+func (w *World) run() {
+	for {
+		e, ok := w.queue.Pop()
+		if !ok {
+			break
+		}
+		if e.At > w.horizon {
+			w.now = w.horizon
+			break
+		}
+		if w.check != nil {
+			w.check.before(w, e.At)
+		}
+		if e.At >= w.series.next {
+			w.series.until(w, e.At)
+		}
+		w.now = e.At
+		if background(e.Kind()) && w.quiet() {
+			break
+		}
+		w.handle(e)
+		w.settle()
+		if w.check != nil {
+			w.check.after(w)
+		}
+	}
 }
 
-type workload struct {
-	revision          int32
-	image, back       ImageID
-	replicas          int32
-	current, existing int32
+// quiet reports whether nothing can change any more but what others draw.
+func (w *World) quiet() bool {
+	if w.open > 0 || w.ahead > 0 || w.creating.count > 0 {
+		return false
+	}
+	for i := range w.pools {
+		if w.pools[i].booting > 0 {
+			return false
+		}
+	}
+	return true
 }
 
-type bits []uint64
+func (w *World) handle(e kernel.Event) {
+	i := e.Index()
+	switch e.Kind() {
+	case dueStart:
+		w.ahead--
+		w.start()
+	case dueCreate:
+		if w.creation == e.Ticket() {
+			w.creation = kernel.NoTicket
+		}
+	case dueSchedule:
+		if w.scheduler.timer == e.Ticket() {
+			w.scheduler.timer = kernel.NoTicket
+		}
+	case dueRelease:
+		w.ungate(PodID(i))
+	case duePod:
+		if w.pods[i].timer == e.Ticket() {
+			w.pods[i].timer = kernel.NoTicket
+			w.podDue(PodID(i))
+		}
+	case duePull:
+		if w.pulls[i].timer == e.Ticket() {
+			w.pulls[i].timer = kernel.NoTicket
+			w.answered(int32(i))
+		}
+	case dueLayer:
+		w.loadAnswered(int32(i))
+	case dueUnpack:
+		w.unpacked(int32(i))
+	case dueLink:
+		w.linkDue(int32(i), e.Ticket())
+	case dueBatch:
+		w.batchDue(int32(i), e.Ticket())
+	case dueNode:
+		w.pools[i].booting--
+		w.join(PoolID(i))
+	case dueTimeline:
+		w.ahead--
+		w.happen(i)
+	case dueFault:
+		w.ahead--
+		w.breakdown(i)
+	case dueRepair:
+		w.ahead--
+		w.repair(i)
+	case dueForeign:
+		w.foreignDue(i)
+	case dueProbe:
+		w.probeDue(i)
+	case dueTimer:
+		w.observe(Event{Kind: TimerFired, Timer: int32(i)})
+	}
+}
 
-func (b bits) has(i int) bool { return b[i>>6]>>(i&63)&1 == 1 }
+// settle lets the controllers and the scheduler act on what has just happened. They
+// act here and not where it happens, so that nothing calls itself.
+func (w *World) settle() {
+	for {
+		switch {
+		case len(w.dirty) > 0:
+			last := len(w.dirty) - 1
+			id := w.dirty[last]
+			w.dirty = w.dirty[:last]
+			w.workloads[id].dirty = false
+			w.sync(id)
+		case w.creating.count > 0 && w.creation == kernel.NoTicket:
+			w.create()
+		case w.scheduler.wants() && w.scheduler.timer == kernel.NoTicket:
+			w.schedule()
+		default:
+			return
+		}
+	}
+}
+
+// record adds to the digest of what happened.
+func (w *World) record(kind uint8, index int32, value int64) {
+	w.events++
+	w.digest.Add(w.now, kind, int(index), value)
+}
+
+func (w *World) observe(e Event) {
+	if w.pacer != nil && !w.lost {
+		w.pacer.Observe(e)
+	}
+}
+
+func (w *World) after(d time.Duration) kernel.Time { return w.now.Add(d) }
+
+// The kinds of records in the digest.
+const (
+	recCreated uint8 = iota
+	recReleased
+	recBound
+	recBegan
+	recAccepted
+	recDenied
+	recFailed
+	recFinished
+	recReady
+	recGone
+	recNode
+	recForeign
+	recProbe
+	recEntry
+	recFault
+)
