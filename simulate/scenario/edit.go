@@ -14,7 +14,8 @@ type Edit struct {
 	// Path of the field, with or without spec., as registries[0].limiters[0].limit or,
 	// by name, registries[hub].limiters[0].limit.
 	Path string
-	// Value as YAML, as 200, 6h or [a, b].
+	// Value as YAML, as 200, 6h or [a, b]. A number for a list of named things, as 3
+	// for mirrors, cuts the list to so many or repeats its last under other names.
 	Value string
 }
 
@@ -39,9 +40,44 @@ func (e Edit) apply(root *yaml.Node) error {
 	if err := yaml.Unmarshal([]byte(e.Value), &value); err != nil || len(value.Content) != 1 {
 		return fmt.Errorf("%q is no YAML", e.Value)
 	}
-	steps, err := split(e.Path)
+	node, err := find(root, e.Path)
 	if err != nil {
 		return err
+	}
+	if count, ok := countOf(node, value.Content[0]); ok {
+		return resize(node, count)
+	}
+	// The line stays: errors are to be found where the file says something else.
+	line := node.Line
+	*node = *value.Content[0]
+	relocate(node, line)
+	return nil
+}
+
+// At is the value that a file has at a path, as a scalar; of a list, how many
+// entries it has. It is empty where the file leaves the field to its default.
+func At(data []byte, path string) (string, error) {
+	root, err := parse(data)
+	if err != nil {
+		return "", err
+	}
+	node, err := find(root, path)
+	switch {
+	case err != nil:
+		return "", Errors{{Path: path, Problem: err.Error()}}
+	case node.Kind == yaml.SequenceNode:
+		return strconv.Itoa(len(node.Content)), nil
+	case node.Kind != yaml.ScalarNode || isNull(node):
+		return "", nil
+	}
+	return node.Value, nil
+}
+
+// find walks down a path.
+func find(root *yaml.Node, path string) (*yaml.Node, error) {
+	steps, err := split(path)
+	if err != nil {
+		return nil, err
 	}
 	if steps[0] != "spec" && steps[0] != "metadata" {
 		steps = slices.Insert(steps, 0, "spec")
@@ -49,13 +85,52 @@ func (e Edit) apply(root *yaml.Node) error {
 	node := root
 	for _, step := range steps {
 		if node, err = descend(node, step); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	// The line stays: errors are to be found where the file says something else.
-	line := node.Line
-	*node = *value.Content[0]
-	relocate(node, line)
+	return node, nil
+}
+
+// maxCopies bounds what a number makes of a list.
+const maxCopies = 10_000
+
+// countOf is how long a list of named things is to be.
+func countOf(list, value *yaml.Node) (int, bool) {
+	if list.Kind != yaml.SequenceNode || len(list.Content) == 0 || value.Tag != "!!int" {
+		return 0, false
+	}
+	for _, c := range list.Content {
+		if nameOf(c) == nil {
+			return 0, false
+		}
+	}
+	count, err := strconv.Atoi(value.Value)
+	return count, err == nil
+}
+
+// resize cuts a list or repeats its last entry.
+func resize(list *yaml.Node, count int) error {
+	if count < 0 || count > maxCopies {
+		return fmt.Errorf("wants %d entries, 0 to %d can be had", count, maxCopies)
+	}
+	last := list.Content[len(list.Content)-1]
+	list.Content = list.Content[:min(count, len(list.Content))]
+	for n := len(list.Content) + 1; n <= count; n++ {
+		entry := copied(last)
+		name := nameOf(entry)
+		name.Value += "-" + strconv.Itoa(n)
+		list.Content = append(list.Content, entry)
+	}
+	return nil
+}
+
+// nameOf is what an entry of a list is called; nil: it has no name.
+func nameOf(n *yaml.Node) *yaml.Node {
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "name" {
+			return n.Content[i+1]
+		}
+	}
 	return nil
 }
 
@@ -72,7 +147,7 @@ func split(path string) ([]string, error) {
 	var steps []string
 	for _, part := range strings.Split(path, ".") {
 		field, rest, indexed := strings.Cut(part, "[")
-		if field == "" {
+		if field == "" || strings.Contains(field, "]") {
 			return nil, fmt.Errorf("%q is no path such as registries[0].limiters[0].limit", path)
 		}
 		steps = append(steps, field)
@@ -116,17 +191,16 @@ func descend(n *yaml.Node, step string) (*yaml.Node, error) {
 // item is the entry of a list at a place or of a name; budgets are a mapping by
 // name.
 func item(n *yaml.Node, place string) (*yaml.Node, error) {
-	if n.Kind == yaml.MappingNode {
+	i, err := strconv.Atoi(place)
+	if n.Kind == yaml.MappingNode || isNull(n) && err != nil {
 		return descend(n, place)
 	}
-	if i, err := strconv.Atoi(place); err == nil && i >= 0 && i < len(n.Content) && n.Kind == yaml.SequenceNode {
+	if err == nil && i >= 0 && i < len(n.Content) && n.Kind == yaml.SequenceNode {
 		return n.Content[i], nil
 	}
 	for _, c := range n.Content {
-		for i := 0; c.Kind == yaml.MappingNode && i+1 < len(c.Content); i += 2 {
-			if c.Content[i].Value == "name" && c.Content[i+1].Value == place {
-				return c, nil
-			}
+		if name := nameOf(c); name != nil && name.Value == place {
+			return c, nil
 		}
 	}
 	return nil, fmt.Errorf("has no [%s] in a list of %d", place, len(n.Content))
