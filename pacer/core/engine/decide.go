@@ -230,6 +230,9 @@ func (t *turn) finish() {
 			Paused: a.Paused, Throttled: a.ledger.Refused(t.now),
 		})
 		waiting := t.ahead[id] > 0
+		if at := a.ledger.NextUnit(t.now); waiting && !at.IsZero() {
+			t.wakeAt(at) // nobody tells of it
+		}
 		if at := a.ledger.NextProbe(waiting, t.jitter(id, a)); !at.IsZero() {
 			t.out.Probes = append(t.out.Probes, Probe{Account: id, At: at})
 			if waiting {

@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -101,4 +102,26 @@ func (b *bucket) refill(now time.Time, f Fixed, since time.Time) {
 		b.level = min(float64(f.Burst), b.level+f.Rate*now.Sub(b.at).Seconds())
 		b.at = now
 	}
+}
+
+// NextUnit is when a limit that is counted here, and not read, brings one unit more
+// than now; zero where no more is to come or a reading tells.
+func (l *Ledger) NextUnit(now time.Time) time.Time {
+	f := l.settings.Fixed
+	switch {
+	case f != nil && f.Rate > 0:
+		b := l.bucket
+		b.refill(now, *f, l.since)
+		missing := 1 - (b.level - math.Floor(b.level))
+		return now.Add(time.Duration(math.Ceil(missing / f.Rate * float64(time.Second))))
+	case f == nil && !l.local(now):
+		return time.Time{}
+	}
+	window := l.logWindow()
+	for _, s := range l.spent {
+		if at := s.End.Add(window); at.After(now) {
+			return at
+		}
+	}
+	return time.Time{}
 }
