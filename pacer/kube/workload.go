@@ -125,13 +125,7 @@ func (r *replicaSet) observe(rs *appsv1.ReplicaSet) {
 // so that it replaces one that was lost. Both err towards Normal: after a restart
 // only pods that serve now have served.
 func (w *workload) laneOf(r *replicaSet, live int) engine.Lane {
-	if w != nil && w.isRollback(r) {
-		return engine.LaneRollback
-	}
-	if live <= int(r.served) {
-		return engine.LaneRepair
-	}
-	return engine.LaneNormal
+	return engine.LaneOf(w != nil && w.isRollback(r), live, int(r.served))
 }
 
 // before is the revision that a rollback of the rollout under way to r would go back

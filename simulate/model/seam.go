@@ -85,11 +85,11 @@ func (w *World) Workload(id WorkloadID) Workload {
 // Release takes the gate off a pod, as one write of the controller's client to the
 // API server, which lets so many through per second. The scheduler prefers the given
 // nodes, all alike, over others that have room; the slice is kept. Pods that are not
-// gated are ignored.
-func (w *World) Release(pod PodID, prefer []NodeID) {
+// gated are ignored. It returns when the gate will be off.
+func (w *World) Release(pod PodID, prefer []NodeID) time.Duration {
 	p := &w.pods[pod]
 	if p.phase != PodGated || p.flags&podReleasing != 0 || w.lost {
-		return
+		return w.Now()
 	}
 	p.flags |= podReleasing
 	if len(prefer) > 0 {
@@ -102,6 +102,7 @@ func (w *World) Release(pod PodID, prefer []NodeID) {
 	at := w.releases.next(max(w.now, 0))
 	w.releases.take(max(w.now, 0))
 	w.queue.Push(at, dueRelease, int(pod))
+	return time.Duration(at)
 }
 
 // SurgeOnly has a workload delete no Ready pod before another has taken its place,

@@ -1,0 +1,258 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/simulate/limiter"
+	"github.com/pullpace/pace/simulate/model"
+	"github.com/pullpace/pace/simulate/scenario"
+)
+
+// The pace of the controller. Sources: turnDebounce and turnIdle of
+// pacer/controller/turn.go, probesPerSecond and shapesPerSecond of its probe.go, and
+// how late a node lists what it pulled (a kubelet looks every 30 s and reports every
+// 10 s).
+const (
+	debounce        = 50 * time.Millisecond
+	idle            = 5 * time.Second
+	probesPerSecond = 10
+	shapesPerSecond = 5
+	nodeStatus      = 30 * time.Second
+)
+
+// at is a time of the run as engines know it: runs begin with the year 2026.
+func at(d time.Duration) time.Time { return time.Unix(1767225600, int64(d)).UTC() }
+
+// since is its inverse.
+func since(t time.Time) time.Duration { return t.Sub(at(0)) }
+
+// host is the controller in a simulated world.
+type host struct {
+	spec    *scenario.Spec
+	policy  v1alpha1.PacePolicySpec // with its defaults
+	enforce bool
+	maxHeld int // in a namespace
+	world   *model.World
+	engine  *engine.Engine
+	down    bool
+	saved   engine.State // that the last controller wrote down
+
+	accounts   []*account
+	byRegistry [][]*account // in the order in which a pull looks at them
+	images     []core.Image
+	shaped     []bool // asked for what it is made of, or not paced
+	unshaped   []model.ImageID
+	workloads  []*workload
+	groups     []*group
+	pods       []podState
+	started    map[model.PodID][]core.Image // of pods with several images, those that started
+	namespaces map[string]*int              // pods held in it
+
+	nodes    []core.NodeID
+	pools    []*pool
+	daemons  map[daemonKey]bool // whether it still pulls
+	statuses []status           // of nodes that will report, the first due first
+	noted    []bool             // by node: it is among them
+
+	dirty     []model.PodID
+	changed   []model.WorkloadID
+	throttled []refusal
+	news      []engine.Event // of nodes and probes
+	probes    *limiter.Limiter
+	shapes    *limiter.Limiter
+
+	signalled bool          // something changed since the last turn
+	writing   time.Duration // when the last release will be written
+	finishing bool          // a turn waits for that
+	due       time.Duration // of the next turn
+	timer     int32         // that is waited for
+	observed  int           // for tests: events that the engine took in
+}
+
+// refusal is a pull that was answered by 429.
+type refusal struct {
+	pod   model.PodID
+	node  model.NodeID
+	image model.ImageID
+}
+
+// status is a node that will report its images.
+type status struct {
+	node model.NodeID
+	at   time.Duration
+}
+
+// newHost reads the policy and the budgets. What they select by labels is refused:
+// nothing in a scenario has any.
+func newHost(spec *scenario.Spec, p *scenario.Pace) (*host, error) {
+	h := &host{spec: spec, policy: *p.Policy.DeepCopy(), started: map[model.PodID][]core.Image{},
+		namespaces: map[string]*int{}, daemons: map[daemonKey]bool{}}
+	if h.policy.NamespaceSelector != nil || h.policy.PodSelector != nil {
+		return nil, fmt.Errorf("reading the policy: nothing in a scenario has labels to select by")
+	}
+	if h.policy.DeleteFirst == v1alpha1.PauseRollout {
+		return nil, fmt.Errorf("reading the policy: deleteFirst %s is not simulated", v1alpha1.PauseRollout)
+	}
+	h.policy.Default()
+	h.enforce, h.maxHeld = h.policy.Mode == v1alpha1.Enforce, int(*h.policy.MaxGatedPerNamespace)
+	if err := h.readBudgets(p.Budgets); err != nil {
+		return nil, err
+	}
+	h.probes, h.shapes = perSecond(probesPerSecond), perSecond(shapesPerSecond)
+	h.nameImages()
+	return h, nil
+}
+
+// perSecond is a client's limit of n requests a second, n of them at once.
+func perSecond(n int64) *limiter.Limiter {
+	l, err := limiter.New(limiter.Config{Type: limiter.TokenBucket, Limit: n, Refill: n, Every: time.Second})
+	if err != nil {
+		panic(err) // the numbers are those of this file
+	}
+	return l
+}
+
+// Begin gives the engine the world as it stands.
+func (h *host) Begin(w *model.World) {
+	h.world = w
+	h.engine = engine.New(engine.Config{Seed: w.Seed()})
+	h.meetWorkloads()
+	for n := range w.Nodes() {
+		h.meetNode(model.NodeID(n))
+	}
+	for id := range w.Pods() {
+		h.meetPod(model.PodID(id))
+	}
+	h.past()
+	h.due = never
+	h.signal()
+}
+
+// history is how long the controller has been there when the run begins: long enough
+// for the readings that tell a registry that says nothing from one that was not
+// asked yet.
+const history = 20 * time.Minute
+
+// past is what the controller went through before the start: it met the world, and
+// asked each registry at the pace of one that nobody waits for. All accounts were
+// full.
+func (h *host) past() {
+	h.engine.Replace(at(-history), engine.World{Events: h.everything()})
+	for _, a := range h.accounts {
+		for sent := -history + time.Minute; sent < 0; sent += (history - 2*time.Minute) / 3 {
+			h.engine.Observe(at(sent), engine.Event{Reading: &engine.Reading{Account: a.id, Observation: a.full(sent)}})
+		}
+	}
+	for image, id := range h.images {
+		if id != "" {
+			h.look(model.ImageID(image))
+		}
+	}
+}
+
+// Gate is admission: it holds pods that the policy rules and a budget paces. The rules
+// are those of pacer/kube's Judge that a scenario can meet.
+func (h *host) Gate(id model.PodID) bool {
+	w := h.meetPod(id)
+	if !h.enforce || !w.paced || w.neverHeld || *w.held >= h.maxHeld || h.hopeless(w, id) {
+		h.note(id)
+		return false
+	}
+	h.hold(id)
+	h.note(id)
+	return true
+}
+
+// hopeless reports whether no wait helps a pod, as the last turn said.
+func (h *host) hopeless(w *workload, id model.PodID) bool {
+	any := false
+	for _, image := range h.world.Images(h.world.Pod(id).Workload, h.world.Pod(id).Revision) {
+		for _, a := range h.drawnBy(image) {
+			if !a.hopeless {
+				return false
+			}
+			any = true
+		}
+	}
+	return any
+}
+
+// Observe takes in what a controller would see of an event.
+func (h *host) Observe(e model.Event) {
+	switch e.Kind {
+	case model.TimerFired:
+		if e.Timer == h.timer && !h.down {
+			h.turn()
+		}
+		return
+	case model.ControllerLost:
+		h.lose()
+		return
+	case model.ControllerBack:
+		h.recover()
+		return
+	}
+	if h.down {
+		return
+	}
+	switch e.Kind {
+	case model.NodeAdded:
+		h.meetNode(e.Node)
+		h.join(e.Node)
+	case model.NodeGone:
+		h.leave(e.Node)
+	case model.NodePurged:
+		h.willReport(e.Node)
+	case model.PullBegan:
+		h.daemonPulls(e)
+	case model.PullFailed:
+		h.failed(e)
+	case model.PullFinished:
+		h.finished(e)
+	case model.PodBound, model.PullsDone, model.PodUnschedulable, model.PodReady, model.PodGone:
+		h.moved(e)
+	case model.WorkloadChanged:
+		h.changed = append(h.changed, e.Workload)
+		h.workloads[e.Workload].observe(h.world.Workload(e.Workload))
+		h.signal()
+	}
+}
+
+// Answer takes in what a registry answered.
+func (h *host) Answer(r model.Reading) {
+	if h.down {
+		return
+	}
+	if image := model.ImageID(r.Ref) - shapeRef; image >= 0 {
+		if r.Status == 200 {
+			h.look(image)
+		}
+		h.signal()
+		return
+	}
+	a := h.accounts[r.Ref]
+	a.asked = false
+	h.news = append(h.news, engine.Event{Reading: &engine.Reading{Account: a.id, Observation: a.observation(r)}})
+	h.signal()
+}
+
+// shapeRef is added to the image of a request for what it is made of.
+const shapeRef = 1 << 20
+
+// look tells the engine what an image is made of.
+func (h *host) look(image model.ImageID) {
+	manifests := 1
+	if h.spec.Images[image].MultiArch {
+		manifests = 2
+	}
+	shape := engine.Event{Shape: &engine.ImageShape{Image: h.images[image], Manifests: manifests}}
+	if h.world.Now() == 0 && !h.signalled {
+		h.engine.Observe(at(0), shape)
+		return
+	}
+	h.news = append(h.news, shape)
+}

@@ -1,0 +1,126 @@
+package policy
+
+import (
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/simulate/model"
+)
+
+// lose ends the controller. What it wrote into the status of PullBudgets stays; it
+// writes that before every release.
+func (h *host) lose() {
+	h.down = true
+	h.saved = h.engine.Export()
+	h.engine = nil
+}
+
+// recover starts another one: it takes back what was written, and the world as it
+// stands.
+func (h *host) recover() {
+	h.down = false
+	h.dirty, h.changed, h.news, h.throttled = nil, nil, nil, nil
+	h.signalled, h.finishing, h.due = false, false, never
+	clear(h.started)
+	for _, a := range h.accounts {
+		a.asked = false
+	}
+	clear(h.shaped)
+	h.unshaped = nil
+	for n := len(h.nodes); n < h.world.Nodes(); n++ {
+		h.meetNode(model.NodeID(n))
+	}
+	h.meetAgain()
+	now := at(h.world.Now())
+	h.engine = engine.New(engine.Config{Seed: h.world.Seed()})
+	h.engine.Restore(now, h.saved)
+	h.engine.Replace(now, engine.World{Events: h.everything()})
+	h.signal()
+}
+
+// meetAgain counts all pods anew.
+func (h *host) meetAgain() {
+	for _, held := range h.namespaces {
+		*held = 0
+	}
+	for _, w := range h.workloads {
+		w.observe(h.world.Workload(w.id))
+		h.readImages(w)
+		clear(w.served)
+		clear(w.ready)
+		w.groups = nil
+	}
+	h.groups = nil
+	before := h.pods
+	h.pods = nil
+	for id := range model.PodID(h.world.Pods()) {
+		was := podState{}
+		if int(id) < len(before) {
+			was = before[id]
+		}
+		if h.meetPod(id) == nil {
+			continue
+		}
+		p := &h.pods[id]
+		p.released, p.flags = was.released, p.flags|was.flags&(podWent|podNoRoom|podCostsNone)
+		if h.world.Pod(id).Phase == model.PodGated {
+			h.hold(id)
+		}
+	}
+}
+
+// everything is the world as a list of events.
+func (h *host) everything() []engine.Event {
+	var out []engine.Event
+	add := func(ev engine.Event) { out = append(out, ev) }
+	for _, a := range h.accounts {
+		add(engine.Event{Account: &a.Account})
+	}
+	for n := range h.nodes {
+		if !h.world.Node(model.NodeID(n)).Gone {
+			add(h.status(model.NodeID(n)))
+		}
+	}
+	for _, p := range h.pools {
+		p.changed = false
+		add(engine.Event{Pool: &engine.Pool{ID: p.id, Nodes: p.nodes}})
+	}
+	for _, g := range h.groups {
+		if g.pods > 0 {
+			g.known = true
+			g.announced.More, g.announced.Back = h.stateNow(g)
+			next := g.announced
+			add(engine.Event{Group: &next})
+		}
+	}
+	for id := range h.pods {
+		if p := &h.pods[id]; p.group != model.None && h.world.Pod(model.PodID(id)).Phase != model.PodDeleted {
+			p.flags |= podKnown
+			seen := h.seen(model.PodID(id))
+			add(engine.Event{Pod: &seen})
+		}
+	}
+	h.everyDaemon(add)
+	return out
+}
+
+func (h *host) stateNow(g *group) (int, []engine.ImageUse) {
+	return h.state(g, h.world.Workload(g.workload.id))
+}
+
+// everyDaemon adds the pods of DaemonSets that pull, in order.
+func (h *host) everyDaemon(add func(engine.Event)) {
+	named := map[core.GroupID]bool{}
+	for n := range h.nodes {
+		for image := range h.images {
+			key := daemonKey{model.NodeID(n), model.ImageID(image)}
+			if !h.daemons[key] {
+				continue
+			}
+			if g := h.daemonGroup(key.image); !named[g.Group.ID] {
+				named[g.Group.ID] = true
+				add(g)
+			}
+			add(h.daemonPod(key, engine.PodBound))
+		}
+	}
+}
