@@ -69,6 +69,7 @@ func newInstall(s *session) *cobra.Command {
 	flags.StringVar(&o.override.Egress.HTTPSProxy, "https-proxy", "", "proxy through which the controller asks registries, as http://host:port; never the API server")
 	flags.StringVar(&o.override.Egress.NoProxy, "no-proxy", "", "hosts, domains and networks that are asked without the proxy, separated by commas")
 	flags.StringVar(&o.authorities, "ca-bundle", "", "file with the certificate authorities of registries, in PEM")
+	flags.StringVar(&o.override.Trace, "trace", "", "how much of what it sees and decides the controller keeps in memory, as 64Mi, for simulate record --decisions; by default nothing")
 	flags.BoolVar(&o.shadow, "shadow", false, "make the default policy watch only (the default)")
 	flags.BoolVar(&o.enforce, "enforce", false, "make the default policy hold")
 	flags.BoolVar(&o.explain, "explain-rbac", false, "list every permission and stop")
@@ -100,6 +101,9 @@ func (o *installOptions) complete() (err error) {
 		o.override.Egress.Authorities = string(text)
 	}
 	if err := o.override.Egress.Validate(); err != nil {
+		return usagef("%w", err)
+	}
+	if err := o.override.ValidateTrace(); err != nil {
 		return usagef("%w", err)
 	}
 	o.override.Digest, o.override.Version = o.s.env.ImageDigest, o.s.env.Version

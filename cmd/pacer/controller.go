@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"math"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
@@ -17,12 +19,17 @@ import (
 func newController(env environment) *cobra.Command {
 	o := controller.Defaults()
 	o.Version = version()
-	var kubeconfig string
+	var kubeconfig, trace string
 	var verbosity int
 	cmd := &cobra.Command{
 		Use: "controller", Short: "Hold pods back and let them go as the budget allows", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			setLogger(env, verbosity)
+			size, err := resource.ParseQuantity(trace)
+			if err != nil {
+				return fmt.Errorf("reading --trace: %w", err)
+			}
+			o.Trace = int(min(size.Value(), math.MaxInt32))
 			config, err := restConfig(kubeconfig)
 			if err != nil {
 				return err
@@ -44,6 +51,7 @@ func newController(env environment) *cobra.Command {
 	flags.StringVar(&o.ProbeProxy, "probe-proxy", env.get("HTTPS_PROXY", ""), "proxy that registries are asked through; never the API server")
 	flags.StringVar(&o.ProbeNoProxy, "probe-no-proxy", env.get("NO_PROXY", ""), "registries that are asked without the proxy")
 	flags.StringVar(&o.ProbeAuthorities, "probe-authorities", env.get("PROBE_AUTHORITIES", ""), "certificate authorities of registries, in PEM, besides the system's")
+	flags.StringVar(&trace, "trace", "0", "how much of what was seen and decided to keep in memory, compressed, as 64Mi, for `kubectl pace simulate record --decisions`; 0: nothing")
 	flags.IntVarP(&verbosity, "verbosity", "v", 0, "0: what changed, 1: for debugging")
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,18 +22,20 @@ type clients struct {
 	// proxy and authorities are those of the cluster's own network.
 	proxy       registry.Proxy
 	authorities string
+	// now is the clock of what they read; nil: the machine's.
+	now func() time.Time
 
 	mu   sync.Mutex
 	kept map[string]keptClient
 }
 
 // newClients makes them for a replica with these options.
-func newClients(c client.Reader, o Options) (*clients, error) {
+func newClients(c client.Reader, o Options, now func() time.Time) (*clients, error) {
 	proxy, err := registry.ParseProxy(o.ProbeProxy, o.ProbeNoProxy)
 	if err != nil {
 		return nil, fmt.Errorf("reading the proxy of probes: %w", err)
 	}
-	return &clients{reader: c, namespace: o.Namespace, agent: "pace/" + o.Version, proxy: proxy, authorities: o.ProbeAuthorities}, nil
+	return &clients{reader: c, namespace: o.Namespace, agent: "pace/" + o.Version, proxy: proxy, authorities: o.ProbeAuthorities, now: now}, nil
 }
 
 // keptClient is an asker and what it was made of.
@@ -70,7 +73,7 @@ func (c *clients) open(ctx context.Context, budget *v1alpha1.PullBudget) (asker,
 
 // config is how to ask for a PullBudget, and the version of its Secret.
 func (c *clients) config(ctx context.Context, budget *v1alpha1.PullBudget) (registry.Config, string, error) {
-	cfg := registry.Config{Host: budget.Spec.Registry, UserAgent: c.agent, Proxy: c.proxy, CABundle: []byte(c.authorities)}
+	cfg := registry.Config{Host: budget.Spec.Registry, UserAgent: c.agent, Proxy: c.proxy, CABundle: []byte(c.authorities), Clock: c.now}
 	if probe := budget.Spec.Probe; probe != nil {
 		cfg.Endpoint, cfg.RealmHosts = probe.Endpoint, probe.TokenRealmHosts
 		if probe.CABundle != "" {

@@ -116,7 +116,7 @@ func TestProbesGoThroughTheProxyAndTheAPIServerIsAskedDirectly(t *testing.T) {
 	if through, _ := config.Proxy(request); through == nil {
 		t.Error("the proxy that a kubeconfig names was dropped")
 	}
-	made, err := newClients(nil, Options{ProbeProxy: "http://proxy.test:3128", ProbeNoProxy: ".corp", ProbeAuthorities: "of the cluster"})
+	made, err := newClients(nil, Options{ProbeProxy: "http://proxy.test:3128", ProbeNoProxy: ".corp", ProbeAuthorities: "of the cluster"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestProbesGoThroughTheProxyAndTheAPIServerIsAskedDirectly(t *testing.T) {
 	if got := string(cfg.CABundle); got != "of the cluster\nof the registry" {
 		t.Errorf("trusted are %q", got)
 	}
-	if _, err := newClients(nil, Options{ProbeProxy: "ftp://proxy.test"}); err == nil {
+	if _, err := newClients(nil, Options{ProbeProxy: "ftp://proxy.test"}, nil); err == nil {
 		t.Error("a proxy that is none was taken")
 	}
 }

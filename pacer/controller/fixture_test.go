@@ -111,13 +111,14 @@ func makeBench(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) 
 	asked := &fakeRegistry{manifests: 1}
 	open := func(context.Context, *v1alpha1.PullBudget) (asker, error) { return asked, nil }
 	b := &bench{t: t, client: c, clock: clk, events: rec, asked: asked, turn: &Turn{
-		engine: engine.New(engine.Config{}), world: newWorld(), feed: f, clock: clk,
+		engine: &taped{Engine: engine.New(engine.Config{}), tape: newTape(maxTape, func() int { return 0 })}, world: newWorld(), feed: f, clock: clk,
 		releaser: &releaser{client: c, live: c}, prober: newProber(open, m, clk.Now, f.wake),
 		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), doubter: newDoubter(c, rec), restorer: newRestorer(c, rec, nil), metrics: m, answers: &answers{client: c},
 		events: rec, reader: c,
 		heart: &heartbeat.Writer{Client: c, Live: c, Lease: beatKey(v1alpha1.Namespace), Identity: "test"},
 	}}
 	b.turn.orders = newOrders(rec, b.turn.world.tracker.BudgetsOf)
+	t.Cleanup(b.playBack)
 	b.see()
 	if err := b.turn.begin(t.Context()); err != nil {
 		t.Fatalf("begin: %v", err)

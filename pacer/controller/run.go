@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -65,6 +66,10 @@ type Options struct {
 	// ProbeAuthorities is PEM of certificate authorities that probes trust besides
 	// the system's.
 	ProbeAuthorities string
+	// Trace is how many bytes of the engine's calls are kept, compressed, and served at
+	// TraceAddress, which is of the pod itself; 0: none. See `pace simulate record`.
+	Trace        int
+	TraceAddress string
 	// Version is shown to registries and the API server.
 	Version string
 	// Registerer takes the metrics; controller-runtime's registry.
@@ -82,6 +87,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.WebhookService, "pacer")
 	orElse(&o.MetricsAddress, ":8080")
 	orElse(&o.HealthAddress, ":8081")
+	orElse(&o.TraceAddress, net.JoinHostPort("127.0.0.1", strconv.Itoa(v1alpha1.TracePort)))
 	orElse(&o.Version, "dev")
 	if o.Registerer == nil {
 		o.Registerer = metrics.Registry
@@ -192,12 +198,12 @@ func newKeeper(o Options) *keeper {
 
 // compose makes the parts and gives them to the manager.
 func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) error {
-	c, live, real := mgr.GetClient(), mgr.GetAPIReader(), clock.RealClock{}
+	c, live, real := mgr.GetClient(), mgr.GetAPIReader(), newSteady()
 	m, events := NewMetrics(o.Registerer), mgr.GetEventRecorder("pullpace")
 	k.client, k.live, k.cache = c, live, mgr.GetCache()
 	r := &releaser{client: c, live: live}
 	f := newFeed()
-	open, err := newClients(c, o)
+	open, err := newClients(c, o, real.Now)
 	if err != nil {
 		return err
 	}
@@ -213,12 +219,13 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	asking.distant = &distant{client: c, namespace: o.Namespace, now: real.Now}
 	known := newWorld()
 	known.self = client.ObjectKey{Namespace: o.Namespace, Name: o.Identity}
+	config, kept := engine.Config{Seed: seed(o.Identity)}, newTape(o.Trace, real.set)
 	turn := &Turn{
-		engine: engine.New(engine.Config{Seed: seed(o.Identity)}), world: known, feed: f, clock: real,
+		engine: &taped{Engine: engine.New(config), tape: kept}, world: known, feed: f, clock: real,
 		releaser: r, prober: asking, books: books,
 		explainer: explain, doubter: newDoubter(c, events), restorer: newRestorer(c, events, admit.pricer.price), metrics: m, answers: answers, events: events, slips: prove.hurry,
 		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity, Version: o.Version},
-		cache: mgr.GetCache(), reader: live,
+		cache: mgr.GetCache(), reader: live, version: o.Version, config: config,
 	}
 	turn.orders = newOrders(events, turn.world.tracker.BudgetsOf)
 	asking.egressOf = turn.egressOf
@@ -227,6 +234,9 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 		k, beat, turn, explain, quotes, prove, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
 		&fleetWatch{cache: mgr.GetCache(), pricer: admit.pricer},
 		&bound{client: c, releaser: r, events: events, metrics: m, clock: real, beating: beat.beating},
+	}
+	if kept != nil {
+		runnables = append(runnables, &tapeServer{tape: kept, address: o.TraceAddress})
 	}
 	for _, part := range runnables {
 		if err := mgr.Add(part); err != nil {

@@ -118,7 +118,7 @@ func TestShadowDecidesFirstWhatEnforceDecides(t *testing.T) {
 			first[i] = b.turn.engine.Decide(now)
 		} else {
 			b.turn.engine.Decide(now)
-			b.turn.watch.decide(now, b.turn.engine, b.turn.world.tracker)
+			b.turn.watch.decide(now, b.turn.engine.Engine, b.turn.world.tracker)
 			first[i] = b.turn.watch.last
 		}
 		first[i].ID = "" // names the events that were seen, which differ

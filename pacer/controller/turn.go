@@ -28,7 +28,7 @@ const (
 // the decision out and writes down what is known. One replica at a time runs it,
 // in one goroutine.
 type Turn struct {
-	engine *engine.Engine
+	engine *taped
 	world  *world
 	feed   *feed
 	clock  clock.PassiveClock
@@ -52,6 +52,9 @@ type Turn struct {
 
 	cache  cache.Cache
 	reader client.Reader
+	// version and config are what a trace of the engine begins with.
+	version string
+	config  engine.Config
 }
 
 // NeedLeaderElection says that one replica takes turns.
@@ -123,6 +126,9 @@ func (t *Turn) begin(ctx context.Context) error {
 		return err
 	}
 	now := t.clock.Now()
+	if t.engine.tape != nil {
+		t.engine.tape.begin(now, t.version, t.config)
+	}
 	t.engine.Restore(now, state)
 	changes := t.feed.take()
 	t.engine.Replace(now, engine.World{Events: t.world.observe(now, changes)})
@@ -144,7 +150,7 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 		now = t.clock.Now()
 		d = t.engine.Decide(now)
 	}
-	t.watch.decide(now, t.engine, t.world.tracker)
+	t.watch.decide(now, t.engine.Engine, t.world.tracker)
 	d = t.watch.hurry(d)
 	t.prober.ask(ctx, now, d.Probes, t.budgetOf)
 	t.prober.lookAt(ctx, t.world.tracker.NewImages(), t.budgetOf)
@@ -216,7 +222,7 @@ func (t *Turn) next(d engine.Decision, now time.Time, released int) time.Time {
 
 // page is what the bookkeeper writes down. booked says that releases wait for it.
 func (t *Turn) page(d engine.Decision, booked bool) page {
-	return page{decision: d, state: t.engine.Export(), world: t.world, orders: t.orders, booked: booked, shadows: t.watch.statuses(t.clock.Now(), t.world.tracker)}
+	return page{decision: d, state: t.engine.Export(t.clock.Now()), world: t.world, orders: t.orders, booked: booked, shadows: t.watch.statuses(t.clock.Now(), t.world.tracker)}
 }
 
 // budgetOf is the PullBudget that declares an account; nil: none any more.

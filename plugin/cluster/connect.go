@@ -1,11 +1,13 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/discovery"
@@ -30,6 +32,8 @@ type Cluster struct {
 	Namespace string
 	// Version asks the API server for its version.
 	Version func() (*version.Info, error)
+	// Ask asks a pod by HTTP on a port of its loopback address.
+	Ask func(ctx context.Context, pod types.NamespacedName, port int, path string) ([]byte, error)
 }
 
 // Options are what Connect cannot know from the flags.
@@ -90,7 +94,7 @@ func Connect(flags *genericclioptions.ConfigFlags, o Options) (*Cluster, error) 
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
 	}
-	return &Cluster{Client: c, Namespace: namespace, Version: disco.ServerVersion}, nil
+	return &Cluster{Client: c, Namespace: namespace, Version: disco.ServerVersion, Ask: asking(config)}, nil
 }
 
 // warnings hands the API server's warnings on, each once.

@@ -39,6 +39,8 @@ type Override struct {
 	Version string
 	// Egress is how the controller's probes leave the cluster.
 	Egress Egress
+	// Trace is how much of its calls the controller keeps, as 64Mi; empty: nothing.
+	Trace string
 }
 
 // Render builds the objects to apply, in the order to apply them.
@@ -60,6 +62,9 @@ func Render(src Source, o Override) ([]*unstructured.Unstructured, error) {
 	}
 	if err := o.Egress.write(disk, &overlay, src.Controller); err != nil {
 		return nil, err
+	}
+	if o.Trace != "" {
+		overlay.Patches = append(overlay.Patches, o.trace(src.Controller))
 	}
 	text, err := yaml.Marshal(overlay)
 	if err != nil {

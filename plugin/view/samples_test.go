@@ -212,3 +212,20 @@ func sampleShadow() Shadow {
 		Workloads: []ShadowWorkload{{"shop", "deploy/api", 30}, {"shop", "deploy/web", 7}},
 	}
 }
+
+func sampleReplay() Replay {
+	return Replay{
+		File: "decisions.jsonl", Recorded: "v0.3.0", Replayed: "v0.3.0", Calls: 9412, Starts: 1, Decisions: 1204,
+		From: now.Add(-4*time.Minute - 31*time.Second), To: now,
+	}
+}
+
+func differingReplay() Replay {
+	r := sampleReplay()
+	r.Replayed, r.Decisions, r.Ended = "v0.4.0", 17, "the trace has reached 67108864 bytes"
+	head := `{"id":"81ba7fd2","at":"2026-03-02T14:06:02Z","holds":[{"group":"shop/api","count":20,"reason":"WaitingForBudget","need":20,"free":`
+	r.Difference = &ReplayDifference{
+		Decision: 17, At: now.Add(-238 * time.Second), Byte: len(head), Recorded: head + `0,"ahead":0}]}`, Replayed: head + `1,"ahead":0}]}`,
+	}
+	return r
+}

@@ -58,6 +58,9 @@ func screens() map[string]screen {
 		"rollout-lines":        drawn(sampleRollout(), RolloutLine),
 		"rollout-done":         drawn(doneRollout(), RolloutLine),
 		"check":                drawn(sampleCheck(), CheckPage),
+		"replay":               drawn(sampleReplay(), ReplayPage),
+		"replay-differs":       drawn(differingReplay(), ReplayPage),
+		"replay-nothing":       drawn(Replay{File: "t.jsonl", Recorded: "v1", Replayed: "v1", From: now, To: now}, ReplayPage),
 		"version":              drawn(Version{Client: "v0.3.0", Controller: "not installed", Cluster: "v1.34.4", Supported: "1.31 - 1.37"}, VersionLine),
 		"order":                drawn(sampleOrder(), OrderPage),
 		"order-none":           drawn(Order{Verb: "release"}, OrderPage),
@@ -96,7 +99,7 @@ func TestGolden(t *testing.T) {
 // TestJSON keeps the field names: scripts read them.
 func TestJSON(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories"} {
+	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories", "replay-differs"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
@@ -190,6 +193,8 @@ func redraw(name string, model any, w io.Writer) error {
 		return RolloutLine(w, m, st)
 	case Check:
 		return CheckPage(w, m, st)
+	case Replay:
+		return ReplayPage(w, m, st)
 	case Version:
 		return VersionLine(w, m, st)
 	case Order:

@@ -75,4 +75,7 @@ const (
 	ConditionOwnImageApart = "OwnImageApart"
 	// WebhookPort is where the controller answers admission.
 	WebhookPort = 10250
+	// TracePort is where the controller serves the calls of its engine, on the loopback
+	// address of its pod, if it keeps them.
+	TracePort = 8082
 )

@@ -17,16 +17,16 @@ const ParkAfter = 3 * time.Minute
 // Config are the constants of an engine. The zero value is the default.
 type Config struct {
 	// Seed feeds the jitter of probes.
-	Seed uint64
+	Seed uint64 `json:"seed"`
 	// ParkAfter is how long a released pod may stay Unschedulable before its cost
 	// stops blocking others; it is taken again when the pod is bound. Default
 	// ParkAfter.
-	ParkAfter time.Duration
+	ParkAfter time.Duration `json:"parkAfter,omitempty"`
 	// RefusedPause is how long a group rests after a refused release. Default 10 s.
-	RefusedPause time.Duration
+	RefusedPause time.Duration `json:"refusedPause,omitempty"`
 	// Aged is how long a group waits at most behind groups that unlock more pods
 	// per unit; then the oldest goes first. Default 10 min.
-	Aged time.Duration
+	Aged time.Duration `json:"aged,omitempty"`
 }
 
 func (c Config) withDefaults() Config {

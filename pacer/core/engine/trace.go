@@ -9,13 +9,27 @@ import (
 
 // Record is one call to an engine. A trace is records, one JSON object a line:
 // the stream of events, not worlds, except where a restart began with one.
-// Exactly one field besides At is set.
+// Besides At exactly one call is set, or what begins or ends the trace.
 type Record struct {
-	At      time.Time `json:"at"`
-	Event   *Event    `json:"event,omitempty"`
-	Replace *World    `json:"replace,omitempty"`
-	Restore *State    `json:"restore,omitempty"`
-	Decide  bool      `json:"decide,omitempty"`
+	At time.Time `json:"at"`
+	// Begin makes a new engine; End says why nothing was recorded from here on.
+	Begin   *Begin `json:"begin,omitempty"`
+	End     string `json:"end,omitempty"`
+	Event   *Event `json:"event,omitempty"`
+	Replace *World `json:"replace,omitempty"`
+	Restore *State `json:"restore,omitempty"`
+	Decide  bool   `json:"decide,omitempty"`
+	// Decision is what Decide answered, where it is known.
+	Decision json.RawMessage `json:"decision,omitempty"`
+	// Export is a call too: what was booked counts as waiting from then on.
+	Export bool `json:"export,omitempty"`
+}
+
+// Begin is what an engine was made of.
+type Begin struct {
+	// Version is that of the program that decided.
+	Version string `json:"version"`
+	Config  Config `json:"config"`
 }
 
 // maxTraceLine bounds a line of a trace; a world of ten thousand nodes fits.
@@ -63,13 +77,16 @@ func decodeRecord(line []byte) (Record, error) {
 		return r, fmt.Errorf("more than one record")
 	}
 	calls := 0
-	for _, set := range []bool{r.Event != nil, r.Replace != nil, r.Restore != nil, r.Decide} {
+	for _, set := range []bool{r.Begin != nil, r.End != "", r.Event != nil, r.Replace != nil, r.Restore != nil, r.Decide, r.Export} {
 		if set {
 			calls++
 		}
 	}
-	if calls != 1 {
-		return r, fmt.Errorf("want one of event, replace, restore, decide, have %d", calls)
+	switch {
+	case calls != 1:
+		return r, fmt.Errorf("want one of begin, end, event, replace, restore, decide, export, have %d", calls)
+	case r.Decision != nil && !r.Decide:
+		return r, fmt.Errorf("a decision, and nothing was to be decided")
 	}
 	return r, nil
 }
@@ -80,16 +97,85 @@ func Replay(cfg Config, records []Record) []Decision {
 	e := New(cfg)
 	var out []Decision
 	for _, r := range records {
-		switch {
-		case r.Event != nil:
-			e.Observe(r.At, *r.Event)
-		case r.Replace != nil:
-			e.Replace(r.At, *r.Replace)
-		case r.Restore != nil:
-			e.Restore(r.At, *r.Restore)
-		case r.Decide:
-			out = append(out, e.Decide(r.At))
+		if r.Begin != nil {
+			e = New(r.Begin.Config)
+		}
+		if d := e.call(r); d != nil {
+			out = append(out, *d)
 		}
 	}
 	return out
+}
+
+// call makes a recorded call; nil: it was not to decide.
+func (e *Engine) call(r Record) *Decision {
+	switch {
+	case r.Event != nil:
+		e.Observe(r.At, *r.Event)
+	case r.Replace != nil:
+		e.Replace(r.At, *r.Replace)
+	case r.Restore != nil:
+		e.Restore(r.At, *r.Restore)
+	case r.Export:
+		e.Export()
+	case r.Decide:
+		d := e.Decide(r.At)
+		return &d
+	}
+	return nil
+}
+
+// Checked is how the decisions of a trace compare with those made again.
+type Checked struct {
+	// Calls, Restarts and Decisions count what the trace holds; Decisions those with
+	// an answer to compare. Restarts are whole worlds that were taken in.
+	Calls, Restarts, Decisions int
+	// First is the first decision that differs; nil: all are the same, byte for byte.
+	First *Difference
+}
+
+// Difference is a decision that was made otherwise.
+type Difference struct {
+	// Decision counts from 1. At is when it was made.
+	Decision int
+	At       time.Time
+	// Recorded and Replayed are the two, as JSON.
+	Recorded, Replayed []byte
+}
+
+// Check makes the recorded calls again and compares what was decided, up to the
+// first difference: those after it follow from it.
+func Check(records []Record) (Checked, error) {
+	var c Checked
+	var e *Engine
+	for _, r := range records {
+		if r.Begin != nil {
+			e = New(r.Begin.Config)
+			continue
+		}
+		if r.End != "" {
+			continue
+		}
+		if e == nil {
+			return c, fmt.Errorf("replaying: the trace does not say what the engine was made of")
+		}
+		c.Calls++
+		if r.Replace != nil {
+			c.Restarts++
+		}
+		d := e.call(r)
+		if d == nil || r.Decision == nil {
+			continue
+		}
+		c.Decisions++
+		again, err := json.Marshal(d)
+		if err != nil {
+			return c, fmt.Errorf("encoding a decision: %w", err)
+		}
+		if !bytes.Equal(again, r.Decision) {
+			c.First = &Difference{Decision: c.Decisions, At: r.At, Recorded: r.Decision, Replayed: again}
+			return c, nil
+		}
+	}
+	return c, nil
 }

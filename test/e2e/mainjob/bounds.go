@@ -312,7 +312,7 @@ func pageOfRemoval(ctx context.Context, s *stage.Stage, _ *suite.Report) (err er
 	if out := s.Kubectl(ctx, "delete", "namespace", v1alpha1.Namespace); out.Code != 0 {
 		return fmt.Errorf("deleting the namespace: %s", out)
 	}
-	defer func() { err = all(err, s.Install(ctx, "--enforce")) }()
+	defer func() { err = all(err, s.Install(ctx, stage.Enforcing()...)) }()
 	kubectl := s.Command(ctx)
 	bash := exec.CommandContext(ctx, "bash")
 	bash.Env, bash.Stdin = kubectl.Env, strings.NewReader(page.Stdout)

@@ -81,6 +81,8 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("proven", stage.Options{}, proven),
 		b.on("rights", stage.Options{NoBudget: true}, rights),
 		b.on("left-alone", stage.Options{NotPaced: true, NoBudget: true}, leftAlone),
+		// First of those that are alone: the trace is of all cases before.
+		alone(suite.Case{Name: "decided-again", Run: func(ctx context.Context, r *suite.Report) error { return replayed(ctx, lab, r) }}),
 		alone(b.on("egress-groups", stage.Options{Window: anHour, NoBudget: true}, egressGroups)),
 		alone(b.on("headers-vanish", stage.Options{}, headersVanish)),
 		alone(b.on("controller-killed", stage.Options{}, controllerKilled)),
@@ -110,6 +112,14 @@ func leftAlone(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 		return fmt.Errorf("an unpaced rollout was never refused: %w", err)
 	}
 	return nil
+}
+
+// replayed has what the controller decided decided again by another process.
+func replayed(ctx context.Context, lab *stage.Lab, r *suite.Report) error {
+	replay, err := lab.Replayed(ctx)
+	r.Note("decisions", replay.Decisions)
+	r.Note("calls", replay.Calls)
+	return err
 }
 
 // pulls are those of a whole rollout: 6 Deployments on 4 nodes. On 8 in any 10 s

@@ -48,7 +48,12 @@ func controllerKilled(ctx context.Context, s *stage.Stage, r *suite.Report) erro
 	if err == nil && restarts < 2 {
 		err = fmt.Errorf("the controller was started again %d times, want 2 at least: nothing was killed", restarts)
 	}
-	return all(err, noOwn429(s), exactly(s, pulls), s.AwaitRollout(ctx, v1alpha1.Namespace, "pacer"))
+	err = all(err, noOwn429(s), exactly(s, pulls), s.AwaitRollout(ctx, v1alpha1.Namespace, "pacer"))
+	if err != nil {
+		return err
+	}
+	// What the new leader was told begins with the books and the world that it found.
+	return replayed(ctx, s.Lab, r)
 }
 
 // heldFleet makes the fleet while the account is paused and lets it go when all of it

@@ -134,7 +134,7 @@ func open(ctx context.Context, s settings) (*stage.Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lab.Install(ctx, "--enforce"); ctx.Err() != nil {
+	if err := lab.Install(ctx, stage.Enforcing()...); ctx.Err() != nil {
 		return nil, errors.Join(context.Cause(ctx), lab.Stop())
 	} else if err != nil {
 		lab.Cluster.KeepLogs()

@@ -1,0 +1,129 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/quota"
+	"github.com/pullpace/pace/plugin/cluster"
+)
+
+// decisions are a trace of an engine that holds a pod for want of a reading.
+func decisions(t *testing.T, version string) string {
+	t.Helper()
+	config := engine.Config{Seed: 7}
+	e := engine.New(config)
+	var text strings.Builder
+	keep := func(r engine.Record) {
+		line, err := engine.EncodeRecord(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Write(line)
+	}
+	keep(engine.Record{At: now, Begin: &engine.Begin{Version: version, Config: config}})
+	world := engine.World{Events: []engine.Event{
+		{Account: &engine.Account{ID: "docker.io/anonymous", Host: "docker.io", Settings: quota.Settings{}}},
+		{Node: &engine.Node{ID: "n1"}},
+		{Pool: &engine.Pool{ID: "all", Nodes: []core.NodeID{"n1"}}},
+		{Group: &engine.Group{ID: "g", Namespace: "shop", Workload: "Deployment/shop/api", Class: core.ClassRollout, Pool: "all",
+			Images: []engine.ImageUse{{Image: "docker.io/acme/api:1", Accounts: []core.AccountID{"docker.io/anonymous"}}}}},
+		{Pod: &engine.Pod{ID: "p1", Group: "g", Phase: engine.PodGated, Created: now.Add(-time.Minute), HoldUntil: now.Add(time.Hour)}},
+	}}
+	keep(engine.Record{At: now, Replace: &world})
+	e.Replace(now, world)
+	for i := range 3 {
+		at := now.Add(time.Duration(i) * time.Second)
+		answer, err := json.Marshal(e.Decide(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keep(engine.Record{At: at, Decide: true, Decision: answer})
+	}
+	return text.String()
+}
+
+func TestReplayDecidesATraceAgain(t *testing.T) {
+	t.Parallel()
+	good := decisions(t, "v0.0.0-test")
+	for name, tc := range map[string]struct {
+		trace string
+		code  int
+		says  []string
+	}{
+		"same":              {good, ExitOK, []string{"same", "3 decisions", "byte for byte", "1 start"}},
+		"a changed answer":  {strings.Replace(good, `"count":1`, `"count":2`, 1), ExitHold, []string{"differs", "decision 1", `"count":2`}},
+		"another engine":    {strings.Replace(good, `"seed":7`, `"seed":8`, 1), ExitHold, []string{"differs", "decision 1, made at 2026-03-02T14:10:00Z, from byte 8 on"}},
+		"another version":   {decisions(t, "v0.0.0-other"), ExitOK, []string{"same", "versions", "v0.0.0-other"}},
+		"ended":             {good + `{"at":"2026-03-02T14:11:00Z","end":"the trace has reached 10 bytes"}` + "\n", ExitOK, []string{"same", "ended", "has reached 10 bytes"}},
+		"nothing to decide": {strings.SplitAfter(good, "\n")[0], ExitHold, []string{"no decision"}},
+		"without beginning": {strings.SplitAfterN(good, "\n", 2)[1], ExitError, []string{"does not say what the engine was made of"}},
+		"empty":             {"", ExitError, []string{"holds no trace"}},
+		"no trace":          {"kind: Scenario\n", ExitError, []string{"trace line 1"}},
+		"an unknown field":  {`{"at":"2026-03-02T14:11:00Z","decide":true,"why":1}`, ExitError, []string{"why"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, interceptor.Funcs{})
+			h.env.In = strings.NewReader(tc.trace)
+			h.wants(h.run("simulate", "replay", "-"), tc.code, tc.says...)
+		})
+	}
+}
+
+// asks answers as a pod would.
+func (h *harness) asks(answer func(pod string) ([]byte, error)) {
+	connect := h.env.Connect
+	h.env.Connect = func(flags *genericclioptions.ConfigFlags, o cluster.Options) (*cluster.Cluster, error) {
+		c, err := connect(flags, o)
+		c.Ask = func(_ context.Context, pod types.NamespacedName, port int, path string) ([]byte, error) {
+			if port != v1alpha1.TracePort || path != "/v1/trace" {
+				return nil, errors.New("asked for something else")
+			}
+			return answer(pod.String())
+		}
+		return c, err
+	}
+}
+
+func TestRecordAsksTheReplicaThatTakesTurns(t *testing.T) {
+	t.Parallel()
+	leader := heartbeat(now)
+	leader.Spec.HolderIdentity = new("pacer-b")
+	for name, tc := range map[string]struct {
+		err  error
+		code int
+		says string
+	}{
+		"kept":      {nil, ExitOK, `{"trace":1}`},
+		"not kept":  {errors.New("dial tcp4 127.0.0.1:8082: connect: connection refused"), ExitError, "install --trace 64Mi"},
+		"deposed":   {&cluster.AnswerError{Code: 503, Text: "NotLeader"}, ExitError, "try again"},
+		"forbidden": {errors.New("pods/portforward is forbidden"), ExitError, "forbidden"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, interceptor.Funcs{}, leader.DeepCopy())
+			h.asks(func(pod string) ([]byte, error) {
+				if pod != "pullpace-system/pacer-b" {
+					t.Errorf("pod %s was asked", pod)
+				}
+				return []byte(`{"trace":1}`), tc.err
+			})
+			h.wants(h.run("simulate", "record", "--decisions"), tc.code, tc.says)
+		})
+	}
+	none := newHarness(t, interceptor.Funcs{})
+	none.wants(none.run("simulate", "record", "--decisions"), ExitError, "not installed")
+	none.wants(none.run("simulate", "record"), ExitUsage, "--decisions")
+}
