@@ -78,12 +78,14 @@ func kindOf(field apiextensionsv1.JSONSchemaProps) string {
 		return "number or text"
 	}
 	switch {
+	case field.Title != "":
+		return field.Title
 	case len(field.Enum) > 0:
 		values := make([]string, len(field.Enum))
 		for i, v := range field.Enum {
 			values[i] = strings.Trim(string(v.Raw), `"`)
 		}
-		return strings.Join(values, ", ")
+		return strings.Join(slices.Compact(values), ", ")
 	case field.Type == "array" && field.Items != nil && field.Items.Schema != nil:
 		return "list of " + kindOf(*field.Items.Schema)
 	}

@@ -21,6 +21,9 @@ func TestPagesAreCurrent(t *testing.T) {
 		"reasons.md": reference.Reasons(),
 		"metrics.md": reference.Metrics(),
 		"api.md":     reference.API(crds(t)),
+
+		"scenario.md":          reference.Scenario(scenarioSchema(t)),
+		"scenario.schema.json": asJSON(t, scenarioSchema(t)),
 	} {
 		if *update {
 			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {

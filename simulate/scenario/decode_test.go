@@ -3,6 +3,7 @@ package scenario_test
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/simulate/scenario"
 )
 
@@ -116,6 +118,26 @@ func TestEveryDefaultIsReadAndShown(t *testing.T) {
 	}
 }
 
+// What policies and budgets default to is the product's own table, whole.
+func TestExplainShowsTheDefaultsOfPace(t *testing.T) {
+	t.Parallel()
+	rows := scenario.Explain(decoded(t, blackFriday(t)))
+	for _, want := range v1alpha1.Defaults() {
+		if !slices.ContainsFunc(rows, func(r scenario.Row) bool { return r.Path == want.Field && r.Value == want.Value && r.Source != "" }) {
+			t.Errorf("%s is not shown as %s", want.Field, want.Value)
+		}
+	}
+	s, err := scenario.With(blackFriday(t), scenario.Edit{Path: "policies", Value: "[{name: none, unpaced: {}}]"}, scenario.Edit{Path: "goals", Value: "[]"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range scenario.Explain(s) {
+		if !strings.HasPrefix(r.Path, "spec.") {
+			t.Errorf("%s is shown without a policy that it is for", r.Path)
+		}
+	}
+}
+
 // What a kubelet makes of parallel pulls without a word about serial ones.
 func TestParallelPullsAreNotSerialized(t *testing.T) {
 	t.Parallel()
@@ -139,21 +161,21 @@ func TestHostileFilesAreRefused(t *testing.T) {
 		bomb += string(c) + ": &" + string(c) + " [" + strings.TrimSuffix(strings.Repeat("*"+p+", ", 10), ", ") + "]\n"
 	}
 	tests := map[string]string{
-		"10 MB":                  "spec: {" + strings.Repeat("a: 1, ", 10<<20/6) + "}",
-		"2 MB of unknowns":       "spec: {" + strings.Repeat("a: 1, ", (2<<20-20)/6) + "}",
-		"half a MB of limiters":  "spec: {registries: [{limiters: [" + strings.Repeat("{}, ", 1<<19/4) + "]}]}",
-		"half a MB of workloads": "spec: {workloads: [" + strings.Repeat("{name: a}, ", 1<<19/11) + "]}",
-		"half a MB of faults":    "spec: {faults: [" + strings.Repeat("{at: 1s}, ", 1<<19/10) + "]}",
-		"deep":                   strings.Repeat("[", 200_000),
-		"deep in a field":        "spec: " + strings.Repeat("{spec: ", 100_000),
-		"alias bomb":             bomb + "spec: {nodePools: *j}\n",
-		"itself":                 "spec: &s {timeline: [*s, *s], spec: *s}\n",
-		"aliases of a list":      "spec: {images: &i [" + strings.Repeat("{name: a}, ", 2000) + "], policies: [" + strings.Repeat("{pace: {policy: {classes: *i}}}, ", 2000) + "]}",
-		"binary":                 "\x00\x01\xff",
-		"a long name":            "spec: {registries: [{name: " + strings.Repeat("a", 1<<20) + "}]}",
-		"an unknown key":         strings.Repeat("k", 1<<20) + ": 1",
-		"many bad names":         "spec: {images: [" + strings.Repeat("{name: '?'}, ", 100_000) + "]}",
-		"budgets of nothing":     "spec: {policies: [{pace: {budgets: {" + strings.Repeat("a: , ", 100_000) + "}}}]}",
+		"10 MB":               "spec: {" + strings.Repeat("a: 1, ", 10<<20/6) + "}",
+		"256 kB of unknowns":  "spec: {" + strings.Repeat("a: 1, ", 1<<18/6) + "}",
+		"128 kB of limiters":  "spec: {registries: [{limiters: [" + strings.Repeat("{}, ", 1<<17/4) + "]}]}",
+		"128 kB of workloads": "spec: {workloads: [" + strings.Repeat("{name: a}, ", 1<<17/11) + "]}",
+		"128 kB of faults":    "spec: {faults: [" + strings.Repeat("{at: 1s}, ", 1<<17/10) + "]}",
+		"deep":                strings.Repeat("[", 200_000),
+		"deep in a field":     "spec: " + strings.Repeat("{spec: ", 100_000),
+		"alias bomb":          bomb + "spec: {nodePools: *j}\n",
+		"itself":              "spec: &s {timeline: [*s, *s], spec: *s}\n",
+		"aliases of a list":   "spec: {images: &i [" + strings.Repeat("{name: a}, ", 2000) + "], policies: [" + strings.Repeat("{pace: {policy: {classes: *i}}}, ", 2000) + "]}",
+		"binary":              "\x00\x01\xff",
+		"a long name":         "spec: {registries: [{name: " + strings.Repeat("a", 1<<20) + "}]}",
+		"an unknown key":      strings.Repeat("k", 1<<20) + ": 1",
+		"many bad names":      "spec: {images: [" + strings.Repeat("{name: '?'}, ", 20_000) + "]}",
+		"budgets of nothing":  "spec: {policies: [{pace: {budgets: {" + strings.Repeat("a: , ", 20_000) + "}}}]}",
 	}
 	for name, text := range tests {
 		t.Run(name, func(t *testing.T) {

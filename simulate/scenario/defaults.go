@@ -105,25 +105,39 @@ func (d *decoder) fillDefault(path string, given map[string]string, f structFiel
 	}
 }
 
+// readyDefault is a default as a file has it.
+type readyDefault struct {
+	Default
+	node *yaml.Node
+	err  error
+}
+
+func (d Default) ready() readyDefault {
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte(d.Value), &document); err != nil {
+		return readyDefault{Default: d, err: err}
+	}
+	return readyDefault{Default: d, node: document.Content[0]}
+}
+
 // defaultOf is the default of a field beside the given ones.
-func (d *decoder) defaultOf(path string, given map[string]string) (Default, bool) {
+func (d *decoder) defaultOf(path string, given map[string]string) (readyDefault, bool) {
 	for _, def := range d.defaults[patternOf(path)] {
 		if def.when == nil || def.when(given) {
 			return def, true
 		}
 	}
-	return Default{}, false
+	return readyDefault{}, false
 }
 
 // fill sets a default; that every one can be read is tested.
-func (d *decoder) fill(path string, def Default, v reflect.Value) {
-	var node yaml.Node
-	if err := yaml.Unmarshal([]byte(def.Value), &node); err != nil {
-		d.fail(path, "reading the default: %v", err)
+func (d *decoder) fill(path string, def readyDefault, v reflect.Value) {
+	if def.err != nil {
+		d.fail(path, "reading the default: %v", def.err)
 		return
 	}
 	d.filling = true
-	d.value(path, node.Content[0], v)
+	d.value(path, def.node, v)
 	d.filling = false
 	d.rows = append(d.rows, Row{Path: path, Value: def.Value, Source: def.Source})
 }

@@ -25,7 +25,8 @@ type Scenario struct {
 
 // Metadata names a scenario.
 type Metadata struct {
-	// Name of the scenario: lower case letters, digits and '-'.
+	// Name of the scenario: letters, digits and any of . _ / : @ - between them, as all
+	// names of a scenario.
 	Name string `json:"name"`
 	// Story says in a line what happens, for lists.
 	Story string `json:"story,omitempty"`

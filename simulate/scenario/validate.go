@@ -136,7 +136,7 @@ type index struct {
 
 // validate checks what the types cannot say.
 func (d *decoder) validate(s *Scenario) {
-	d.want(len(s.Metadata.Name) <= maxName && name.MatchString(s.Metadata.Name), "metadata.name", "is %q, want letters, digits and -", s.Metadata.Name)
+	d.want(len(s.Metadata.Name) <= maxName && name.MatchString(s.Metadata.Name), "metadata.name", "is %q, want letters, digits and any of . _ / : @ - between them", s.Metadata.Name)
 	spec := &s.Spec
 	ix := index{
 		registries: collect(d, "spec.registries", "registry", spec.Registries, func(r Registry) string { return r.Name }),

@@ -23,16 +23,16 @@ type decoder struct {
 	lines    map[string]int
 	fields   map[reflect.Type][]structField
 	nodes    int
-	defaults map[string][]Default
+	defaults map[string][]readyDefault
 	// rows are the defaults that were filled, filling says that one is being filled.
 	rows    []Row
 	filling bool
 }
 
 func newDecoder() *decoder {
-	d := &decoder{bad: map[string]bool{}, broken: map[string]bool{}, lines: map[string]int{}, fields: map[reflect.Type][]structField{}, defaults: map[string][]Default{}}
+	d := &decoder{bad: map[string]bool{}, broken: map[string]bool{}, lines: map[string]int{}, fields: map[reflect.Type][]structField{}, defaults: map[string][]readyDefault{}}
 	for _, def := range Defaults() {
-		d.defaults[def.Field] = append(d.defaults[def.Field], def)
+		d.defaults[def.Field] = append(d.defaults[def.Field], def.ready())
 	}
 	return d
 }
