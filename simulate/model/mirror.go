@@ -120,7 +120,7 @@ func (w *World) through(id int32, what *part, imageID int32, kind request) (verd
 			w.owe(address, imageID, int64(w.images[imageID].manifests)+1+int64(len(w.images[imageID].layers)))
 		}
 	}
-	what.busy, what.verdict = w.after(wait), v
+	what.busy, what.verdict = w.after(wait)+1, v
 	return v, units, wait
 }
 

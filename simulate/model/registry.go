@@ -62,19 +62,8 @@ type stuck struct {
 	kept   bool
 }
 
-// Limiter is a limiter of a scenario in the terms of package limiter.
-func Limiter(l scenario.Limiter) limiter.Config {
-	c := limiter.Config{Type: limiter.Type(l.Type), Limit: l.Limit, Window: l.Window, Phase: l.Phase,
-		CountsDenied: l.CountsDenied, Headers: l.Headers, DenyHeadWhenEmpty: l.HeadWhenEmpty == scenario.HeadDeny}
-	if l.Type == scenario.TokenBucket {
-		c.Limit = l.Burst
-		c.Refill, c.Every = l.Rate.Units, l.Rate.Every
-	}
-	return c
-}
-
 func newLimits(s scenario.Limiter, addresses int) limits {
-	l := limits{config: Limiter(s), per: s.Per}
+	l := limits{config: s.Config(), per: s.Per}
 	switch s.Counts {
 	case scenario.CountManifestGET:
 		l.units = [4]int64{reqFirst: 1, reqMore: 1}
