@@ -277,7 +277,7 @@ func (t *turn) explain(c *candidate) {
 	switch {
 	case t.now.Before(c.refusedUntil):
 		c.reason, c.account = core.ReleaseRefused, ""
-	case c.foreignGates() == c.left:
+	case c.foreign == c.left:
 		c.reason, c.account = core.ForeignGate, ""
 	case c.Failing:
 		c.reason, c.account = core.ImageFailing, ""

@@ -21,7 +21,7 @@ func (e *Engine) rollbackNeed() map[core.AccountID]core.Units {
 		if len(g.Back) == 0 || g.Lane != LaneNormal {
 			continue
 		}
-		pods := len(g.held) + len(g.waiting) + len(g.bound) + len(g.pulled) + max(g.More, 0)
+		pods := len(g.held.pods) + len(g.waiting.pods) + len(g.bound.pods) + len(g.pulled.pods) + max(g.More, 0)
 		for _, a := range e.asksFor(g.Back, g.Pool) {
 			need[a.Account] += a.UpTo(pods)
 		}
@@ -53,22 +53,6 @@ func (e *Engine) asksFor(images []ImageUse, pool core.PoolID) []plan.Ask {
 	return out
 }
 
-// inLine counts the pods of a group that may go to any node: those that we let
-// go and those that nobody held, without the parked ones.
-func (e *Engine) inLine(g *group, now time.Time) (ours, ungated int) {
-	for _, p := range g.waiting {
-		if e.parked(p, now) {
-			continue
-		}
-		if p.ours() {
-			ours++
-		} else {
-			ungated++
-		}
-	}
-	return ours, ungated
-}
-
 // parked reports whether a pod has found no node for so long that its cost no
 // longer blocks others.
 func (e *Engine) parked(p *pod, now time.Time) bool {
@@ -78,15 +62,14 @@ func (e *Engine) parked(p *pod, now time.Time) bool {
 // setPools books what the pods that are on no node yet may be charged: derived
 // anew each time, so that a bind narrows it at once.
 func (e *Engine) setPools(now time.Time) {
-	for _, id := range sortedKeys(e.groups) {
-		g := e.groups[id]
+	for _, g := range e.inOrder() {
 		ours, ungated := e.inLine(g, now)
 		if ours+ungated == 0 && !g.pooled {
 			continue
 		}
 		for _, a := range e.asks(g) {
 			l := e.accounts[a.Account].ledger
-			name := "unbound/" + string(id) + "/" + string(a.Image)
+			name := "unbound/" + string(g.ID) + "/" + string(a.Image)
 			mine := a.UpTo(ours)
 			l.Set(now, name+"/ours", quota.Claim{Units: mine})
 			l.Set(now, name+"/ungated", quota.Claim{Units: a.UpTo(ours+ungated) - mine, Ungated: true})
@@ -110,11 +93,9 @@ func (e *Engine) warmNodes(g *group, most int) []core.NodeID {
 			warm[w] &= has.word(w)
 		}
 	}
-	for _, p := range g.bound {
-		e.leaveOut(warm, p.Node)
-	}
-	for id := range g.pulled {
-		e.leaveOut(warm, e.pods[id].Node)
+	taken := e.placesOf(g)
+	for w := range warm {
+		warm[w] &^= taken.word(w)
 	}
 	var out []core.NodeID
 	for w, word := range warm {
@@ -125,10 +106,4 @@ func (e *Engine) warmNodes(g *group, most int) []core.NodeID {
 		}
 	}
 	return out
-}
-
-func (e *Engine) leaveOut(set bitset, id core.NodeID) {
-	if n := e.fleet.byID[id]; n != nil {
-		set.remove(n.index)
-	}
 }

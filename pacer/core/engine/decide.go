@@ -92,14 +92,13 @@ func (e *Engine) decisionID(now time.Time) string {
 
 // queue collects the groups with held pods.
 func (t *turn) queue() {
-	for _, id := range sortedKeys(t.e.groups) {
-		g := t.e.groups[id]
-		if len(g.held) == 0 {
+	for _, g := range t.e.inOrder() {
+		if len(g.held.pods) == 0 {
 			continue
 		}
 		ours, ungated := t.e.inLine(g, t.now)
 		t.line = append(t.line, &candidate{
-			group: g, asks: t.e.asks(g), waiting: ours + ungated, left: len(g.held),
+			group: g, asks: t.e.asks(g), waiting: ours + ungated, left: len(g.held.pods),
 			wave: t.e.wave(g, ours+ungated), cost: map[core.AccountID]core.Units{},
 		})
 	}
@@ -125,7 +124,9 @@ func (t *turn) countDemand() {
 // letPass releases what does not wait for budget: what a person wants at once,
 // repairs and rollbacks, and pods that cost nothing.
 func (t *turn) letPass(c *candidate) {
-	t.releasePods(c, core.Override, func(p *pod) bool { return p.overridden })
+	if c.overridden > 0 {
+		t.releasePods(c, core.Override, func(p *pod) bool { return p.overridden })
+	}
 	if c.Lane != LaneNormal {
 		reason := core.Repair
 		if c.Lane == LaneRollback {
@@ -158,38 +159,17 @@ func (t *turn) releasable(c *candidate) int {
 	if t.now.Before(c.refusedUntil) {
 		return 0
 	}
-	return c.left - c.foreignGates()
+	return c.left - c.foreign
 }
 
 // free are the held pods that no other owner's gate is on, sorted.
 func (g *group) free() []core.PodID {
-	var ids []core.PodID
-	for _, id := range sortedKeys(g.held) {
-		if !g.held[id].ForeignGate {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-func (g *group) foreignGates() int {
-	n := 0
-	for _, p := range g.held {
-		if p.ForeignGate {
-			n++
-		}
-	}
-	return n
+	return g.held.ids(func(p *pod) bool { return !p.ForeignGate })
 }
 
 // releasePods releases the very pods that match, whatever they cost.
 func (t *turn) releasePods(c *candidate, reason core.Reason, match func(*pod) bool) {
-	var ids []core.PodID
-	for _, id := range sortedKeys(c.held) {
-		if p := c.held[id]; match(p) && !p.ForeignGate {
-			ids = append(ids, id)
-		}
-	}
+	ids := c.held.ids(func(p *pod) bool { return match(p) && !p.ForeignGate })
 	if c.Whole && len(ids) > 0 {
 		ids = c.free()
 	}

@@ -13,10 +13,14 @@ import (
 // account at each refill, so that the end of many holds is a drip and not a storm.
 func (t *turn) drips() {
 	for _, c := range t.inOrder() {
-		t.dripOf(c, core.Override, func(p *pod) bool { return p.ordered })
-		t.dripOf(c, core.HoldExpired, func(p *pod) bool {
-			return !p.HoldUntil.IsZero() && !p.HoldUntil.After(t.now) && !p.ordered
-		})
+		if c.ordered > 0 {
+			t.dripOf(c, core.Override, func(p *pod) bool { return p.ordered })
+		}
+		if c.expired(t.now) {
+			t.dripOf(c, core.HoldExpired, func(p *pod) bool {
+				return !p.HoldUntil.IsZero() && !p.HoldUntil.After(t.now) && !p.ordered
+			})
+		}
 		t.despair(c)
 	}
 }
@@ -26,14 +30,10 @@ func (t *turn) dripOf(c *candidate, reason core.Reason, match func(*pod) bool) {
 	if t.releasable(c) <= 0 {
 		return
 	}
-	var due []core.PodID
-	for _, id := range sortedKeys(c.held) {
-		if p := c.held[id]; match(p) && !p.ForeignGate && !p.overridden {
-			due = append(due, id)
-		}
-	}
+	due := c.held.ids(func(p *pod) bool { return match(p) && !p.ForeignGate && !p.overridden })
 	slices.SortStableFunc(due, func(a, b core.PodID) int {
-		return cmp.Or(c.held[a].HoldUntil.Compare(c.held[b].HoldUntil), c.held[a].Created.Compare(c.held[b].Created))
+		p, q := t.e.pods[a], t.e.pods[b]
+		return cmp.Or(p.HoldUntil.Compare(q.HoldUntil), p.Created.Compare(q.Created))
 	})
 	n := 0
 	for n < min(len(due), t.releasable(c)) && t.dripOne(c) {
@@ -104,14 +104,9 @@ func (t *turn) wakeForDrip(c *candidate) {
 }
 
 // dripping reports whether a held pod of the group goes without units.
-func (g *group) dripping(now time.Time) bool {
-	if !g.firstExpiry.IsZero() && !g.firstExpiry.After(now) {
-		return true
-	}
-	for _, p := range g.held {
-		if p.ordered {
-			return true
-		}
-	}
-	return false
+func (g *group) dripping(now time.Time) bool { return g.expired(now) || g.ordered > 0 }
+
+// expired reports whether a hold of the group may have ended.
+func (g *group) expired(now time.Time) bool {
+	return !g.firstExpiry.IsZero() && !g.firstExpiry.After(now)
 }

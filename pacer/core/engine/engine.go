@@ -53,8 +53,8 @@ type Engine struct {
 	accounts map[core.AccountID]*account
 	pools    map[core.PoolID]*pool
 	groups   map[core.GroupID]*group
+	sorted   []*group // the groups in order; nil: to be sorted again
 	pods     map[core.PodID]*pod
-	pulls    map[pullKey]*pull
 	// claimed are the nodes on which an open pull of an image and account is.
 	claimed map[imageAccount]*bitset
 	nextID  uint64
@@ -114,7 +114,7 @@ func (e *Engine) clear() {
 	e.pools = map[core.PoolID]*pool{}
 	e.groups = map[core.GroupID]*group{}
 	e.pods = map[core.PodID]*pod{}
-	e.pulls = map[pullKey]*pull{}
+	e.sorted = nil
 	e.claimed = map[imageAccount]*bitset{}
 	e.strays = map[core.PodID]bool{}
 	if e.shapes == nil {
@@ -195,13 +195,12 @@ func (e *Engine) observeAccount(now time.Time, a Account) {
 // replaceBound books the pulls of pods that were bound before their account was
 // known.
 func (e *Engine) replaceBound(now time.Time, id core.AccountID) {
-	for _, gid := range sortedKeys(e.groups) {
-		g := e.groups[gid]
+	for _, g := range e.inOrder() {
 		if !slices.ContainsFunc(g.Images, func(u ImageUse) bool { return slices.Contains(u.Accounts, id) }) {
 			continue
 		}
-		for _, pid := range sortedKeys(g.bound) {
-			e.placeOnNode(now, g, g.bound[pid])
+		for _, pid := range g.bound.ids(func(*pod) bool { return true }) {
+			e.placeOnNode(now, g, e.pods[pid])
 		}
 	}
 }
@@ -209,15 +208,15 @@ func (e *Engine) replaceBound(now time.Time, id core.AccountID) {
 // dropAccount forgets an account; pulls that drew on it cost nothing any more.
 func (e *Engine) dropAccount(id core.AccountID) {
 	delete(e.accounts, id)
-	for key, running := range e.pulls {
-		if key.account != id {
-			continue
+	e.everyPull(func(running *pull) {
+		if running.account != id {
+			return
 		}
-		delete(e.pulls, key)
+		running.node.forgetPull(running)
 		for _, p := range running.pods {
-			p.forgetPull(key)
+			p.forgetPull(running)
 		}
-	}
+	})
 	for key := range e.claimed {
 		if key.account == id {
 			delete(e.claimed, key)
@@ -228,11 +227,33 @@ func (e *Engine) dropAccount(id core.AccountID) {
 // shape learns how many manifests an image is made of.
 func (e *Engine) shape(now time.Time, s ImageShape) {
 	e.shapes[s.Image] = min(max(s.Manifests, 1), maxManifests)
-	for key, running := range e.pulls {
-		if key.image == s.Image {
-			e.setClaim(now, key, running, false)
+	e.everyPull(func(running *pull) {
+		if running.image == s.Image {
+			e.setClaim(now, running, false)
+		}
+	})
+}
+
+// everyPull calls do for every pull, which it may forget.
+func (e *Engine) everyPull(do func(*pull)) {
+	for _, n := range e.fleet.byIndex {
+		if n == nil {
+			continue
+		}
+		for _, running := range slices.Clone(n.pulls) {
+			do(running)
 		}
 	}
+}
+
+// inOrder are the groups, sorted by id.
+func (e *Engine) inOrder() []*group {
+	if e.sorted == nil {
+		for _, id := range sortedKeys(e.groups) {
+			e.sorted = append(e.sorted, e.groups[id])
+		}
+	}
+	return e.sorted
 }
 
 // Replace makes w everything that is known. Nothing is granted until a reading
@@ -245,7 +266,7 @@ func (e *Engine) Replace(now time.Time, w World) {
 	}
 	named := map[core.AccountID]bool{}
 	e.replacing = true
-	for _, ev := range inOrder(w.Events) {
+	for _, ev := range eventsInOrder(w.Events) {
 		if ev.Account != nil {
 			named[ev.Account.ID] = true
 		}
@@ -265,10 +286,10 @@ func (e *Engine) Replace(now time.Time, w World) {
 	}
 }
 
-// inOrder sorts the events of a world so that each comes after what it names, and
+// eventsInOrder sorts the events of a world so that each comes after what it names, and
 // what proves an image to be present before what would ask for it: the order in
 // which a world is listed must not matter.
-func inOrder(events []Event) []Event {
+func eventsInOrder(events []Event) []Event {
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b Event) int {
 		rankA, keyA := a.rank()

@@ -22,7 +22,7 @@ func (e *Engine) Fork(now time.Time, w World) *Engine {
 		f.accounts[id] = &account{Account: a.Account, ledger: a.ledger.Fork(), lastDrip: a.lastDrip, nextDrip: a.nextDrip}
 	}
 	f.replacing = true
-	for _, ev := range inOrder(w.Events) {
+	for _, ev := range eventsInOrder(w.Events) {
 		f.Observe(now, ev)
 	}
 	f.replacing = false
@@ -67,9 +67,10 @@ func (e *Engine) Pulls(group core.GroupID, id core.NodeID) []Pull {
 		return nil
 	}
 	var out []Pull
-	for _, use := range g.Images {
+	for i := range g.Images {
+		use := &g.Images[i]
 		account := e.drawsOn(use, n)
-		running := e.pulls[pullKey{imageAccount{use.Image, account}, id}] != nil
+		running := pullKey{imageAccount{use.Image, account}, n}.running() != nil
 		if account != "" && (running || !e.fleet.hasOn(use, n)) {
 			out = append(out, Pull{Image: use.Image, Account: account, Units: e.price(use.Image, account), Running: running})
 		}

@@ -15,10 +15,27 @@ const statusLag = 40 * time.Second
 type node struct {
 	Node
 	index int
-	// listed is what the node says it has; believed is what was seen to start
-	// or arrive there since its last boot, with the time of the sight.
-	listed   map[core.Image]bool
-	believed map[core.Image]time.Time
+	// listed is what the node says it has, sorted; believed is what was seen to start
+	// or arrive there since its last boot.
+	listed   []core.Image
+	believed []sight
+	pulls    []*pull
+}
+
+// sight is an image that was seen on a node, and when last.
+type sight struct {
+	image core.Image
+	at    time.Time
+}
+
+func (n *node) lists(image core.Image) bool {
+	_, found := slices.BinarySearch(n.listed, image)
+	return found
+}
+
+// sightOf is where an image is among those believed; -1: it is not.
+func (n *node) sightOf(image core.Image) int {
+	return slices.IndexFunc(n.believed, func(s sight) bool { return s.image == image })
 }
 
 // fleet is all nodes and, as sets of node indices, where each image is.
@@ -67,8 +84,7 @@ func (f *fleet) add(n Node) *node {
 	} else {
 		f.byIndex = append(f.byIndex, nil)
 	}
-	known := &node{Node: Node{ID: n.ID, BootID: n.BootID}, index: index,
-		listed: map[core.Image]bool{}, believed: map[core.Image]time.Time{}}
+	known := &node{Node: Node{ID: n.ID, BootID: n.BootID}, index: index}
 	f.byIndex[index], f.byID[n.ID] = known, known
 	f.alive.add(index)
 	f.egressSet("").add(index)
@@ -101,7 +117,7 @@ func (f *fleet) shorter(n *node, images []core.Image) bool {
 	}
 	kept := 0
 	for _, image := range images {
-		if n.listed[image] {
+		if n.lists(image) {
 			kept++
 		}
 	}
@@ -110,41 +126,46 @@ func (f *fleet) shorter(n *node, images []core.Image) bool {
 
 // forget drops beliefs older than age.
 func (f *fleet) forget(n *node, now time.Time, age time.Duration) {
-	for image, seen := range n.believed {
-		if age > 0 && now.Sub(seen) < age {
-			continue
+	var gone []core.Image
+	n.believed = slices.DeleteFunc(n.believed, func(s sight) bool {
+		old := age <= 0 || now.Sub(s.at) >= age
+		if old {
+			gone = append(gone, s.image)
 		}
-		delete(n.believed, image)
+		return old
+	})
+	for _, image := range gone {
 		f.mark(n, image)
 	}
 }
 
 func (f *fleet) setListed(n *node, images []core.Image) {
-	next := make(map[core.Image]bool, len(images))
-	for _, image := range images {
-		next[image] = true
-	}
 	previous := n.listed
-	n.listed = next
-	for image := range previous {
+	n.listed = slices.Clone(images)
+	slices.Sort(n.listed)
+	n.listed = slices.Compact(n.listed)
+	for _, image := range previous {
 		f.mark(n, image)
 	}
-	for image := range next {
+	for _, image := range n.listed {
 		f.mark(n, image)
 	}
 }
 
 // believe notes that an image was seen on a node.
 func (f *fleet) believe(now time.Time, n *node, image core.Image) {
-	n.believed[image] = now
+	if i := n.sightOf(image); i >= 0 {
+		n.believed[i].at = now
+		return
+	}
+	n.believed = append(n.believed, sight{image, now})
 	f.mark(n, image)
 }
 
 // mark brings the set of an image up to date with what is known of one node.
 func (f *fleet) mark(n *node, image core.Image) {
 	set := f.present[image]
-	_, believed := n.believed[image]
-	if n.listed[image] || believed {
+	if n.lists(image) || n.sightOf(image) >= 0 {
 		if set == nil {
 			set = &bitset{}
 			f.present[image] = set
@@ -196,7 +217,7 @@ func (f *fleet) has(use ImageUse) bitset {
 }
 
 // hasOn reports whether a node need not ask for an image.
-func (f *fleet) hasOn(use ImageUse, n *node) bool {
+func (f *fleet) hasOn(use *ImageUse, n *node) bool {
 	set := f.present[use.Image]
 	return set != nil && set.has(n.index) && (!use.Always || !n.AlwaysCosts)
 }

@@ -1,7 +1,8 @@
 package engine
 
 import (
-	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
@@ -15,6 +16,9 @@ const maxManifests = 2
 // pod is a Pod in the books.
 type pod struct {
 	Pod
+	// in is the set of its group that it is in, at its place there.
+	in *podSet
+	at int
 	// booked says that a release was decided and is being written.
 	booked bool
 	// overridden says that a person let it go at once, ordered that one let it go at
@@ -22,7 +26,7 @@ type pod struct {
 	overridden, ordered bool
 	// unschedulable is since when the scheduler finds no node; zero: it does.
 	unschedulable time.Time
-	pulls         []pullKey
+	pulls         []*pull
 	// started are the images of which a start was taken in.
 	started []core.Image
 }
@@ -38,17 +42,10 @@ func (p *pod) waiting() bool {
 // ours reports whether we let the pod go, rather than never having held it.
 func (p *pod) ours() bool { return p.booked || !p.ReleasedAt.IsZero() }
 
-// group is a Group with its pods by what they need.
-type group struct {
-	Group
-	held, waiting, bound map[core.PodID]*pod
-	pulled               map[core.PodID]bool
-	past                 int // the most pods seen past their pulls
-	since                time.Time
-	firstExpiry          time.Time
-	refusedUntil         time.Time
-	// pooled says that the books hold something for pods on no node yet.
-	pooled bool
+// pullKey names the pull of an image to a node.
+type pullKey struct {
+	imageAccount
+	node *node
 }
 
 // imageAccount names an image as one account charges it.
@@ -57,16 +54,11 @@ type imageAccount struct {
 	account core.AccountID
 }
 
-// pullKey names the pull of an image to a node.
-type pullKey struct {
-	imageAccount
-	node core.NodeID
-}
-
 // pull is one expected or running pull and the pods that wait for it.
 type pull struct {
+	pullKey
 	claim string
-	pods  map[core.PodID]*pod
+	pods  []*pod
 }
 
 func (e *Engine) observeNode(now time.Time, n Node) {
@@ -79,17 +71,23 @@ func (e *Engine) observeNode(now time.Time, n Node) {
 }
 
 func (e *Engine) dropNode(now time.Time, id core.NodeID) {
-	for _, key := range e.pullsOn(id) {
-		e.endPull(now, key, quota.Gone)
+	if n := e.fleet.byID[id]; n != nil {
+		for _, running := range slices.Clone(n.pulls) {
+			e.endPull(now, running, quota.Gone)
+		}
 	}
 	e.fleet.drop(id)
 	e.rebuildPools()
 }
 
-// rebuildPools makes every pool resolve its nodes again.
+// rebuildPools makes every pool resolve its nodes again, and every group where its
+// pods are.
 func (e *Engine) rebuildPools() {
 	for _, p := range e.pools {
 		p.bits = nil
+	}
+	for _, g := range e.groups {
+		g.places = places{}
 	}
 }
 
@@ -113,8 +111,8 @@ func (e *Engine) nodesOf(id core.PoolID) bitset {
 func (e *Engine) observeGroup(now time.Time, g Group) {
 	known := e.groups[g.ID]
 	if known == nil {
-		e.groups[g.ID] = &group{Group: g, held: map[core.PodID]*pod{}, waiting: map[core.PodID]*pod{},
-			bound: map[core.PodID]*pod{}, pulled: map[core.PodID]bool{}}
+		e.groups[g.ID] = newGroup(g)
+		e.sorted = nil
 		e.placeStrays(now)
 		return
 	}
@@ -123,10 +121,16 @@ func (e *Engine) observeGroup(now time.Time, g Group) {
 
 // dropGroup forgets a group; its pods become strays until they are seen again.
 func (e *Engine) dropGroup(id core.GroupID) {
+	g := e.groups[id]
+	if g == nil {
+		return
+	}
 	delete(e.groups, id)
-	for pid, p := range e.pods {
-		if p.Group == id {
-			e.strays[pid] = true
+	e.sorted = nil
+	for _, set := range g.sets() {
+		for _, p := range set.pods {
+			p.in = nil
+			e.strays[p.ID] = true
 		}
 	}
 }
@@ -169,50 +173,36 @@ func (e *Engine) observePod(now time.Time, seen Pod) {
 
 // lift takes a pod out of its group's sets; its pulls stay.
 func (e *Engine) lift(p *pod) {
-	g := e.groups[p.Group]
-	if g == nil {
-		return
-	}
-	delete(g.held, p.ID)
-	delete(g.waiting, p.ID)
-	delete(g.bound, p.ID)
-	delete(g.pulled, p.ID)
-	if len(g.held) == 0 {
-		g.since, g.firstExpiry = time.Time{}, time.Time{}
+	if g := e.groups[p.Group]; g != nil {
+		g.remove(e, p)
 	}
 }
 
 // place puts a pod where it belongs now and opens or ends its pulls.
 func (e *Engine) place(now time.Time, p *pod) {
-	delete(e.strays, p.ID)
+	if len(e.strays) > 0 {
+		delete(e.strays, p.ID)
+	}
 	g := e.groups[p.Group]
 	if g == nil {
 		e.strays[p.ID] = true
 		return
 	}
+	if p.in != nil { // a stray is in its set already
+		g.remove(e, p)
+	}
 	switch {
 	case p.held():
 		g.hold(p)
 	case p.waiting():
-		g.waiting[p.ID] = p
+		g.wait(p)
 	case p.Phase == PodBound:
-		g.bound[p.ID] = p
+		g.settle(e, &g.bound, p)
 		e.placeOnNode(now, g, p)
 	case p.Phase == PodPulled:
-		g.pulled[p.ID] = true
-		g.past = max(g.past, len(g.pulled))
+		g.settle(e, &g.pulled, p)
+		g.past = max(g.past, len(g.pulled.pods))
 		e.placeOnNode(now, g, p)
-	}
-}
-
-// hold adds a held pod to its group.
-func (g *group) hold(p *pod) {
-	g.held[p.ID] = p
-	if g.since.IsZero() || p.Created.Before(g.since) {
-		g.since = p.Created
-	}
-	if !p.HoldUntil.IsZero() && (g.firstExpiry.IsZero() || p.HoldUntil.Before(g.firstExpiry)) {
-		g.firstExpiry = p.HoldUntil
 	}
 }
 
@@ -224,32 +214,43 @@ func (e *Engine) placeOnNode(now time.Time, g *group, p *pod) {
 		e.strays[p.ID] = true
 		return
 	}
-	if len(p.pulls) > 0 && p.pulls[0].node != p.Node {
+	if len(p.pulls) > 0 && p.pulls[0].node != n {
 		e.leavePulls(now, p)
 	}
-	for _, use := range g.Images {
-		key := pullKey{imageAccount{use.Image, e.drawsOn(use, n)}, n.ID}
+	for i := range g.Images {
+		use := &g.Images[i]
+		key := pullKey{imageAccount{use.Image, e.drawsOn(use, n)}, n}
 		started := p.Phase == PodPulled || containsImage(p.Started, use.Image)
 		switch {
 		case started:
 			e.startUnseen(now, key, use, p)
-			e.endPull(now, key, quota.Pulled)
+			e.endPull(now, key.running(), quota.Pulled)
 			e.fleet.believe(now, n, use.Image)
-		case key.account != "" && (e.pulls[key] != nil || !e.fleet.hasOn(use, n)):
+		case key.account != "" && (key.running() != nil || !e.fleet.hasOn(use, n)):
 			e.joinPull(now, key, p)
 		}
 	}
 }
 
+// running is the pull of that name; nil if there is none.
+func (k pullKey) running() *pull {
+	for _, p := range k.node.pulls {
+		if p.imageAccount == k.imageAccount {
+			return p
+		}
+	}
+	return nil
+}
+
 // startUnseen opens the pull of an image that started before its pod was ever seen to
 // wait for it: of changes that come together only the last is seen. A world that is
 // given at once tells nothing of when its pods pulled.
-func (e *Engine) startUnseen(now time.Time, key pullKey, use ImageUse, p *pod) {
+func (e *Engine) startUnseen(now time.Time, key pullKey, use *ImageUse, p *pod) {
 	if containsImage(p.started, use.Image) {
 		return
 	}
 	p.started = append(p.started, use.Image)
-	if n := e.fleet.byID[key.node]; !e.replacing && key.account != "" && e.pulls[key] == nil && !e.fleet.hasOn(use, n) {
+	if !e.replacing && key.account != "" && key.running() == nil && !e.fleet.hasOn(use, key.node) {
 		e.joinPull(now, key, p)
 	}
 }
@@ -264,7 +265,7 @@ func containsImage(images []core.Image, image core.Image) bool {
 }
 
 // drawsOn is the account that pulling an image to a node is charged to.
-func (e *Engine) drawsOn(use ImageUse, n *node) core.AccountID {
+func (e *Engine) drawsOn(use *ImageUse, n *node) core.AccountID {
 	for _, id := range use.Accounts {
 		if a := e.accounts[id]; a != nil && (a.Egress == "" || a.Egress == n.Egress) {
 			return id
@@ -276,29 +277,30 @@ func (e *Engine) drawsOn(use ImageUse, n *node) core.AccountID {
 // joinPull makes a pod wait for a pull and books the pull if it is new. Kubelets
 // ask once per image and node however many pods wait: the runtime shares it.
 func (e *Engine) joinPull(now time.Time, key pullKey, p *pod) {
-	running := e.pulls[key]
+	running := key.running()
 	if running == nil {
 		e.nextID++
-		running = &pull{claim: fmt.Sprintf("pull/%s/%s/%d", key.node, key.image, e.nextID), pods: map[core.PodID]*pod{}}
-		e.pulls[key] = running
-		e.claimedSet(key.imageAccount).add(e.fleet.byID[key.node].index)
+		claim := "pull/" + string(key.node.ID) + "/" + string(key.image) + "/" + strconv.FormatUint(e.nextID, 10)
+		running = &pull{pullKey: key, claim: claim}
+		key.node.pulls = append(key.node.pulls, running)
+		e.claimedSet(key.imageAccount).add(key.node.index)
 	}
-	if running.pods[p.ID] == nil {
-		running.pods[p.ID] = p
-		p.pulls = append(p.pulls, key)
+	if !slices.Contains(p.pulls, running) {
+		running.pods = append(running.pods, p)
+		p.pulls = append(p.pulls, running)
 	}
-	e.setClaim(now, key, running, false)
+	e.setClaim(now, running, false)
 }
 
 // setClaim books a pull, unless no attempt of it can be charged at present; done
 // says that one got through.
-func (e *Engine) setClaim(now time.Time, key pullKey, running *pull, done bool) {
+func (e *Engine) setClaim(now time.Time, running *pull, done bool) {
 	ungated, free := true, !done
 	for _, p := range running.pods {
 		free = free && p.FailedFree
 		ungated = ungated && !p.ours()
 	}
-	a := e.accounts[key.account]
+	a := e.accounts[running.account]
 	if a == nil {
 		return
 	}
@@ -307,7 +309,7 @@ func (e *Engine) setClaim(now time.Time, key pullKey, running *pull, done bool) 
 		return
 	}
 	a.ledger.Set(now, running.claim, quota.Claim{
-		Units: e.price(key.image, key.account), Ungated: ungated, Manifests: e.manifests(key.image), Host: key.image.Host(),
+		Units: e.price(running.image, running.account), Ungated: ungated, Manifests: e.manifests(running.image), Host: running.image.Host(),
 	})
 }
 
@@ -334,60 +336,48 @@ func (e *Engine) claimedSet(key imageAccount) *bitset {
 	return set
 }
 
-// endPull closes a pull for every pod that waited for it.
-func (e *Engine) endPull(now time.Time, key pullKey, outcome quota.Outcome) {
-	running := e.pulls[key]
+// endPull closes a pull, if there is one, for every pod that waited for it.
+func (e *Engine) endPull(now time.Time, running *pull, outcome quota.Outcome) {
 	if running == nil {
 		return
 	}
-	delete(e.pulls, key)
-	if n := e.fleet.byID[key.node]; n != nil {
-		e.claimedSet(key.imageAccount).remove(n.index)
-	}
-	if a := e.accounts[key.account]; a != nil {
+	running.node.forgetPull(running)
+	e.claimedSet(running.imageAccount).remove(running.node.index)
+	if a := e.accounts[running.account]; a != nil {
 		if outcome == quota.Pulled {
-			e.setClaim(now, key, running, true)
+			e.setClaim(now, running, true)
 		}
 		a.ledger.Close(now, running.claim, outcome)
 	}
 	for _, p := range running.pods {
-		p.forgetPull(key)
+		p.forgetPull(running)
 	}
 }
 
-func (p *pod) forgetPull(key pullKey) {
-	for i, k := range p.pulls {
-		if k == key {
-			p.pulls = append(p.pulls[:i:i], p.pulls[i+1:]...)
-			return
-		}
+func (n *node) forgetPull(running *pull) {
+	if i := slices.Index(n.pulls, running); i >= 0 {
+		n.pulls = slices.Delete(n.pulls, i, i+1)
+	}
+}
+
+func (p *pod) forgetPull(running *pull) {
+	if i := slices.Index(p.pulls, running); i >= 0 {
+		p.pulls = slices.Delete(p.pulls, i, i+1)
 	}
 }
 
 // leavePulls ends a pod's interest in its pulls; one that nobody waits for any
 // more may still have been charged.
 func (e *Engine) leavePulls(now time.Time, p *pod) {
-	for _, key := range append([]pullKey(nil), p.pulls...) {
-		running := e.pulls[key]
-		if running == nil {
-			continue
+	for _, running := range slices.Clone(p.pulls) {
+		if i := slices.Index(running.pods, p); i >= 0 {
+			running.pods = slices.Delete(running.pods, i, i+1)
 		}
-		delete(running.pods, p.ID)
 		if len(running.pods) == 0 {
-			e.endPull(now, key, quota.Gone)
+			e.endPull(now, running, quota.Gone)
 		}
 	}
 	p.pulls = nil
-}
-
-func (e *Engine) pullsOn(id core.NodeID) []pullKey {
-	var keys []pullKey
-	for key := range e.pulls {
-		if key.node == id {
-			keys = append(keys, key)
-		}
-	}
-	return keys
 }
 
 func (e *Engine) dropPod(now time.Time, id core.PodID) {
@@ -403,14 +393,22 @@ func (e *Engine) dropPod(now time.Time, id core.PodID) {
 
 func (e *Engine) override(o Override) {
 	order := func(p *pod) {
+		g := e.groups[p.Group]
+		held := g != nil && p.in == &g.held
+		if held {
+			g.count(p, -1)
+		}
 		p.overridden = p.overridden || o.Now
 		p.ordered = true
+		if held {
+			g.count(p, 1)
+		}
 	}
 	if p := e.pods[o.Pod]; p != nil {
 		order(p)
 	}
 	if g := e.groups[o.Group]; g != nil {
-		for _, p := range g.held {
+		for _, p := range g.held.pods {
 			order(p)
 		}
 	}

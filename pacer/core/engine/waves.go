@@ -21,7 +21,7 @@ type wave struct {
 
 // wave bounds a group by its canary and its wave size.
 func (e *Engine) wave(g *group, waiting int) wave {
-	flying := waiting + len(g.bound)
+	flying := waiting + len(g.bound.pods)
 	w := wave{room: unbounded}
 	if g.Whole {
 		return w
@@ -91,6 +91,6 @@ func (e *Engine) coldByDomain(g *group) []domain {
 
 func (e *Engine) lacksAny(g *group, n *node) bool {
 	return slices.ContainsFunc(g.Images, func(use ImageUse) bool {
-		return len(use.Accounts) > 0 && !e.fleet.hasOn(use, n)
+		return len(use.Accounts) > 0 && !e.fleet.hasOn(&use, n)
 	})
 }
