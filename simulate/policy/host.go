@@ -37,9 +37,11 @@ type host struct {
 	enforce bool
 	maxHeld int // in a namespace
 	world   *model.World
-	engine  *engine.Engine
-	down    bool
-	saved   engine.State // that the last controller wrote down
+	// make makes an engine, which decides.
+	make   func(seed uint64) decider
+	engine decider
+	down   bool
+	saved  engine.State // that the last controller wrote down
 
 	accounts   []*account
 	byRegistry [][]*account // in the order in which a pull looks at them
@@ -73,6 +75,15 @@ type host struct {
 	observed  int           // for tests: events that the engine took in
 }
 
+// decider is what the host needs of an engine.
+type decider interface {
+	Observe(now time.Time, ev engine.Event)
+	Decide(now time.Time) engine.Decision
+	Replace(now time.Time, w engine.World)
+	Export() engine.State
+	Restore(now time.Time, s engine.State)
+}
+
 // refusal is a pull that was answered by 429.
 type refusal struct {
 	pod   model.PodID
@@ -90,7 +101,8 @@ type status struct {
 // nothing in a scenario has any.
 func newHost(spec *scenario.Spec, p *scenario.Pace) (*host, error) {
 	h := &host{spec: spec, policy: *p.Policy.DeepCopy(), started: map[model.PodID][]core.Image{},
-		namespaces: map[string]*int{}, daemons: map[daemonKey]bool{}}
+		namespaces: map[string]*int{}, daemons: map[daemonKey]bool{},
+		make: func(seed uint64) decider { return engine.New(engine.Config{Seed: seed}) }}
 	if h.policy.NamespaceSelector != nil || h.policy.PodSelector != nil {
 		return nil, fmt.Errorf("reading the policy: nothing in a scenario has labels to select by")
 	}
@@ -119,7 +131,7 @@ func perSecond(n int64) *limiter.Limiter {
 // Begin gives the engine the world as it stands.
 func (h *host) Begin(w *model.World) {
 	h.world = w
-	h.engine = engine.New(engine.Config{Seed: w.Seed()})
+	h.engine = h.make(w.Seed())
 	h.meetWorkloads()
 	for n := range w.Nodes() {
 		h.meetNode(model.NodeID(n))

@@ -31,7 +31,7 @@ func (h *host) recover() {
 	}
 	h.meetAgain()
 	now := at(h.world.Now())
-	h.engine = engine.New(engine.Config{Seed: h.world.Seed()})
+	h.engine = h.make(h.world.Seed())
 	h.engine.Restore(now, h.saved)
 	h.engine.Replace(now, engine.World{Events: h.everything()})
 	h.signal()
