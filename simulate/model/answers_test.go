@@ -29,7 +29,7 @@ func within(t *testing.T, what string, got, want, tolerance time.Duration) {
 func TestAnOracleNeedsTheBoundOnABucketOfSeconds(t *testing.T) {
 	t.Parallel()
 	l := bucket(10, 10)
-	o := Run(spec(apart(1000, l)), 0, newOracle(l.Config()))
+	o := play(t, spec(apart(1000, l)), newOracle(l.Config()))
 	within(t, "the last pull's start", o.LastPullStart, 99*time.Second, 100*time.Millisecond)
 	if o.Throttled != 0 || o.UnitsCharged != 1000 || o.Unfinished != 0 {
 		t.Errorf("%d refusals, %d units, %d unfinished; want none, 1000, none", o.Throttled, o.UnitsCharged, o.Unfinished)
@@ -56,12 +56,12 @@ func TestSixHourWindows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := spec(apart(250, tc.limiter))
-			o := Run(s, 0, newOracle(tc.limiter.Config()))
+			o := play(t, s, newOracle(tc.limiter.Config()))
 			within(t, "the oracle's last pull", o.LastPullStart, tc.want, time.Second)
 			if o.Throttled != 0 || o.Pulls != 250 {
 				t.Errorf("the oracle met %d refusals and %d pulls, want none and 250", o.Throttled, o.Pulls)
 			}
-			o = Run(s, 0, nil)
+			o = play(t, s, nil)
 			if tc.limiter.CountsDenied {
 				if o.Unfinished != 150 || o.Pulls != 100 || o.End != s.Horizon {
 					t.Errorf("unpaced, %d pods were left, %d pulled, at %v: want 150 that try for ever", o.Unfinished, o.Pulls, o.End)
@@ -100,7 +100,7 @@ func TestPipeNotQuota(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := Run(s, 0, tc.pacer)
+			o := play(t, s, tc.pacer)
 			if len(o.ReadyAt) != 100 {
 				t.Fatalf("%d pods were ready, want 100", len(o.ReadyAt))
 			}
@@ -136,7 +136,7 @@ func TestPullTime(t *testing.T) {
 		s.Workloads[0].Startup.Constant = &second
 		s.Images[0].Layers = []scenario.Layer{{Digest: "a", Size: 10e6}, {Digest: "b", Size: 20e6}, {Digest: "c", Size: 10e6}}
 	})
-	o := Run(s, 0, nil)
+	o := play(t, s, nil)
 	// sandbox 1 s, six requests 0.6 s, then a and b ask 0.1 s and share the card: a is
 	// there after 2 s (b has 10 MB to go); c asks 0.1 s, in which b moves 1 MB; both
 	// share until b is through 1.8 s later, c has moved 9 MB and needs 0.1 s more.
@@ -156,12 +156,12 @@ func TestSameImageOnOneNode(t *testing.T) {
 	const rtt = 100 * time.Millisecond
 	same := func(serial bool) *Outcome {
 		r := rtt
-		return Run(spec(func(s *scenario.Spec) {
+		return play(t, spec(func(s *scenario.Spec) {
 			s.Registries[0].Limiters = []scenario.Limiter{bucket(10, 10), {Type: scenario.TokenBucket, Per: scenario.PerEgressIP, Counts: scenario.CountManifestGET, Burst: 100}}
 			s.Registries[0].RTT.Constant = &r
 			s.NodePools[0].Kubelet.SerializeImagePulls = serial
 			s.Workloads[0].Replicas = 30
-		}), 0, nil)
+		}), nil)
 	}
 	o := same(true)
 	if o.UnitsCharged != 1 || o.Due[1].Units[0] != 2 || o.PullCalls != 30 || o.QPSExceeded != 0 || o.Pulls != 1 || o.Unfinished != 0 {
@@ -197,7 +197,7 @@ func TestMirrorStampede(t *testing.T) {
 			s.Cluster = scenario.Cluster{CreateQPS: 50, CreateBurst: 1}
 			s.Timeline = []scenario.Entry{{Scale: &scenario.Scale{Workload: "web", Replicas: 200}}}
 		})
-		o := Run(s, 0, nil)
+		o := play(t, s, nil)
 		if o.UnitsCharged != want || o.Pulls != 200 || o.Unfinished != 0 {
 			t.Errorf("single flight %v: %d units for %d pulls, %d unfinished; want %d for 200", single, o.UnitsCharged, o.Pulls, o.Unfinished, want)
 		}
@@ -212,7 +212,7 @@ func TestMirrorStampede(t *testing.T) {
 func TestPriceOfNewNodes(t *testing.T) {
 	t.Parallel()
 	price := func(edit func(s *scenario.Spec)) *Outcome {
-		return Run(spec(func(s *scenario.Spec) {
+		return play(t, spec(func(s *scenario.Spec) {
 			s.Registries[0].Limiters = []scenario.Limiter{bucket(100_000, 100_000)}
 			s.NodePools[0].Nodes, s.NodePools[0].PodsPerNode = 0, 2
 			s.NodePools[0].DaemonSets = []string{"cni", "logs", "metrics"}
@@ -223,7 +223,7 @@ func TestPriceOfNewNodes(t *testing.T) {
 			s.Workloads = append(s.Workloads, scenario.Workload{Name: "api", Kind: scenario.Deployment, Image: "api", Replicas: 500, Cold: true})
 			s.Timeline = []scenario.Entry{{At: time.Minute, AddNodes: &scenario.AddNodes{Pool: "general", Count: 500}}}
 			edit(s)
-		}), 0, nil)
+		}), nil)
 	}
 	// the nodes come one by one and each takes a pod of either workload
 	o := price(func(*scenario.Spec) {})

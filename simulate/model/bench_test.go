@@ -18,6 +18,30 @@ func fleet(nodes, podsPerNode int, edit func(s *scenario.Spec)) *scenario.Spec {
 	})
 }
 
+// day is a fleet that runs ten workloads and rolls each to another image in the
+// course of a day, against a limit that takes a part of the rollouts into the next
+// window.
+func day(nodes, podsPerNode int) *scenario.Spec {
+	return spec(func(s *scenario.Spec) {
+		const workloads = 10
+		s.Registries[0].Limiters = []scenario.Limiter{{Type: scenario.RollingLog, Per: scenario.PerEgressIP, Counts: scenario.CountPull,
+			Limit: int64(2 * nodes), Window: 6 * time.Hour}}
+		s.NodePools[0].Nodes, s.NodePools[0].PodsPerNode = nodes, podsPerNode*5/4
+		s.NodePools[0].Zones = []string{"a", "b", "c"}
+		s.Cluster = scenario.Cluster{CreateQPS: 500, CreateBurst: 500, BindQPS: 500, BindBurst: 500}
+		s.Images, s.Workloads = nil, nil
+		for i := range workloads {
+			name := string(rune('a' + i))
+			for _, version := range []string{"1", "2"} {
+				s.Images = append(s.Images, scenario.Image{Name: name + version, Registry: "hub", MultiArch: true, Layers: []scenario.Layer{{Digest: name + version, Size: 1}}})
+			}
+			s.Workloads = append(s.Workloads, scenario.Workload{Name: name, Kind: scenario.Deployment, Image: name + "1", Replicas: nodes * podsPerNode / workloads,
+				Strategy: scenario.Strategy{MaxSurge: scenario.Portion{Number: 25, Percent: true}}})
+			s.Timeline = append(s.Timeline, scenario.Entry{At: time.Duration(i) * 2 * time.Hour, SetImage: &scenario.SetImage{Workload: name, Image: name + "2"}})
+		}
+	})
+}
+
 // BenchmarkRun is whole runs, unpaced: the time of one, and events a second.
 func BenchmarkRun(b *testing.B) {
 	rtt := 100 * time.Millisecond
@@ -36,11 +60,9 @@ func BenchmarkRun(b *testing.B) {
 			s.NodePools[0].Runtime.Unpack = 800e6
 			s.Images[0].Layers = []scenario.Layer{{Digest: "a", Size: 30 << 20}, {Digest: "b", Size: 60 << 20}, {Digest: "c", Size: 5 << 20}}
 		})},
-		{"5k nodes 150k pods 24h", fleet(5000, 30, func(s *scenario.Spec) {
-			s.Registries[0].Limiters = []scenario.Limiter{{Type: scenario.RollingLog, Per: scenario.PerEgressIP, Counts: scenario.CountPull, Limit: 1000, Window: 6 * time.Hour}}
-		})},
+		{"5k nodes 150k pods 24h", day(5000, 30)},
 		{"100k nodes 1M pods", fleet(100_000, 10, func(s *scenario.Spec) {
-			s.Registries[0].Limiters = []scenario.Limiter{bucket(1000, 1000)}
+			s.Registries[0].Limiters = []scenario.Limiter{bucket(5000, 5000)}
 		})},
 	}
 	for _, c := range cases {

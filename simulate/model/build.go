@@ -62,11 +62,11 @@ func newWorld(spec *scenario.Spec, replication int, pacer Pacer) *World {
 	w := &World{
 		spec: spec, pacer: pacer, names: newNames(spec), horizon: kernel.Time(spec.Horizon),
 		streams: kernel.Streams{Seed: spec.Seed, Replication: replication},
-		queue:   kernel.NewQueue(1024), digest: kernel.NewDigest(), freePulls: None, freeLoads: None,
+		queue:   kernel.NewQueue(1024), digest: kernel.NewDigest(), freePulls: None, freeLoads: None, begun: map[place]kernel.Time{},
 		creator:  newPace(spec.Cluster.CreateQPS, spec.Cluster.CreateBurst),
 		releases: newPace(releaseQPS, releaseBurst),
 	}
-	looks := w.streams.Stream(0, "kubelet")
+	looks := w.streams.Stream(0, "kubelets")
 	w.looks = looks.Uint64()
 	w.probeDraws = w.streams.Stream(0, "probes")
 	w.scheduler.bind = newPace(spec.Cluster.BindQPS, spec.Cluster.BindBurst)
@@ -85,11 +85,41 @@ func newWorld(spec *scenario.Spec, replication int, pacer Pacer) *World {
 			r.mirrors = append(r.mirrors, int32(i))
 		}
 	}
+	for i := range w.registries {
+		w.drawsRTT = w.drawsRTT || !w.registries[i].rtt.constant
+	}
+	for i := range w.mirrors {
+		w.drawsRTT = w.drawsRTT || !w.mirrors[i].rtt.constant
+	}
 	w.newLinks()
+	w.reserve()
 	w.addPools()
 	w.addWorkloads()
 	w.series = w.newRecorder()
+	w.out.FirstPullStart, w.out.LastPullStart = -1, -1
 	return w
+}
+
+// reserve makes room for the pods that there will be at least.
+func (w *World) reserve() {
+	pods, nodes := 0, 0
+	for i := range w.spec.Workloads {
+		most := w.spec.Workloads[i].Replicas
+		for _, e := range w.spec.Timeline {
+			if e.Scale != nil && e.Scale.Workload == w.spec.Workloads[i].Name {
+				most = max(most, e.Scale.Replicas)
+			}
+		}
+		pods += most
+	}
+	for i := range w.spec.NodePools {
+		nodes += w.spec.NodePools[i].Nodes
+	}
+	w.pods = make([]pod, 0, pods)
+	w.nodes = make([]node, 0, nodes)
+	w.caches.bits = make([]uint64, 0, nodes*w.caches.stride())
+	w.out.ReadyAfter = make([]time.Duration, 0, pods)
+	w.out.ReadyAt = make([]time.Duration, 0, pods)
 }
 
 func (w *World) addImages() {
@@ -142,7 +172,7 @@ func (w *World) addPools() {
 func (w *World) addWorkloads() {
 	for i := range w.spec.Workloads {
 		s := &w.spec.Workloads[i]
-		l := workload{kind: s.Kind, startup: delay(s.Startup), surge: s.Strategy.MaxSurge, missing: s.Strategy.MaxUnavailable, replicas: int32(s.Replicas)}
+		l := workload{kind: s.Kind, startup: newTimes(s.Startup), surge: s.Strategy.MaxSurge, missing: s.Strategy.MaxUnavailable, replicas: int32(s.Replicas)}
 		if s.ImagePullPolicy == scenario.Always {
 			l.flags |= podAlways
 		}

@@ -1,10 +1,184 @@
 package model
 
-import "github.com/pullpace/pace/simulate/kernel"
+import (
+	"fmt"
 
-// checker looks at a world before and after each event and stops the run at the
-// first thing that cannot be. Only tests switch it on.
-type checker struct{}
+	"github.com/pullpace/pace/simulate/kernel"
+	"github.com/pullpace/pace/simulate/limiter"
+)
 
-func (c *checker) before(w *World, at kernel.Time) {}
-func (c *checker) after(w *World)                  {}
+// checker looks at a world before and after its events and keeps the first thing
+// that cannot be. Only tests switch it on. It counts everything anew, so that it
+// shares no mistake with what it checks.
+type checker struct {
+	every  int64 // events between two looks at all nodes and pods
+	count  int64
+	last   kernel.Time
+	grants map[*limiter.Limiter]*grants
+	err    error
+}
+
+// grants are the units that an account was charged, own and foreign.
+type grants struct {
+	at    []kernel.Time
+	units []int64
+	limit int64 // the largest since the start
+}
+
+func newChecker(every int64) *checker {
+	return &checker{every: every, grants: map[*limiter.Limiter]*grants{}}
+}
+
+func (c *checker) fail(w *World, format string, args ...any) {
+	if c.err == nil {
+		c.err = fmt.Errorf("after %d events, at %v: %s", c.count, w.now, fmt.Sprintf(format, args...))
+	}
+}
+
+func (c *checker) before(w *World, at kernel.Time) {
+	if at < c.last {
+		c.fail(w, "the clock goes back to %v", at)
+	}
+	c.last = at
+}
+
+func (c *checker) after(w *World) {
+	c.count++
+	if c.count%c.every == 0 {
+		c.nodes(w)
+		c.pods(w)
+	}
+}
+
+// charged checks that no span of time grants more than the limiter's rule allows,
+// by adding up all that was granted in it.
+func (c *checker) charged(w *World, account *limiter.Limiter, config limiter.Config, units int64) {
+	if c == nil || config.CountsDenied {
+		return
+	}
+	g := c.grants[account]
+	if g == nil {
+		g = &grants{limit: config.Limit}
+		c.grants[account] = g
+	}
+	g.limit = max(g.limit, account.Limit())
+	g.at = append(g.at, w.now)
+	g.units = append(g.units, units)
+	if config.Type == limiter.Concurrency || config.Type == limiter.TokenBucket && config.Refill == 0 {
+		return // what is given back, and what is not limited
+	}
+	sum := int64(0)
+	for i := len(g.at) - 1; i >= 0 && together(config, g.at[i], w.now); i-- {
+		sum += g.units[i]
+		most := float64(g.limit)
+		if config.Type == limiter.TokenBucket {
+			most += float64(w.now-g.at[i])*float64(config.Refill)/float64(config.Every) + 1e-6
+		}
+		if float64(sum) > most {
+			c.fail(w, "%s granted %d units in %v, more than %v", config.Type, sum, w.now.Sub(g.at[i]), most)
+			return
+		}
+	}
+}
+
+// together reports whether one limit holds for what is granted at two times.
+func together(config limiter.Config, earlier, now kernel.Time) bool {
+	edge := func(t kernel.Time) int64 { // how many edges are before a time
+		edges := int64(t-kernel.Time(config.Phase)) / int64(config.Window)
+		if t < kernel.Time(config.Phase) {
+			edges--
+		}
+		return edges
+	}
+	switch config.Type {
+	case limiter.RollingLog:
+		return now-earlier < kernel.Time(config.Window)
+	case limiter.FixedWindow, limiter.SlidingCounter:
+		return edge(earlier) == edge(now)
+	}
+	return true
+}
+
+// nodes checks room, slots and queues of every node.
+func (c *checker) nodes(w *World) {
+	pulls := int64(0)
+	for n := range w.nodes {
+		nd := &w.nodes[n]
+		pool := &w.pools[nd.pool]
+		taken, failing := int32(0), int32(0)
+		for id := nd.pods; id != None; id = w.pods[id].nodeNext {
+			p := &w.pods[id]
+			if p.flags&podDaemon == 0 {
+				taken++
+			}
+			if p.flags&podBacksOff != 0 {
+				failing++
+			}
+			if int(p.node) != n || p.phase < PodBinding || p.phase == PodDeleted {
+				c.fail(w, "pod %d in phase %d of node %d is listed on node %d", id, p.phase, p.node, n)
+			}
+		}
+		if !nd.gone && taken+nd.room != pool.room || nd.room < 0 {
+			c.fail(w, "node %d has %d pods and room for %d, of %d", n, taken, nd.room, pool.room)
+		}
+		if failing != nd.failing {
+			c.fail(w, "node %d has %d pods that back off and counts %d", n, failing, nd.failing)
+		}
+		active, loading := int32(0), int32(0)
+		for i := nd.pulls; i != None; i = w.pulls[i].sibling {
+			active++
+			loading += w.pulls[i].loading
+		}
+		pulls += int64(active)
+		if active != nd.pulling || pool.serial && active > 1 || pool.parallel > 0 && active > pool.parallel {
+			c.fail(w, "node %d has %d pulls under way, its kubelet counts %d", n, active, nd.pulling)
+		}
+		if loading != nd.slots || pool.slots > 0 && loading > pool.slots {
+			c.fail(w, "node %d downloads %d layers in %d of %d slots", n, loading, nd.slots, pool.slots)
+		}
+	}
+	if pulls != w.series.inFlight {
+		c.fail(w, "%d pulls are under way, %d are counted", pulls, w.series.inFlight)
+	}
+}
+
+// pods checks that every pod that was created is somewhere, once.
+func (c *checker) pods(w *World) {
+	open, held, there := 0, int64(0), int32(0)
+	for i := range w.pods {
+		p := &w.pods[i]
+		if p.phase < PodRunning {
+			open++
+		}
+		if p.phase == PodGated {
+			held++
+		}
+		if p.phase != PodDeleted && p.set != None {
+			there++
+		}
+		if (p.node == None) != (p.phase < PodBinding) && p.phase != PodDeleted {
+			c.fail(w, "pod %d is in phase %d on node %d", i, p.phase, p.node)
+		}
+	}
+	if open != w.open || held != w.held {
+		c.fail(w, "%d pods are not Running and %d held, %d and %d are counted", open, held, w.open, w.held)
+	}
+	for i := range w.sets {
+		there -= w.sets[i].total()
+	}
+	if there != 0 {
+		c.fail(w, "the sets miss %d pods that exist", there)
+	}
+}
+
+// end checks what holds when a run is over: no link lost or made bytes.
+func (c *checker) end(w *World) {
+	c.nodes(w)
+	c.pods(w)
+	for i := range w.links {
+		k := &w.links[i]
+		if moved, asked := k.fluid.Moved(), float64(k.bytes); k.fluid.Flows() == 0 && (moved < asked*(1-1e-9)-1 || moved > asked*(1+1e-9)+1) {
+			c.fail(w, "link %d moved %.0f bytes of %.0f", i, moved, asked)
+		}
+	}
+}

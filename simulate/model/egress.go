@@ -98,6 +98,7 @@ func (w *World) foreignDue(i int) {
 		w.out.ForeignThrottled++
 	case l.config.Type != limiter.Concurrency: // what they hold at once they give back at once
 		account.Charge(w.now, 1)
+		w.check.charged(w, account, l.config, 1)
 	}
 	w.record(recForeign, int32(i), f.units)
 	w.queue.Push(max(f.next(), w.now+1), dueForeign, i)

@@ -15,9 +15,10 @@ const (
 	backoffFirst = 10 * time.Second
 	backoffMax   = 300 * time.Second
 	backoffTTL   = 2 * backoffMax
-	lookLeast    = 10 * time.Second
-	lookWidth    = 5 * time.Second
-	tick         = time.Second
+
+	lookLeast = kernel.Time(10 * time.Second)
+	lookWidth = kernel.Time(5 * time.Second)
+	tick      = kernel.Time(time.Second)
 )
 
 // ensure brings the images of a bound pod to its node, as far as they can be had
@@ -46,7 +47,7 @@ func (w *World) ensure(id PodID) {
 // wanted is the image that a pod needs next.
 func (w *World) wanted(p *pod) (int32, bool) {
 	if p.set == None {
-		return p.image, p.step == 0
+		return p.ordinal, p.step == 0
 	}
 	images := w.sets[p.set].images
 	if int(p.step) >= len(images) {
@@ -92,7 +93,7 @@ func (w *World) fail(id PodID, cause Cause, image int32) {
 	p.level = min(p.level+1, 6)
 	p.failed = at
 	p.flags |= podFailed
-	p.looked = p.looks
+	p.failures++
 	if first {
 		p.flags |= podFirstFailure
 	} else {
@@ -118,31 +119,29 @@ func (w *World) lookFrom(id PodID, least kernel.Time) {
 	phase := w.nodes[p.node].tick
 	at := p.failed
 	if p.flags&podFirstFailure != 0 { // the news of its sandbox brings one look more
-		at = onTick(at.Add(tick), phase)
+		at = onTick(at+tick, phase)
 	}
-	p.looks = p.looked
-	key := w.podKey(id)
-	for {
-		wait := lookLeast + time.Duration(w.roll(rollLook, key, uint64(p.looks))*float64(lookWidth))
-		p.looks++
-		at = onTick(at.Add(wait), phase)
-		if at >= least {
-			break
-		}
+	dice := w.dice(rollLook, w.podKey(id))
+	n := uint64(p.failures) << 8
+	// a look comes 10 to 15 s after the one before, on a tick
+	at = onTick(at+lookLeast+kernel.Time(dice.roll(n)>>23*uint64(lookWidth)>>30), phase)
+	for n++; at < least; n++ {
+		seconds := (dice.roll(n)*uint64(lookWidth/tick) + 1<<53 - 1) >> 53
+		at += lookLeast + kernel.Time(seconds)*tick
 	}
 	p.timer = w.queue.Push(at, duePod, int(id))
 }
 
 // onTick is the first tick of a second at or after a time.
 func onTick(at, phase kernel.Time) kernel.Time {
-	into := (at - phase) % kernel.Time(tick)
+	into := (at - phase) % tick
 	if into < 0 {
-		into += kernel.Time(tick)
+		into += tick
 	}
 	if into == 0 {
 		return at
 	}
-	return at - into + kernel.Time(tick)
+	return at - into + tick
 }
 
 // wake brings pods of a node that back off forward to their next look, because an
@@ -175,11 +174,11 @@ func (w *World) request(id PodID) {
 	n := int32(w.pods[id].node)
 	nd := &w.nodes[n]
 	w.pods[id].flags |= podQueued
-	w.pods[id].queued = None
+	w.pods[id].link = None
 	if nd.tail == None {
 		nd.head = int32(id)
 	} else {
-		w.pods[nd.tail].queued = int32(id)
+		w.pods[nd.tail].link = int32(id)
 	}
 	nd.tail = int32(id)
 	w.serveQueue(n)
@@ -200,7 +199,7 @@ func (w *World) serveQueue(n int32) {
 		}
 		id := PodID(nd.head)
 		p := &w.pods[id]
-		if nd.head = p.queued; nd.head == None {
+		if nd.head = p.link; nd.head == None {
 			nd.tail = None
 		}
 		p.flags &^= podQueued
@@ -252,10 +251,9 @@ func (w *World) pulled(id PodID) {
 	if p.flags&podDaemon == 0 {
 		w.observe(Event{Kind: PullsDone, Pod: id, Node: p.node})
 	}
-	d := w.pools[w.nodes[p.node].pool].start
-	wait := w.drawFor(id, d, "start")
+	wait := w.drawFor(id, &w.pools[w.nodes[p.node].pool].start, "start")
 	if p.set != None {
-		wait += w.drawFor(id, w.workloads[w.sets[p.set].workload].startup, "startup")
+		wait += w.drawFor(id, &w.workloads[w.sets[p.set].workload].startup, "startup")
 	}
 	if wait > 0 {
 		p.timer = w.queue.Push(w.after(wait), duePod, int(id))
@@ -265,12 +263,12 @@ func (w *World) pulled(id PodID) {
 }
 
 // drawFor draws a pod's own time of a distribution.
-func (w *World) drawFor(id PodID, d kernel.Delay, purpose string) time.Duration {
-	if d == (kernel.Delay{}) {
-		return 0
+func (w *World) drawFor(id PodID, t *times, purpose string) time.Duration {
+	if t.constant {
+		return t.value
 	}
 	s := w.streams.Stream(w.podKey(id), purpose)
-	return d.Draw(&s)
+	return t.delay.Draw(&s)
 }
 
 // podDue handles the timer of a pod by how far it is.

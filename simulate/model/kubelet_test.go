@@ -27,10 +27,10 @@ func TestLadder(t *testing.T) {
 	t.Parallel()
 	const pods = 4000
 	attempts := make([][]float64, pods)
-	o := Run(spec(func(s *scenario.Spec) {
+	o := play(t, spec(func(s *scenario.Spec) {
 		apart(pods)(s)
 		denied(s)
-	}), 0, &watcher{observe: func(w *World, e Event) {
+	}), &watcher{observe: func(w *World, e Event) {
 		if e.Kind == PullBegan {
 			attempts[e.Pod] = append(attempts[e.Pod], w.Now().Seconds())
 		}
@@ -117,12 +117,12 @@ func TestAQuietGapForgetsTheLadder(t *testing.T) {
 // a pod need not wait for the end of its back-off, only for the next look.
 func TestAPodThatBacksOffTakesWhatAnotherBrought(t *testing.T) {
 	t.Parallel()
-	o := Run(spec(func(s *scenario.Spec) {
+	o := play(t, spec(func(s *scenario.Spec) {
 		s.Registries[0].Limiters = []scenario.Limiter{{Type: scenario.RollingLog, Counts: scenario.CountPull, Limit: 1, Window: time.Hour}}
 		s.Faults = []scenario.Fault{{At: 0, For: 500 * time.Second, Quota: &scenario.QuotaFault{Registry: "hub", Limit: 0}}}
 		s.Workloads[0].Replicas = 2
 		s.Timeline = []scenario.Entry{{At: 505 * time.Second, Scale: &scenario.Scale{Workload: "web", Replicas: 3}}}
-	}), 0, nil)
+	}), nil)
 	// the third pod pulls at 505 s; the others have their back-off of 300 s until 644 s
 	// at the earliest, but look within 16 s
 	if o.Pulls != 1 || len(o.ReadyAt) != 3 || o.ReadyAt[0] != 505*time.Second || o.ReadyAt[2] > 521*time.Second {

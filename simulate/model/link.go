@@ -68,7 +68,7 @@ func (w *World) askMirror(l *load, p *pull) time.Duration {
 	}
 	address := w.egresses[m.egress].address(p.mirror)
 	l.reply, _ = w.ask(registry, address, reqBlob)
-	wait := w.registries[registry].rtt.Draw(&m.draws)
+	wait := w.registries[registry].rtt.draw(&m.draws)
 	if w.registries[registry].outage == scenario.OutageTimeout {
 		wait = dialTimeout
 	}

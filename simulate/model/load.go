@@ -127,7 +127,7 @@ func (w *World) sendLoad(i int32) {
 		case w.mirrors[p.mirror].lost:
 			l.reply, wait = unavailable, 0
 		default:
-			wait = w.mirrors[p.mirror].rtt.Draw(&w.nodes[p.node].rtt)
+			wait = w.mirrors[p.mirror].rtt.draw(&w.nodes[p.node].rtt)
 			wait += w.askMirror(l, p)
 		}
 		if wait > 0 {

@@ -16,7 +16,7 @@ type mirror struct {
 	single bool
 	bps    float64 // to the nodes, in bytes; 0 is unlimited
 	link   int32
-	rtt    kernel.Delay
+	rtt    times
 	lost   bool
 	draws  kernel.Stream
 	// parts are what it has of each image, layers of each layer.
@@ -40,7 +40,7 @@ type part struct {
 }
 
 func (w *World) newMirror(s *scenario.Mirror, names *names) mirror {
-	m := mirror{egress: EgressID(names.egress[s.Egress]), single: s.SingleFlight, bps: s.Bandwidth.BytesPerSecond(), link: None, rtt: delay(s.RTT),
+	m := mirror{egress: EgressID(names.egress[s.Egress]), single: s.SingleFlight, bps: s.Bandwidth.BytesPerSecond(), link: None, rtt: newTimes(s.RTT),
 		draws: w.streams.Stream(uint64(len(w.mirrors)), "mirror rtt"), parts: make([]mirrorImage, len(w.images)), layers: make([]part, len(w.layers))}
 	for i := range m.parts {
 		m.parts[i] = mirrorImage{first: part{have: kernel.Never}, more: part{have: kernel.Never}, config: part{have: kernel.Never}}
@@ -75,7 +75,7 @@ func (w *World) sendToMirror(p *pull) time.Duration {
 		p.verdict = unavailable
 		return 0
 	}
-	wait := m.rtt.Draw(&w.nodes[p.node].rtt)
+	wait := m.rtt.draw(&w.nodes[p.node].rtt)
 	image := &m.parts[p.image]
 	var upstream time.Duration
 	var units int64
@@ -108,7 +108,7 @@ func (w *World) through(id int32, what *part, imageID int32, kind request) (verd
 	registry := w.images[imageID].registry
 	address := w.egresses[m.egress].address(id)
 	v, units := w.ask(registry, address, kind)
-	wait := w.registries[registry].rtt.Draw(&m.draws)
+	wait := w.registries[registry].rtt.draw(&m.draws)
 	if w.registries[registry].outage == scenario.OutageTimeout {
 		wait = dialTimeout
 	}

@@ -23,8 +23,8 @@ type pool struct {
 	sends      uint8
 	slots      int32 // 0 is no bound
 	unpack     float64
-	sandbox    kernel.Delay
-	start      kernel.Delay
+	sandbox    times
+	start      times
 	daemonSets []int32 // images
 	scaler     int32   // None without autoscaler
 
@@ -70,7 +70,7 @@ func (w *World) newPool(s *scenario.NodePool, names *names) pool {
 		qps:  newPace(float64(s.Kubelet.RegistryPullQPS), s.Kubelet.RegistryBurst),
 		crio: s.Runtime.Type == scenario.CRIO, sends: uint8(min(max(s.Runtime.AttemptsOn429, 1), 255)),
 		slots: int32(s.Runtime.MaxConcurrentDownloads), unpack: s.Runtime.Unpack.BytesPerSecond(),
-		sandbox: delay(s.Runtime.Sandbox), start: delay(s.Runtime.Start), scaler: None}
+		sandbox: newTimes(s.Runtime.Sandbox), start: newTimes(s.Runtime.Start), scaler: None}
 	for _, zone := range s.Zones {
 		p.zones = append(p.zones, names.zone(zone))
 	}
@@ -92,10 +92,12 @@ func (w *World) addNode(id PoolID) int32 {
 	i := int32(len(w.nodes))
 	w.nodes = append(w.nodes, node{
 		pool: id, zone: p.zones[int(p.made)%len(p.zones)], address: w.egresses[p.egress].address(p.made), room: p.room,
-		joined: w.now, idle: true, tick: kernel.Time(w.roll(rollTick, uint64(i), 0) * float64(time.Second)), qps: p.qps,
+		joined: w.now, idle: true, tick: kernel.Time(w.dice(rollTick, uint64(i)).rollOne() * float64(time.Second)), qps: p.qps,
 		pods: None, head: None, tail: None, pulls: None, waiting: None, last: None,
-		rtt: w.streams.Stream(uint64(i), "rtt"),
 	})
+	if w.drawsRTT {
+		w.nodes[i].rtt = w.streams.Stream(uint64(i), "rtt")
+	}
 	p.made++
 	p.size++
 	p.oldest = append(p.oldest, i)

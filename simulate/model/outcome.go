@@ -14,7 +14,7 @@ type Outcome struct {
 	// Pulls are cold pulls that succeeded.
 	Pulls int
 	// FirstPullStart, LastPullStart: when the first manifest GET of the first and of
-	// the last cold pull was accepted; meaningless without Pulls.
+	// the last cold pull was accepted, over all attempts at it; negative without Pulls.
 	FirstPullStart, LastPullStart time.Duration
 	// UnitsCharged are the units that limiters[0] of every registry charged the own cluster.
 	UnitsCharged int64

@@ -6,26 +6,28 @@ import (
 	"github.com/pullpace/pace/simulate/kernel"
 )
 
-// pod is a pod, kept when it is gone.
+// pod is a pod, kept when it is gone. There may be millions, so it is as large as a
+// line of the cache.
 type pod struct {
 	created kernel.Time
 	failed  kernel.Time // when its last attempt to pull did
 	timer   kernel.Ticket
 	set     int32 // its ReplicaSet; None for the pool's own DaemonSets
-	image   int32 // of those
-	ordinal int32 // how many its workload had created before it
+	// ordinal is how many its workload had created before it; of the pool's own
+	// DaemonSets the image.
+	ordinal int32
 	node    NodeID
-	// before and after link the pods of a set, nodePrev and nodeNext those of a node,
-	// queued those in a kubelet's queue.
+	// before and after link the pods of a set, nodePrev and nodeNext those of a node.
 	before, after      int32
 	nodePrev, nodeNext int32
-	queued             int32
-	prefer             int32  // place in the scheduler's list of preferences
-	looks, looked      uint16 // looks at it so far, and before its last failure
-	flags              podFlags
-	phase              PodPhase
-	step               uint8 // images that are done
-	level              uint8 // failures in a row, of back-off
+	// link is its place in the scheduler's list of preferences until it is bound, then
+	// who is behind it in the kubelet's queue.
+	link     int32
+	failures uint16
+	flags    podFlags
+	phase    PodPhase
+	step     uint8 // images that are done
+	level    uint8 // failures in a row, of back-off
 }
 
 // podFlags say what a pod has met.
@@ -59,7 +61,7 @@ func (w *World) named(id PodID) PodID {
 func (w *World) podKey(id PodID) uint64 {
 	p := &w.pods[id]
 	if p.set == None {
-		return 1<<63 | uint64(p.node)<<16 | uint64(p.image)
+		return 1<<63 | uint64(p.node)<<16 | uint64(p.ordinal)
 	}
 	return uint64(w.sets[p.set].workload)<<32 | uint64(p.ordinal)
 }
@@ -68,8 +70,8 @@ func (w *World) podKey(id PodID) uint64 {
 func (w *World) newPod(s int32) PodID {
 	id := PodID(len(w.pods))
 	l := &w.workloads[w.sets[s].workload]
-	w.pods = append(w.pods, pod{created: w.now, set: s, image: None, ordinal: l.made, node: None, before: None, after: None,
-		nodePrev: None, nodeNext: None, queued: None, prefer: None, phase: PodPending, flags: l.flags})
+	w.pods = append(w.pods, pod{created: w.now, set: s, ordinal: l.made, node: None, before: None, after: None,
+		nodePrev: None, nodeNext: None, link: None, phase: PodPending, flags: l.flags})
 	l.made++
 	w.open++
 	w.sets[s].pending.add(w, id)
@@ -96,7 +98,7 @@ func (w *World) startOn(id PodID) {
 	if p.flags&podDaemon == 0 {
 		w.observe(Event{Kind: PodBound, Pod: id, Node: p.node})
 	}
-	if wait := w.drawFor(id, w.pools[w.nodes[p.node].pool].sandbox, "sandbox"); wait > 0 {
+	if wait := w.drawFor(id, &w.pools[w.nodes[p.node].pool].sandbox, "sandbox"); wait > 0 {
 		p.timer = w.queue.Push(w.after(wait), duePod, int(id))
 		return
 	}

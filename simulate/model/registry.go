@@ -4,7 +4,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/pullpace/pace/simulate/kernel"
 	"github.com/pullpace/pace/simulate/limiter"
 	"github.com/pullpace/pace/simulate/scenario"
 )
@@ -31,13 +30,13 @@ const (
 // registry answers requests.
 type registry struct {
 	limiters []limits
-	rtt      kernel.Delay
+	rtt      times
 	bps      float64 // of its edge, in bytes; 0 is unlimited
 	link     int32   // of its edge
 	mirrors  []int32
 	// requests says that a limiter counts every request, heads that one may refuse
 	// HEAD: only then each leg of a pull's beginning is an event of its own.
-	requests, heads, concurrent bool
+	requests, heads, concurrent, countsDenied bool
 
 	outage scenario.OutageMode // "" is none
 	slow   float64             // stretches answers and downloads; 1 is none
@@ -88,11 +87,12 @@ func newLimits(s scenario.Limiter, addresses int) limits {
 }
 
 func newRegistry(s *scenario.Registry, addresses int) registry {
-	r := registry{rtt: delay(s.RTT), bps: s.Bandwidth.BytesPerSecond(), slow: 1, link: None, stuck: make([]stuck, addresses)}
+	r := registry{rtt: newTimes(s.RTT), bps: s.Bandwidth.BytesPerSecond(), slow: 1, link: None, stuck: make([]stuck, addresses)}
 	for _, l := range s.Limiters {
 		r.limiters = append(r.limiters, newLimits(l, addresses))
 		r.requests = r.requests || l.Counts == scenario.CountRequest
 		r.heads = r.heads || l.HeadWhenEmpty == scenario.HeadDeny
+		r.countsDenied = r.countsDenied || l.CountsDenied
 		r.concurrent = r.concurrent || l.Type == scenario.Concurrency
 	}
 	return r
@@ -115,7 +115,7 @@ func (w *World) ask(id RegistryID, address AddressID, kind request) (verdict, in
 		return unavailable, 0
 	case scenario.HeadOnly429:
 		if kind == reqHead {
-			w.out.Throttled++
+			w.throttle(address, kind)
 			return throttled, 0
 		}
 	}
@@ -145,6 +145,11 @@ func (w *World) deny(r *registry, address AddressID, kind request) {
 			r.limiters[i].account(address).Deny(w.now, units)
 		}
 	}
+	w.throttle(address, kind)
+}
+
+// throttle counts an answer of 429.
+func (w *World) throttle(address AddressID, kind request) {
 	w.out.Throttled++
 	w.series.throttled++
 	w.record(recDenied, int32(address), int64(kind))
@@ -155,6 +160,7 @@ func (w *World) charge(r *registry, address AddressID, kind request) (first int6
 		l := &r.limiters[i]
 		if units := l.units[kind]; units > 0 {
 			l.account(address).Charge(w.now, units)
+			w.check.charged(w, l.account(address), l.config, units)
 			l.charged += units
 			if i == 0 {
 				first = units
@@ -187,7 +193,7 @@ func (w *World) answerTime(id RegistryID, n int32) time.Duration {
 	if r.outage == scenario.OutageTimeout {
 		return dialTimeout
 	}
-	d := r.rtt.Draw(&w.nodes[n].rtt)
+	d := r.rtt.draw(&w.nodes[n].rtt)
 	if r.slow != 1 {
 		d = time.Duration(math.Round(float64(d) * r.slow))
 	}

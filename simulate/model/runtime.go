@@ -39,7 +39,6 @@ type pull struct {
 	failed        Cause
 	account       AddressID
 	holds         bool // a unit of a limit of concurrency that counts pulls
-	cold          bool
 	waits         bool // in the node's queue for slots
 	started       kernel.Time
 	timer         kernel.Ticket
@@ -140,14 +139,31 @@ func (w *World) send(p *pull) time.Duration {
 		p.requests += 2
 	case stageToken:
 		p.verdict = accepted
-		wait = w.registries[registry].rtt.Draw(&w.nodes[p.node].rtt)
+		wait = w.registries[registry].rtt.draw(&w.nodes[p.node].rtt)
 	default:
 		var units int64
 		p.requests++
 		p.verdict, units = w.ask(registry, p.account, p.stage.request())
 		w.accept(p, units)
+		if p.verdict == throttled && wait == 0 {
+			w.repeat(p)
+		}
 	}
 	return wait
+}
+
+// repeat counts the further sends of a request that was refused, which are refused
+// at this very moment too, unless refusals change anything.
+func (w *World) repeat(p *pull) {
+	if r := &w.registries[w.images[p.image].registry]; r.countsDenied {
+		return
+	}
+	more := w.pools[w.nodes[p.node].pool].sends - p.sends
+	p.sends += more
+	p.requests += int64(more)
+	w.out.Throttled += int64(more)
+	w.series.throttled += int64(more)
+	w.events += int64(more)
 }
 
 // accept notes what an accepted request means for a pull and its pod.
@@ -158,7 +174,6 @@ func (w *World) accept(p *pull, units int64) {
 	if p.started < 0 {
 		p.started = w.now
 	}
-	p.cold = true
 	if p.stage == stageFirst {
 		p.holds = true
 	}
@@ -295,6 +310,8 @@ func (w *World) finish(i int32) {
 	}
 	if cause == NoCause && p.stage == stageLayers {
 		w.landed(p)
+	} else if _, known := w.begun[placeOf(p)]; p.started >= 0 && cause != NoCause && !known {
+		w.begun[placeOf(p)] = p.started
 	}
 	joined := p.joined
 	w.unqueue(i)
@@ -309,18 +326,28 @@ func (w *World) finish(i int32) {
 // landed notes that an image has come to a node.
 func (w *World) landed(p *pull) {
 	w.caches.put(p.node, cacheWhole, p.image)
-	if p.cold {
-		w.out.Pulls++
-		if w.out.Pulls == 1 || time.Duration(p.started) < w.out.FirstPullStart {
-			w.out.FirstPullStart = time.Duration(p.started)
+	started := p.started
+	if begun, ok := w.begun[placeOf(p)]; ok {
+		started = begun
+		delete(w.begun, placeOf(p))
+	}
+	w.out.Pulls++
+	if started >= 0 {
+		if first := time.Duration(started); w.out.FirstPullStart < 0 || first < w.out.FirstPullStart {
+			w.out.FirstPullStart = first
 		}
-		w.out.LastPullStart = max(w.out.LastPullStart, time.Duration(p.started))
+		w.out.LastPullStart = max(w.out.LastPullStart, time.Duration(started))
 	}
 	if w.caches.put(p.node, cachePulled, p.image) && p.mirror == None {
 		w.owe(p.account, p.image, p.requests)
 	}
 	w.wake(p.node, p.image)
 }
+
+// place is an image on a node.
+type place struct{ node, image int32 }
+
+func placeOf(p *pull) place { return place{p.node, p.image} }
 
 // owe adds a pull to what the bound counts.
 func (w *World) owe(address AddressID, imageID int32, requests int64) {

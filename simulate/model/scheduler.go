@@ -37,7 +37,7 @@ func (w *World) schedule() {
 		}
 		p := &w.pods[id]
 		workload := w.sets[p.set].workload
-		n := s.place(w, workload, p.prefer)
+		n := s.place(w, workload, p.link)
 		if n == None {
 			s.park(w, id, workload)
 			continue

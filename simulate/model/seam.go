@@ -97,7 +97,7 @@ func (w *World) Release(pod PodID, prefer []NodeID) time.Duration {
 		if last := len(*lists) - 1; last < 0 || &(*lists)[last][0] != &prefer[0] || len((*lists)[last]) != len(prefer) {
 			*lists = append(*lists, prefer)
 		}
-		p.prefer = int32(len(*lists) - 1)
+		p.link = int32(len(*lists) - 1)
 	}
 	at := w.releases.next(max(w.now, 0))
 	w.releases.take(max(w.now, 0))
@@ -136,7 +136,7 @@ func (w *World) Probe(registry RegistryID, address AddressID, ref int32) {
 	now := max(w.now, 0)
 	v, _ := w.ask(registry, address, reqHead)
 	r := &w.registries[registry]
-	wait := r.rtt.Draw(&w.probeDraws)
+	wait := r.rtt.draw(&w.probeDraws)
 	if r.slow != 1 {
 		wait = time.Duration(math.Round(float64(wait) * r.slow))
 	}

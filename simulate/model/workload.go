@@ -3,7 +3,6 @@ package model
 import (
 	"slices"
 
-	"github.com/pullpace/pace/simulate/kernel"
 	"github.com/pullpace/pace/simulate/scenario"
 )
 
@@ -11,7 +10,7 @@ import (
 type workload struct {
 	kind      scenario.WorkloadKind
 	flags     podFlags
-	startup   kernel.Delay
+	startup   times
 	pools     []bool // nil is all
 	surge     scenario.Portion
 	missing   scenario.Portion // maxUnavailable
@@ -219,8 +218,8 @@ func (w *World) createPod(s int32) {
 // daemonPod starts a pod of a pool's own DaemonSets on a node.
 func (w *World) daemonPod(n, image int32) {
 	id := PodID(len(w.pods))
-	w.pods = append(w.pods, pod{created: w.now, set: None, image: image, node: None, before: None, after: None,
-		nodePrev: None, nodeNext: None, queued: None, prefer: None, flags: podDaemon})
+	w.pods = append(w.pods, pod{created: w.now, set: None, ordinal: image, node: None, before: None, after: None,
+		nodePrev: None, nodeNext: None, link: None, flags: podDaemon})
 	w.open++
 	w.put(id, n)
 	w.startOn(id)

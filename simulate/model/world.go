@@ -38,6 +38,8 @@ type World struct {
 	pacer   Pacer
 	lost    bool // the controller is away: it sees and does nothing
 	looks   uint64
+	// drawsRTT says that some answer takes a time that is drawn.
+	drawsRTT bool
 
 	now     kernel.Time
 	horizon kernel.Time
@@ -62,8 +64,10 @@ type World struct {
 	caches     caches
 	pulls      []pull
 	freePulls  int32
-	loads      []load
-	freeLoads  int32
+	// begun is when a first manifest was granted to pulls that failed after it.
+	begun     map[place]kernel.Time
+	loads     []load
+	freeLoads int32
 
 	workloads  []workload
 	sets       []set
