@@ -23,9 +23,18 @@ func Explain(s *Scenario) []Row {
 			continue
 		}
 		for _, d := range v1alpha1.Defaults() {
-			rows = append(rows, Row{Path: d.Field, Value: d.Value, Source: "pacer, unless a policy or budget says otherwise"})
+			rows = append(rows, Row{Path: d.Field, Value: d.Value, Source: sourceOf(d.Field)})
 		}
 		break
 	}
 	return rows
+}
+
+// sourceOf is where a default of the product comes from, and what a scenario makes
+// of it.
+func sourceOf(field string) string {
+	if field == "maxGatedPerNamespace" {
+		return "pacer; in a scenario it bounds what is held only where a policy writes it"
+	}
+	return "pacer, unless a policy or budget says otherwise"
 }
