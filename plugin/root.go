@@ -22,12 +22,12 @@ func Main(ctx context.Context, env Env) int {
 		root.SetArgs(nil)
 	}
 	err := root.ExecuteContext(ctx)
-	report(env, err)
+	complain(env, err)
 	return exitCode(err)
 }
 
-// report prints what went wrong, for a person.
-func report(env Env, err error) {
+// complain prints what went wrong, for a person.
+func complain(env Env, err error) {
 	if err == nil {
 		return
 	}

@@ -21,6 +21,7 @@ func TestPagesAreCurrent(t *testing.T) {
 		"reasons.md": reference.Reasons(),
 		"metrics.md": reference.Metrics(),
 		"api.md":     reference.API(crds(t)),
+		"result.md":  result(t),
 
 		"scenario.md":          reference.Scenario(scenarioSchema(t)),
 		"scenario.schema.json": asJSON(t, scenarioSchema(t)),
@@ -39,6 +40,19 @@ func TestPagesAreCurrent(t *testing.T) {
 			t.Errorf("%s is not current; run go test ./docs/reference -update (-want +got):\n%s", file, diff)
 		}
 	}
+}
+
+func result(t *testing.T) string {
+	t.Helper()
+	source, err := os.ReadFile("../../simulate/report/result.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := reference.Result(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page
 }
 
 func crds(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {

@@ -28,7 +28,7 @@ with NO_COLOR. With ` + "`-o json`" + ` and ` + "`-o yaml`" + ` the field names 
 | 0 | done, or allowed |
 | 1 | an error; nothing was changed unless it says so |
 | 2 | the command line is wrong |
-| 3 | it would be held, or there are findings |
+| 3 | it would be held, there are findings, or a goal was missed |
 | 4 | paused, or timed out |
 
 `

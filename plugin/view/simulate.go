@@ -22,7 +22,7 @@ func SimulationPage(w io.Writer, s Simulation, st Style) error {
 	p.line("%s: %s", s.Scenario, s.verdict())
 	p.line("seed %d, %s of each policy, %s events in %.1fs", s.Seed, noun(s.Replications, "run"), report.Grouped(s.events()), s.WallSeconds)
 	p.gap()
-	t := table{heads: []string{"POLICY", ">429s", ">HALF READY", ">P95 READY", ">ALL READY", ">UNFINISHED", ">BOUND", ">RATIO", ">IDLE NODE-HOURS", "BOUND BY"}}
+	t := table{heads: []string{"POLICY", ">429s", ">HALF READY", ">POD P95", ">ALL READY", ">UNFINISHED", ">BOUND", ">RATIO", ">IDLE NODE-HOURS", "BOUND BY"}}
 	if st.Wide {
 		t.heads = append(t.heads, ">WITH RESERVE", ">FIRST PULL", ">LAST PULL", ">PULLS", ">UNITS", ">429 ATTEMPTS", ">OTHERS' 429s", ">HELD FOR NOTHING", ">EVENTS")
 	}
@@ -30,6 +30,7 @@ func SimulationPage(w io.Writer, s Simulation, st Style) error {
 		t.row(simulated(policy, st)...)
 	}
 	p.table(t)
+	p.line("%s", painted{"429s: answers to this cluster. Ready: since the start; pod p95: from a pod's creation. Bound: when the last pull can start at the earliest.", faint})
 	p.gap()
 	for i, g := range s.Goals {
 		name := "goal"

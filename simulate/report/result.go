@@ -2,10 +2,10 @@ package report
 
 // Result is the answer of a simulation: what each policy came to on one
 // scenario. Its figures are those of replication 0; what is known of the others
-// is in [Policy.Spread].
+// is in a policy's spread.
 //
-// Pointers are nil, and null in JSON, where there is no such figure: a time that
-// was not reached within the horizon, a ratio to nothing.
+// Null is where there is no such figure: a time that was not reached within the
+// horizon, a ratio to nothing.
 type Result struct {
 	// Scenario is the name in the file.
 	Scenario string `json:"scenario"`
@@ -61,7 +61,8 @@ type Policy struct {
 	UnfinishedPods int64 `json:"unfinishedPods"`
 	// HeldNeverCharged counts pods that were held and then charged nothing.
 	HeldNeverCharged int64 `json:"heldNeverCharged"`
-	// IdleNodeHours sums the time in which nodes were up and had no Ready pod.
+	// IdleNodeHours sums how long nodes that were added in the run stood before a first
+	// pod was Ready on them.
 	IdleNodeHours float64 `json:"idleNodeHours"`
 	// Bound is the least that any policy could take.
 	Bound Bound `json:"bound"`
@@ -110,7 +111,7 @@ type Spread struct {
 type Goal struct {
 	// Policy is whom it is asked of.
 	Policy string `json:"policy"`
-	// Metric is the name of a figure of [Policy], as podReadySeconds.p95.
+	// Metric is the name of a figure of a policy, as podReadySeconds.p95.
 	Metric string `json:"metric"`
 	// Op is ==, !=, <, <=, > or >=.
 	Op string `json:"op"`
