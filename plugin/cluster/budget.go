@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func share(s *v1alpha1.Share) string {
 	}
 	var parts []string
 	if s.FractionOfRemaining != nil {
-		parts = append(parts, s.FractionOfRemaining.String()+" of what remains and of the limit")
+		parts = append(parts, strconv.FormatFloat(s.FractionOfRemaining.AsApproximateFloat64(), 'g', -1, 64)+" of what remains and of the limit")
 	}
 	if s.Guard > 0 {
 		parts = append(parts, fmt.Sprintf("%d kept back", s.Guard))

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -233,5 +234,26 @@ func TestManagedByArgoCD(t *testing.T) {
 		if diff := cmp.Diff(tc.want, ManagedBy(d)); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
+	}
+}
+
+func TestShareInPlainNumbers(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		share *v1alpha1.Share
+		want  string
+	}{
+		"none":     {nil, ""},
+		"half":     {&v1alpha1.Share{FractionOfRemaining: new(resource.MustParse("0.5")), Guard: 1}, "0.5 of what remains and of the limit, 1 kept back"},
+		"a tenth":  {&v1alpha1.Share{FractionOfRemaining: new(resource.MustParse("100m"))}, "0.1 of what remains and of the limit"},
+		"a window": {&v1alpha1.Share{MaxPerWindow: 40}, "40 a window at most"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := share(tc.share); got != tc.want {
+				t.Errorf("%q, want %q", got, tc.want)
+			}
+		})
 	}
 }

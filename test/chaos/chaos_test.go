@@ -11,39 +11,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
-	"github.com/pullpace/pace/test/registry"
 )
 
 var start = time.Date(2026, 3, 2, 14, 0, 0, 0, time.UTC)
 
 func at(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
-
-func TestBusiest(t *testing.T) {
-	t.Parallel()
-	charged := func(seconds ...int) (out []registry.Entry) {
-		for _, s := range seconds {
-			out = append(out, registry.Entry{Time: at(s), Charged: 1})
-		}
-		return out
-	}
-	tests := map[string]struct {
-		entries []registry.Entry
-		want    int64
-	}{
-		"nothing":              {nil, 0},
-		"spread":               {charged(0, 10, 20), 1},
-		"edge of the window":   {charged(0, 9, 10), 2},
-		"a burst after a lull": {charged(0, 30, 31, 32), 3},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if got, _ := busiest(tc.entries, 10*time.Second); got != tc.want {
-				t.Errorf("%d units, want %d", got, tc.want)
-			}
-		})
-	}
-}
 
 // deployment is one of so many wanted and ready pods.
 func deployment(wanted, ready int32) *appsv1.Deployment {

@@ -208,7 +208,7 @@ func (r *round) remove(ctx context.Context) {
 func (r *round) judge(ctx context.Context) {
 	for _, s := range r.stages {
 		entries := s.Registry.Log().Entries(s.Own())
-		if most, at := busiest(entries, s.Options.Window); most > s.Options.Limit {
+		if most, at := registry.Busiest(entries, s.Options.Window); most > s.Options.Limit {
 			r.violate(r.number, "%s was charged %d units within %s at %s, the limit is %d", s.Name, most, s.Options.Window, at.Format(time.TimeOnly), s.Options.Limit)
 		}
 		refused, why := 0, map[string]int{}
@@ -263,23 +263,6 @@ func (r *round) unchanged(ctx context.Context, s *stage.Stage) {
 			r.violate(r.number, "deployment %s/%s is not what it was: strategy %+v, paused %t, progressDeadlineSeconds %v", s.Name, a.name, got, d.Spec.Paused, d.Spec.ProgressDeadlineSeconds)
 		}
 	}
-}
-
-// busiest is the most that was charged within any window, and when it ended.
-func busiest(entries []registry.Entry, window time.Duration) (most int64, at time.Time) {
-	var sum int64
-	first := 0
-	for _, e := range entries {
-		sum += e.Charged
-		for !entries[first].Time.After(e.Time.Add(-window)) {
-			sum -= entries[first].Charged
-			first++
-		}
-		if sum > most {
-			most, at = sum, e.Time
-		}
-	}
-	return most, at
 }
 
 // span is a time in which somebody drew on an account past Pace, and who.

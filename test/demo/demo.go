@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -132,22 +130,7 @@ func secretName(account string) string { return "hub-" + account }
 
 // pullSecret stores the account's credentials in a namespace.
 func (d *demo) pullSecret(ctx context.Context, namespace, account string) error {
-	auth := base64.StdEncoding.EncodeToString([]byte(account + ":" + password))
-	config, err := json.Marshal(map[string]any{"auths": map[string]any{"https://" + hub: map[string]string{
-		"username": account, "password": password, "auth": auth,
-	}}})
-	if err != nil {
-		return fmt.Errorf("writing a pull secret: %w", err)
-	}
-	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: secretName(account)},
-		Type:       corev1.SecretTypeDockerConfigJson,
-		Data:       map[string][]byte{corev1.DockerConfigJsonKey: config},
-	}
-	if _, err := d.ground.Cluster.Client().CoreV1().Secrets(namespace).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("making pull secret in %q: %w", namespace, err)
-	}
-	return nil
+	return d.ground.PullSecret(ctx, namespace, secretName(account), hub, account, password)
 }
 
 // await returns when all of a team's workloads run what they should.

@@ -51,7 +51,9 @@ type Ground struct {
 	// Maker makes images that idle.
 	Maker *images.Maker
 	// bin holds kubectl and kubectl-pace.
-	bin   string
+	bin string
+	// image is the product's once it was published.
+	image string
 	log   io.Writer
 	close []func() error
 }
@@ -149,29 +151,6 @@ func (g *Ground) Stop() error {
 	return errors.Join(errs...)
 }
 
-// AddHost adds a registry host and lets its name resolve on nodes and in pods.
-func (g *Ground) AddHost(c registry.HostConfig) (*registry.Host, error) {
-	h, err := g.Registry.AddHost(c)
-	if err != nil {
-		return nil, fmt.Errorf("adding registry host %q: %w", c.Name, err)
-	}
-	for _, name := range append([]string{c.Name}, c.Aliases...) {
-		if err := g.Cluster.SetHost(name, g.Cluster.HostAddress()); err != nil {
-			return nil, err
-		}
-	}
-	return h, nil
-}
-
-// AddToken adds a token service and lets its name resolve.
-func (g *Ground) AddToken(c registry.TokenConfig) (*registry.TokenService, error) {
-	s, err := g.Registry.AddTokenService(c)
-	if err != nil {
-		return nil, fmt.Errorf("adding token service %q: %w", c.Host, err)
-	}
-	return s, g.Cluster.SetHost(c.Host, g.Cluster.HostAddress())
-}
-
 // Push makes an image of that name and puts it into the registry, past every
 // limit and log. Images of different names share no layer but the program's.
 func (g *Ground) Push(ctx context.Context, ref string, platforms ...string) error {
@@ -214,16 +193,17 @@ func (g *Ground) Publish(ctx context.Context, version string) (string, error) {
 	return Product + "@" + digest.String(), nil
 }
 
-// Install publishes the product and installs it as a user would.
-func (g *Ground) Install(ctx context.Context, flags ...string) error {
-	image, err := g.Publish(ctx, "dev")
-	if err != nil {
-		return err
+// Install publishes the product once and installs it as a user would.
+func (g *Ground) Install(ctx context.Context, flags ...string) (err error) {
+	if g.image == "" {
+		if g.image, err = g.Publish(ctx, "dev"); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	// What is paced is what a test says, and not what happens to run.
-	out := g.Kubectl(ctx, append([]string{"pace", "install", "--image", image, "--budgets", "none"}, flags...)...)
+	out := g.Kubectl(ctx, append([]string{"pace", "install", "--image", g.image, "--budgets", "none"}, flags...)...)
 	if out.Code != 0 {
 		return fmt.Errorf("installing the product: %s", out)
 	}

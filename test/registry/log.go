@@ -120,6 +120,24 @@ func (l *Log) Charged(f Filter) (units int64) {
 	return units
 }
 
+// Busiest is the most that entries were charged within any span as long as the window, and when it ended. They come
+// in the order of time.
+func Busiest(entries []Entry, window time.Duration) (most int64, at time.Time) {
+	var sum int64
+	first := 0
+	for _, e := range entries {
+		sum += e.Charged
+		for !entries[first].Time.After(e.Time.Add(-window)) {
+			sum -= entries[first].Charged
+			first++
+		}
+		if sum > most {
+			most, at = sum, e.Time
+		}
+	}
+	return most, at
+}
+
 // FirstCharged is the first manifest GET that matches and was charged.
 func (l *Log) FirstCharged(f Filter) (Entry, bool) {
 	es := l.chargedGETs(f)

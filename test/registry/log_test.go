@@ -118,3 +118,30 @@ func TestLogWait(t *testing.T) {
 		}
 	})
 }
+
+func TestBusiest(t *testing.T) {
+	t.Parallel()
+	charged := func(seconds ...int) (out []registry.Entry) {
+		for _, s := range seconds {
+			out = append(out, registry.Entry{Time: newClock().Now().Add(time.Duration(s) * time.Second), Charged: 1})
+		}
+		return out
+	}
+	tests := map[string]struct {
+		entries []registry.Entry
+		want    int64
+	}{
+		"nothing":              {nil, 0},
+		"spread":               {charged(0, 10, 20), 1},
+		"edge of the window":   {charged(0, 9, 10), 2},
+		"a burst after a lull": {charged(0, 30, 31, 32), 3},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got, _ := registry.Busiest(tc.entries, 10*time.Second); got != tc.want {
+				t.Errorf("%d units, want %d", got, tc.want)
+			}
+		})
+	}
+}

@@ -58,6 +58,7 @@ func Cases(lab *stage.Lab) []suite.Case {
 	used := stage.Options{Window: anHour, Taken: stage.Limit}
 	// Those that take longest come first.
 	return []suite.Case{
+		b.on("two-clusters", shared, twoClusters),
 		b.on("mid-hold", used, midHold),
 		b.on("bare-pod", stage.Options{}, barePod),
 		b.on("jobs", stage.Options{NotPaced: true}, jobs),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -123,6 +124,11 @@ type Options struct {
 	NoBudget bool
 	// Policy rules the stage's namespace instead of the default policy.
 	Policy *v1alpha1.PacePolicySpec
+	// Login makes the account that of a user, whose name is the stage's: pods carry a
+	// pull secret, and Pace has the login too.
+	Login bool
+	// Share of the PullBudget.
+	Share *v1alpha1.Share
 }
 
 // The limit of a stage, unless its options say otherwise: real-cluster cases use
@@ -139,7 +145,6 @@ type Stage struct {
 	Name    string
 	Host    *registry.Host
 	Options Options
-	began   time.Time
 }
 
 // New makes a stage and, unless it has no budget, waits for a first reading.
@@ -153,44 +158,79 @@ func (l *Lab) New(ctx context.Context, name string, o Options) (*Stage, error) {
 	if o.Counts == "" {
 		o.Counts = registry.CountsManifestGET
 	}
-	s := &Stage{Lab: l, Name: name, Options: o, began: time.Now()}
-	headers := dialect.DockerHub
-	if o.Fixed {
-		headers = dialect.None
-	}
-	host, err := l.AddHost(registry.HostConfig{
-		Name: hostOf(name), Dialect: headers, Denial: registry.HubDenial(),
-		Limiters: []registry.Limiter{{
-			Spec: limit.Spec{Kind: limit.RollingLog, Limit: o.Limit, Window: o.Window},
-			Per:  registry.PerEgressIP, Counts: o.Counts,
-		}},
-	})
-	if err != nil {
+	s := &Stage{Lab: l, Name: name, Options: o}
+	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	s.Host = host
-	if name == Mirrored {
-		if _, err := l.AddHost(registry.HostConfig{Name: Mirror, Store: host.Store()}); err != nil {
-			return nil, err
-		}
-	}
-	if err := l.Push(ctx, s.Image("probe")); err != nil {
-		return nil, err
-	}
-	if err := l.Namespace(ctx, name, !o.NotPaced); err != nil {
-		return nil, err
-	}
-	if o.Policy != nil {
-		if err := s.rule(ctx); err != nil {
-			return nil, err
-		}
-	}
-	host.Spend(s.Identity(), o.Taken)
-	if o.NoBudget {
-		return s, nil
-	}
-	return s, s.declare(ctx)
+	s.Host.Spend(s.Identity(), o.Taken)
+	return s, s.furnish(ctx)
 }
+
+// Beside makes the same corner on another cluster: the registry, and with a login the
+// account, are this stage's own.
+func (s *Stage) Beside(ctx context.Context, other *Lab) (*Stage, error) {
+	if err := other.Reach(s.Host.Name()); err != nil {
+		return nil, err
+	}
+	twin := &Stage{Lab: other, Name: s.Name, Host: s.Host, Options: s.Options}
+	return twin, twin.furnish(ctx)
+}
+
+// open adds the registry host.
+func (s *Stage) open(ctx context.Context) (err error) {
+	config := registry.HostConfig{
+		Name: hostOf(s.Name), Dialect: dialect.DockerHub, Denial: registry.HubDenial(),
+		Limiters: []registry.Limiter{{
+			Spec: limit.Spec{Kind: limit.RollingLog, Limit: s.Options.Limit, Window: s.Options.Window},
+			Per:  registry.PerEgressIP, Counts: s.Options.Counts,
+		}},
+	}
+	if s.Options.Fixed {
+		config.Dialect = dialect.None
+	}
+	if s.Options.Login {
+		// As on Docker Hub, who fails to log in is anonymous.
+		config.Auth, config.Limiters[0].Per = registry.BearerAuth, registry.PerAccount
+		config.Token, err = s.AddToken(registry.TokenConfig{Host: config.Name, Accounts: map[string]string{s.Name: Password}, Downgrade: true})
+		if err != nil {
+			return err
+		}
+	}
+	if s.Host, err = s.AddHost(config); err != nil {
+		return err
+	}
+	if s.Name == Mirrored {
+		if _, err := s.AddHost(registry.HostConfig{Name: Mirror, Store: s.Host.Store()}); err != nil {
+			return err
+		}
+	}
+	return s.Push(ctx, s.Image("probe"))
+}
+
+// furnish makes the stage's objects and, unless it has no budget, waits for a first
+// reading.
+func (s *Stage) furnish(ctx context.Context) error {
+	if err := s.Namespace(ctx, s.Name, !s.Options.NotPaced); err != nil {
+		return err
+	}
+	if s.Options.Login {
+		if err := s.PullSecret(ctx, s.Name, s.Name, s.Host.Name(), s.Name, Password); err != nil {
+			return err
+		}
+	}
+	if s.Options.Policy != nil {
+		if err := s.rule(ctx); err != nil {
+			return err
+		}
+	}
+	if s.Options.NoBudget {
+		return nil
+	}
+	return s.declare(ctx)
+}
+
+// Password is that of every user, whose name is the stage's.
+const Password = "correct horse"
 
 // declare makes the PullBudget and waits for its first reading.
 func (s *Stage) declare(ctx context.Context) error {
@@ -208,6 +248,14 @@ func (s *Stage) declare(ctx context.Context) error {
 	if s.Name == Mirrored {
 		budget.Spec.Mirrors = []string{Mirror}
 	}
+	if s.Options.Login {
+		budget.Spec.Identity, budget.Spec.Credentials = v1alpha1.Credentials, &v1alpha1.BudgetCredentials{SecretName: s.Name}
+		budget.Spec.Match = &v1alpha1.BudgetMatch{PullSecretNames: []string{s.Name}}
+		if err := s.PullSecret(ctx, v1alpha1.Namespace, s.Name, s.Host.Name(), s.Name, Password); err != nil {
+			return err
+		}
+	}
+	budget.Spec.Share = s.Options.Share
 	if err := s.Client.Create(ctx, budget); err != nil {
 		return fmt.Errorf("making PullBudget %q: %w", s.Name, err)
 	}
@@ -217,7 +265,12 @@ func (s *Stage) declare(ctx context.Context) error {
 }
 
 // Identity is whom the registry meters for the nodes' pulls.
-func (s *Stage) Identity() registry.Identity { return registry.Anonymous(s.Address) }
+func (s *Stage) Identity() registry.Identity {
+	if s.Options.Login {
+		return registry.Account(s.Name, s.Address)
+	}
+	return registry.Anonymous(s.Address)
+}
 
 // Image is the reference of an app's image at the stage's host.
 func (s *Stage) Image(app string) string { return s.Host.Name() + "/" + app + ":1" }
@@ -227,7 +280,11 @@ func (s *Stage) Deployment(ctx context.Context, app string, replicas int32) (*ap
 	if err := s.Push(ctx, s.Image(app)); err != nil {
 		return nil, err
 	}
-	return ground.Deployment(s.Name, app, s.Image(app), replicas), nil
+	d := ground.Deployment(s.Name, app, s.Image(app), replicas)
+	if s.Options.Login {
+		d.Spec.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: s.Name}}
+	}
+	return d, nil
 }
 
 // Deploy pushes the app's image and makes a Deployment of it.
