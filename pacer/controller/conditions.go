@@ -86,6 +86,10 @@ func gradeCondition(a v1alpha1.AccountStatus, budget *v1alpha1.PullBudget) (meta
 		c.Status, c.Reason = metav1.ConditionFalse, string(core.IdentityMismatch)
 		c.Message = a.Account + ": " + doubt(a, budget)
 		return c, 4
+	case a.ProbesChargedSince != nil:
+		c.Status, c.Reason = metav1.ConditionFalse, probesCharged
+		c.Message = a.Account + ": " + charged(a)
+		return c, 3
 	case grade == quota.GradeOK:
 		c.Status, c.Reason = metav1.ConditionTrue, "OK"
 		c.Message = fmt.Sprintf("%s allows %d per %s", a.Account, a.Limit, a.Window.Duration)
@@ -164,6 +168,18 @@ func lost(a v1alpha1.AccountStatus) string {
 		return why + "; it cannot be known any more, and pods are let go, one at each refill of the last limit"
 	}
 	return why + "; the last limit is counted here for a window, and for 10 minutes at least"
+}
+
+// probesCharged is the Reason of a limit that is not read because reading it costs.
+const probesCharged = "ProbesCharged"
+
+// charged says what is done about a registry that charges for what should be free.
+func charged(a v1alpha1.AccountStatus) string {
+	then := "the last limit is counted here for a window, and for 10 minutes at least"
+	if a.Opened {
+		then = "pods are let go, one at each refill of the last limit"
+	}
+	return "every HEAD that asked what is left took units of it, so that nobody asks any more: declare what the registry allows in spec.limit with source Fixed; until then " + then
 }
 
 // flowing says whether pulls may go on as far as the budget has units.

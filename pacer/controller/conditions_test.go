@@ -41,6 +41,10 @@ func TestReadingConditionSaysWhatFollows(t *testing.T) {
 			[]string{"pulls go out anonymously: ", "does not show", "spec.mirrors"}},
 		"another address": {plain, v1alpha1.AccountStatus{Grade: "Mismatch", Doubt: "Unseen", Unlimited: true}, "False", core.IdentityMismatch,
 			[]string{"another address", "spec.mirrors", "spec.egress", "nothing is held"}},
+		"HEADs that cost": {plain, v1alpha1.AccountStatus{Grade: "Stale", ProbesChargedSince: new(metav1.NewTime(start))}, "False", probesCharged,
+			[]string{"took units of it", "nobody asks any more", "source Fixed", "counted here"}},
+		"HEADs that cost, for long": {plain, v1alpha1.AccountStatus{Grade: "Stale", Opened: true, ProbesChargedSince: new(metav1.NewTime(start))}, "False", probesCharged,
+			[]string{"source Fixed", "pods are let go"}},
 		"nothing read": {plain, v1alpha1.AccountStatus{}, "Unknown", core.WaitingForReading, []string{"nothing read"}},
 	}
 	for name, tc := range tests {

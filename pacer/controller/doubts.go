@@ -23,6 +23,8 @@ type doubter struct {
 	reader client.Reader
 	events recorder.EventRecorder
 	told   map[doubtful]bool
+	// charged are the PullBudgets of which it was told that their probes cost.
+	charged map[string]bool
 }
 
 // doubtful is a workload and the PullBudget under which its pulls should go.
@@ -32,7 +34,7 @@ type doubtful struct {
 }
 
 func newDoubter(r client.Reader, e recorder.EventRecorder) *doubter {
-	return &doubter{reader: r, events: e, told: map[doubtful]bool{}}
+	return &doubter{reader: r, events: e, told: map[doubtful]bool{}, charged: map[string]bool{}}
 }
 
 // tell records an Event on each workload of which it became known since the last
@@ -58,6 +60,7 @@ func (d *doubter) tell(ctx context.Context, w *world, decision engine.Decision) 
 			}
 		}
 	}
+	d.tellCharged(w, decision)
 	for key, note := range now {
 		if !d.told[key] {
 			d.told[key] = d.say(ctx, key.owner, note)
@@ -68,6 +71,25 @@ func (d *doubter) tell(ctx context.Context, w *world, decision engine.Decision) 
 			delete(d.told, key)
 		}
 	}
+}
+
+// tellCharged records an Event on each PullBudget whose registry was found to charge for
+// its probes since the last call.
+func (d *doubter) tellCharged(w *world, decision engine.Decision) {
+	now := map[string]bool{}
+	for _, v := range decision.Accounts {
+		name := w.tracker.BudgetOf(v.Account)
+		budget := w.budgets[name]
+		if v.HeadsCharged.IsZero() || v.Grade == quota.GradeOK || budget == nil {
+			continue
+		}
+		if !d.charged[name] && !now[name] {
+			d.events.Eventf(budget, nil, corev1.EventTypeWarning, probesCharged, "Probe", "%s",
+				cut(string(v.Account)+": "+charged(v1alpha1.AccountStatusOf(v, quota.State{})), maxNote))
+		}
+		now[name] = true
+	}
+	d.charged = now
 }
 
 // say records one Event and reports whether it did.

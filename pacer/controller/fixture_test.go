@@ -84,13 +84,23 @@ type fakeRegistry struct {
 	answer    quota.Observation
 	err       error
 	manifests int
+	// charges: every HEAD takes a unit. It is for probes one after the other.
+	charges       bool
+	probes, looks int
 }
 
 func (f *fakeRegistry) Probe(context.Context, string) (quota.Observation, error) {
+	f.probes++
+	if f.charges {
+		f.answer.Header.Remaining--
+	}
 	return f.answer, f.err
 }
 
 func (f *fakeRegistry) Shape(context.Context, string) (int, string, error) {
+	if f.charges {
+		f.looks++
+	}
 	return f.manifests, "", nil
 }
 

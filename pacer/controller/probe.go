@@ -78,9 +78,9 @@ func (p *prober) take() []engine.Event {
 	return out
 }
 
-func (p *prober) deliver(ev engine.Event) {
+func (p *prober) deliver(events ...engine.Event) {
 	p.mu.Lock()
-	p.results = append(p.results, ev)
+	p.results = append(p.results, events...)
 	p.mu.Unlock()
 	p.wake()
 }
@@ -111,7 +111,7 @@ func (p *prober) ask(ctx context.Context, now time.Time, probes []engine.Probe, 
 		if p.distant != nil && budget.Spec.MeteredByAddress() {
 			from = p.egressOf(due.Account)
 		}
-		p.running.Go(func() { p.probe(ctx, due.Account, from, budget, repository) })
+		p.running.Go(func() { p.probe(ctx, due, from, budget, repository) })
 	}
 }
 
@@ -140,23 +140,41 @@ func (p *prober) repository(id core.AccountID, budget *v1alpha1.PullBudget) stri
 	return string(p.sample[id])
 }
 
-func (p *prober) probe(ctx context.Context, id core.AccountID, egress string, budget *v1alpha1.PullBudget, repository string) {
-	result, err := p.send(ctx, id, egress, budget, repository)
+// probe asks once, or twice in a row, and delivers what came back together.
+func (p *prober) probe(ctx context.Context, due engine.Probe, egress string, budget *v1alpha1.PullBudget, repository string) {
+	var readings []engine.Event
+	for range asks(due) {
+		result, err := p.send(ctx, due.Account, egress, budget, repository)
+		if err != nil && ctx.Err() == nil {
+			log.FromContext(ctx).Error(err, "probe failed", "account", due.Account)
+		}
+		if result == nil || ctx.Err() != nil {
+			p.metrics.probed(due.Account, "unsent")
+			break
+		}
+		p.metrics.probed(due.Account, outcome(result.Status))
+		readings = append(readings, engine.Event{Reading: &engine.Reading{Account: due.Account, Observation: *result}})
+		if err != nil {
+			break
+		}
+	}
 	p.mu.Lock()
-	delete(p.inFlight, id)
-	if result == nil {
-		p.notYet[id] = p.now().Add(probeRetry)
+	delete(p.inFlight, due.Account)
+	if len(readings) == 0 {
+		p.notYet[due.Account] = p.now().Add(probeRetry)
 	}
 	p.mu.Unlock()
-	if err != nil && ctx.Err() == nil {
-		log.FromContext(ctx).Error(err, "probe failed", "account", id)
+	if len(readings) > 0 && ctx.Err() == nil {
+		p.deliver(readings...)
 	}
-	if result == nil || ctx.Err() != nil {
-		p.metrics.probed(id, "unsent")
-		return
+}
+
+// asks is how often a probe asks.
+func asks(due engine.Probe) int {
+	if due.Twice {
+		return 2
 	}
-	p.metrics.probed(id, outcome(result.Status))
-	p.deliver(engine.Event{Reading: &engine.Reading{Account: id, Observation: *result}})
+	return 1
 }
 
 // send asks once, from an egress group unless that is empty; a nil result means that
@@ -209,7 +227,9 @@ func (p *prober) lookAt(ctx context.Context, images []kube.PacedImage, budgetOf 
 		}
 		p.sample[image.Account] = image.Image
 		p.mu.Unlock()
-		p.running.Go(func() { p.shape(ctx, image, budget) })
+		if !budget.ProbesCharged() {
+			p.running.Go(func() { p.shape(ctx, image, budget) })
+		}
 	}
 }
 

@@ -67,7 +67,7 @@ func (q *quoter) Start(ctx context.Context) error {
 
 func (q *quoter) look(ctx context.Context, image kube.Budgeted) {
 	var budget v1alpha1.PullBudget
-	if err := q.reader.Get(ctx, client.ObjectKey{Name: image.Budget}, &budget); err != nil {
+	if err := q.reader.Get(ctx, client.ObjectKey{Name: image.Budget}, &budget); err != nil || budget.ProbesCharged() {
 		return
 	}
 	asker, err := q.open(ctx, &budget)

@@ -118,9 +118,7 @@ func (t *Turn) begin(ctx context.Context) error {
 	}
 	var state engine.State
 	for i := range budgets.Items {
-		for _, a := range budgets.Items[i].Status.Accounts {
-			state.Accounts = append(state.Accounts, a.State())
-		}
+		state.Accounts = append(state.Accounts, budgets.Items[i].States()...)
 	}
 	if err := t.readShadows(ctx); err != nil {
 		return err

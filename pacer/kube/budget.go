@@ -32,6 +32,7 @@ type budget struct {
 	egressName string
 	settings   quota.Settings
 	paused     bool
+	generation int64
 }
 
 // specific is how many ways the budget narrows what it matches.
@@ -101,7 +102,7 @@ func (b *budget) accountID(egress string) core.AccountID {
 func (b *budget) account(egress string) engine.Account {
 	return engine.Account{
 		ID: b.accountID(egress), Host: b.hosts[0], Egress: egress,
-		Credentials: b.credentials, Settings: b.settings, Paused: b.paused,
+		Credentials: b.credentials, Settings: b.settings, Paused: b.paused, Generation: b.generation,
 	}
 }
 

@@ -90,6 +90,9 @@ func accountRow(row *view.Budget, a *v1alpha1.AccountStatus) {
 	}
 	row.Reserved, row.UngatedDemand, row.OthersPerHour = a.Reserved, a.UngatedDemand, a.ForeignPerHour
 	row.Held, row.Demand = a.Held, a.Demand
+	if a.ProbesChargedSince != nil {
+		row.ProbesChargedSince = a.ProbesChargedSince.Time
+	}
 	if a.SentAt != nil {
 		row.ReadAt = a.SentAt.Time
 	}

@@ -42,6 +42,8 @@ type Budget struct {
 	Unlimited bool `json:"unlimited,omitempty"`
 	// Doubt says why the readings may not be of what pulls are charged to.
 	Doubt string `json:"doubt,omitempty"`
+	// ProbesChargedSince is since when the registry is known to charge for a reading.
+	ProbesChargedSince time.Time `json:"probesChargedSince,omitzero"`
 	// Flow is what is asked of the account and what it gives.
 	Flow Flow `json:"flow,omitzero"`
 	// Share is this cluster's part of the account, where others use it too; Mirrors
@@ -221,6 +223,9 @@ func (b Budget) state(c Controller, st Style) painted {
 	case "Lost":
 		return painted{"the limit is not sent any more", warn}
 	case "Stale":
+		if !b.ProbesChargedSince.IsZero() {
+			return painted{"not read: the registry charges for it", bad}
+		}
 		return painted{"the registry does not answer", warn}
 	case "Mismatch":
 		return painted{"readings belong to another identity, not used", bad}

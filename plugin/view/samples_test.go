@@ -10,6 +10,14 @@ func alive() Controller {
 
 func soon() Window { return Window{From: now.Add(21 * time.Minute), To: now.Add(42 * time.Minute)} }
 
+// chargedBudgets is an account that is not read because reading it costs.
+func chargedBudgets() Budgets {
+	b := sampleBudgets().Items[0]
+	b.Grade, b.Held, b.Forecast, b.ProbesChargedSince = "Stale", 0, Window{}, now.Add(-time.Minute)
+	b.Problems = []Condition{{Type: "Reading", Reason: "ProbesCharged", Message: "docker.io/anonymous: every HEAD that asked what is left took units of it"}}
+	return Budgets{Controller: alive(), Items: []Budget{b}}
+}
+
 func sampleBudgets() Budgets {
 	return Budgets{Controller: alive(), Items: []Budget{{
 		Name: "hub", Registry: "docker.io", Account: "docker.io/anonymous", Held: 20, Demand: 30, Identity: "Anonymous", SeenAs: "203.0.113.42",

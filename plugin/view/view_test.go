@@ -34,6 +34,7 @@ func drawn[M any](model M, view func(io.Writer, M, Style) error) screen {
 func screens() map[string]screen {
 	return map[string]screen{
 		"budget":               drawn(sampleBudgets(), BudgetTable),
+		"budget-charged":       drawn(chargedBudgets(), BudgetTable),
 		"budget-none":          drawn(Budgets{}, BudgetTable),
 		"budget-no-controller": drawn(Budgets{Items: sampleBudgets().Items[:1]}, BudgetTable),
 		"budget-spent":         drawn(sampleBudgets(), BudgetSpent),

@@ -32,6 +32,7 @@ func TestWhatIsCharged(t *testing.T) {
 		"pull: the platform again by the same identity":        {registry.CountsPull, []sort{tag, child, child}, 1},
 		"manifest GET: index and platform":                     {registry.CountsManifestGET, []sort{head, tag, child, ping, blob}, 2},
 		"manifest GET: a missing one too":                      {registry.CountsManifestGET, []sort{missing}, 1},
+		"manifest: HEADs too":                                  {registry.CountsManifest, []sort{head, tag, child, head, ping, blob}, 4},
 		"request: all":                                         {registry.CountsRequest, []sort{head, tag, child, ping, blob, missing}, 6},
 	}
 	for name, tc := range tests {

@@ -32,7 +32,9 @@ const (
 
 	CountsPull        Counts = "Pull"
 	CountsManifestGET Counts = "ManifestGET"
-	CountsRequest     Counts = "Request"
+	// CountsManifest charges for the HEAD of a manifest as for a GET.
+	CountsManifest Counts = "Manifest"
+	CountsRequest  Counts = "Request"
 
 	Allow Answer = "Allow"
 	Deny  Answer = "Deny"
@@ -56,7 +58,7 @@ type Limiter struct {
 	// NoHeaders keeps the limiter out of the headers.
 	NoHeaders bool
 	// HeadWhenEmpty says whether a HEAD of a manifest is refused when nothing is left. A HEAD is never charged,
-	// except by a limiter that counts requests.
+	// except by a limiter that counts requests, or HEADs too.
 	HeadWhenEmpty Answer
 }
 
@@ -76,6 +78,8 @@ type ask struct {
 func (l Limiter) units(a ask) int64 {
 	switch {
 	case l.Counts == CountsRequest:
+		return 1
+	case l.Counts == CountsManifest && !a.early && (a.kind == ManifestGET || a.kind == ManifestHEAD):
 		return 1
 	case a.kind != ManifestGET || a.early:
 		return 0

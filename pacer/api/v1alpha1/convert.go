@@ -38,7 +38,7 @@ func (s *PullBudgetSpec) Settings() quota.Settings {
 
 // fixed is a declared limit; nil: it is observed.
 func (l *Limit) fixed() *quota.Fixed {
-	if l.Source != Fixed {
+	if l == nil || l.Source != Fixed {
 		return nil
 	}
 	f := &quota.Fixed{Pulls: core.Units(l.Pulls), Burst: core.Units(l.Burst)}
@@ -111,7 +111,7 @@ func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
 		Limit: int64(v.Limit), Window: metav1.Duration{Duration: v.Window},
 		Remaining: int64(v.Remaining), Source: v.Source, Sources: v.Sources, SentAt: microTime(v.SentAt),
 		Reserved: int64(v.Reserved), UngatedDemand: int64(v.Ungated), Open: int64(state.Open),
-		ForeignPerHour: formatFloat(v.ForeignPerHour), ForeignMargin: int64(v.Foreign),
+		ForeignPerHour: formatFloat(v.ForeignPerHour), ForeignMargin: int64(v.Foreign), ForeignTaken: int64(state.ForeignTaken),
 		Held: int32(min(v.Held, math.MaxInt32)), Demand: int64(v.Demand), Unlimited: v.Unlimited,
 		Breaker: breakerOf(v), Opened: v.Opened, Flow: flowOf(v.Flow),
 	}
@@ -126,6 +126,9 @@ func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
 			Host: c.Host, Manifests: int32(c.Manifests), Mean: formatFloat(c.Mean), Samples: int32(c.Samples),
 			Batches: int32(c.Batches), Most: int64(c.Most),
 		})
+	}
+	if !v.HeadsCharged.IsZero() {
+		s.ProbesChargedSince = new(metav1.NewTime(v.HeadsCharged))
 	}
 	if !v.Forecast.IsZero() {
 		s.Forecast = &Forecast{From: metav1.NewTime(v.Forecast.From), To: metav1.NewTime(v.Forecast.To)}
@@ -158,13 +161,36 @@ func breakerOf(v engine.View) *BreakerStatus {
 	return &BreakerStatus{State: "ok"}
 }
 
+// States are what the engine takes back of the accounts of the budget. What was found
+// out about probes is not, where the spec has changed since: they are another way of
+// asking. A declared limit asks nobody.
+func (b *PullBudget) States() []engine.AccountState {
+	var out []engine.AccountState
+	for _, a := range b.Status.Accounts {
+		s := a.State()
+		if b.Status.ObservedGeneration != b.Generation && b.Spec.Limit.fixed() == nil {
+			s.HeadsCharged = time.Time{}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// ProbesCharged reports whether the registry is known to charge for a HEAD.
+func (b *PullBudget) ProbesCharged() bool {
+	return slices.ContainsFunc(b.Status.Accounts, func(a AccountStatus) bool { return a.ProbesChargedSince != nil })
+}
+
 // State is what the engine takes back after a restart. A status that somebody
 // else wrote can make it more careful, but grants nothing: what was spent is never
 // negative.
 func (a AccountStatus) State() engine.AccountState {
 	out := engine.AccountState{Account: core.AccountID(a.Account)}
 	out.Open = core.Units(max(a.Open, 0))
-	out.ForeignPerHour = parseFloat(a.ForeignPerHour)
+	out.ForeignPerHour, out.ForeignTaken = parseFloat(a.ForeignPerHour), core.Units(max(a.ForeignTaken, 0))
+	if a.ProbesChargedSince != nil {
+		out.HeadsCharged = a.ProbesChargedSince.Time
+	}
 	if a.Flow != nil && a.Flow.HopelessSince != nil {
 		out.Hopeless = a.Flow.HopelessSince.Time
 	}

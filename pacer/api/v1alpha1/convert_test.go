@@ -24,7 +24,8 @@ func busy() (engine.View, quota.State) {
 	last := &quota.Observation{SentAt: at, Status: 200, Header: quota.Header{
 		Limit: 100, HasLimit: true, Remaining: -3, HasRemaining: true, Window: time.Hour, Source: "203.0.113.42",
 	}}
-	state := quota.State{Last: last, Open: 7, ForeignPerHour: 9.25,
+	since := at.Truncate(time.Second)
+	state := quota.State{Last: last, Open: 7, ForeignPerHour: 9.25, ForeignTaken: 11, HeadsCharged: since,
 		Charges: []quota.Charge{{Host: "docker.io", Manifests: 2, Mean: 1.5, Samples: 131, Batches: 12, Most: 2}}}
 	for i := range 64 {
 		state.Spent = append(state.Spent, quota.Spent{End: at.Add(time.Duration(i) * time.Minute), Units: core.Units(i)})
@@ -32,7 +33,7 @@ func busy() (engine.View, quota.State) {
 	view := engine.View{Account: "docker.io/anonymous@nat-a", Held: 20, Demand: 40, Throttled: true, Books: quota.Books{
 		Grade: quota.GradeOK, Limit: 100, Window: time.Hour, Remaining: -3, Source: "203.0.113.42", SentAt: at,
 		Reserved: 5, Ungated: 2, Foreign: 4, ForeignPerHour: 9.25, Available: []core.Units{9, 8, 7, 6, 5, 4},
-		Forecast: quota.Range{From: at.Add(time.Minute), To: at.Add(time.Hour)},
+		Forecast: quota.Range{From: at.Add(time.Minute), To: at.Add(time.Hour)}, HeadsCharged: since,
 	}}
 	return view, state
 }
@@ -54,6 +55,31 @@ func TestBooksSurviveTheStatus(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got.State); diff != "" {
 		t.Errorf("state after a restart (-want +got):\n%s", diff)
+	}
+}
+
+// What was found out about probes is for the spec that they were sent by; a declared
+// limit sends none.
+func TestOtherProbesAreFoundOutAnew(t *testing.T) {
+	t.Parallel()
+	fixed := &v1alpha1.Limit{Source: v1alpha1.Fixed, Pulls: 8, Window: &metav1.Duration{Duration: time.Minute}}
+	tests := map[string]struct {
+		generation int64
+		limit      *v1alpha1.Limit
+		want       bool
+	}{
+		"the same spec":           {3, nil, true},
+		"another spec":            {4, nil, false},
+		"a limit was declared":    {4, fixed, true},
+		"a declared limit before": {3, fixed, true},
+	}
+	for name, tc := range tests {
+		budget := &v1alpha1.PullBudget{ObjectMeta: metav1.ObjectMeta{Generation: tc.generation}, Spec: v1alpha1.PullBudgetSpec{Limit: tc.limit}}
+		budget.Status.ObservedGeneration = 3
+		budget.Status.Accounts = []v1alpha1.AccountStatus{{Account: "a/b", ProbesChargedSince: new(metav1.NewTime(time.Unix(1, 0)))}}
+		if got := !budget.States()[0].HeadsCharged.IsZero(); got != tc.want {
+			t.Errorf("%s: known that they cost: %t, want %t", name, got, tc.want)
+		}
 	}
 }
 

@@ -378,11 +378,14 @@ type AccountStatus struct {
 	UngatedDemand int64 `json:"ungatedDemand"`
 	// +optional
 	Open int64 `json:"open,omitempty"`
-	// ForeignPerHour is the pace of others, ForeignMargin what is kept for them.
+	// ForeignPerHour is the pace of others, ForeignMargin what is kept for them,
+	// ForeignTaken what of the last reading was gone and not ours.
 	// +optional
 	ForeignPerHour string `json:"foreignPerHour,omitempty"`
 	// +optional
 	ForeignMargin int64 `json:"foreignMargin,omitempty"`
+	// +optional
+	ForeignTaken int64 `json:"foreignTaken,omitempty"`
 	// Available to each class now.
 	// +optional
 	// +listType=map
@@ -415,6 +418,10 @@ type AccountStatus struct {
 	// without it, one at each refill of what was known.
 	// +optional
 	Opened bool `json:"opened,omitempty"`
+	// ProbesChargedSince is since when the registry is known to charge for the HEAD of a
+	// reading, so that it is not asked any more; absent: it is not.
+	// +optional
+	ProbesChargedSince *metav1.Time `json:"probesChargedSince,omitempty"`
 	// Flow compares what is asked of the account with what it gives.
 	// +optional
 	Flow *FlowStatus `json:"flow,omitempty"`

@@ -50,6 +50,10 @@ func (in *AccountStatus) DeepCopyInto(out *AccountStatus) {
 		*out = new(Forecast)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.ProbesChargedSince != nil {
+		in, out := &in.ProbesChargedSince, &out.ProbesChargedSince
+		*out = (*in).DeepCopy()
+	}
 	if in.Flow != nil {
 		in, out := &in.Flow, &out.Flow
 		*out = new(FlowStatus)

@@ -214,7 +214,7 @@ func (t *turn) finish() {
 			t.wakeAt(at) // nobody tells of it
 		}
 		if at := a.ledger.NextProbe(waiting, t.jitter(id, a)); !at.IsZero() {
-			t.out.Probes = append(t.out.Probes, Probe{Account: id, At: at})
+			t.out.Probes = append(t.out.Probes, Probe{Account: id, At: at, Twice: a.ledger.WantsPair()})
 			if waiting {
 				t.wakeAt(at)
 			}

@@ -65,6 +65,10 @@ type Hold struct {
 type Probe struct {
 	Account core.AccountID `json:"account"`
 	At      time.Time      `json:"at"`
+	// Twice asks for another right after the first was answered, and for both to be
+	// observed before the next decision: together they tell whether the registry
+	// charges for them.
+	Twice bool `json:"twice,omitempty"`
 }
 
 // View is the books of one account, for status and people.

@@ -184,8 +184,11 @@ func (e *Engine) observeCluster(now time.Time, ev Event) {
 
 func (e *Engine) observeAccount(now time.Time, a Account) {
 	if known := e.accounts[a.ID]; known != nil {
-		known.Account = a
 		known.ledger.Configure(a.Settings, a.Credentials)
+		if known.Generation != 0 && known.Generation != a.Generation && a.Settings.Fixed == nil {
+			known.ledger.Anew()
+		}
+		known.Account = a
 		return
 	}
 	e.accounts[a.ID] = &account{Account: a, ledger: quota.New(now, a.Settings, a.Credentials)}

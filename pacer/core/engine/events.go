@@ -51,6 +51,9 @@ type Account struct {
 	RollbackNeed core.Units `json:"rollbackNeed,omitempty"`
 	// Paused holds everything that draws on the account until it is cleared.
 	Paused bool `json:"paused,omitempty"`
+	// Generation is of what declares the account. With another one what was found out
+	// about its probes is found out anew.
+	Generation int64 `json:"generation,omitempty"`
 }
 
 // Node is one node and what is known of its image cache.

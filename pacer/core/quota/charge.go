@@ -84,7 +84,8 @@ func cloneCharges(charges map[kind]*charge) map[kind]*charge {
 }
 
 // PerPull is what one cold pull through a host that asks for so many manifests is
-// charged: at most one unit for each, or what headers showed it to cost.
+// charged: at most one unit for each, or what headers showed it to cost, and one where
+// HEADs cost.
 func (l *Ledger) PerPull(host string, manifests int) core.Units {
 	return l.price(kind{host, manifests})
 }
@@ -93,7 +94,7 @@ func (l *Ledger) price(k kind) core.Units {
 	if c := l.charges[k]; c != nil && c.believed {
 		return min(c.proved.most, core.Units(k.manifests))
 	}
-	return core.Units(k.manifests)
+	return core.Units(k.manifests) + l.heads.ofPull()
 }
 
 // Certain reports whether a price that was seen in so many batches with so many

@@ -49,6 +49,7 @@ type Ledger struct {
 	restored core.Units
 
 	unseen   unseen
+	heads    heads
 	mismatch Doubt
 	sources  sightings
 }
@@ -198,7 +199,7 @@ func (l *Ledger) free(now time.Time) core.Units {
 	case l.local(now):
 		free = l.limit() - l.spentWithin(now) - open - l.takenByOthers(now) - l.settings.Guard
 	default:
-		free = l.share(l.last.Header.Remaining-l.margin(now)) - reserved - ungated
+		free = l.share(l.last.Header.Remaining-l.margin(now)) - reserved - ungated - l.heads.kept()
 	}
 	if l.shared() {
 		free = min(free, l.Ceiling()-l.spentWithin(now)-open)
@@ -252,6 +253,7 @@ func (l *Ledger) Books(now time.Time, d Demand) Books {
 		Unlimited:      l.Unlimited(now),
 		Opened:         l.Opened(now),
 		Doubt:          l.doubt(),
+		HeadsCharged:   l.heads.charged,
 		Flow:           l.Flow(),
 	}
 	if l.last != nil {
@@ -276,6 +278,8 @@ func (l *Ledger) Export(now time.Time) State {
 		Open:           open,
 		Charges:        l.Charges(),
 		Hopeless:       l.flow.since,
+		HeadsCharged:   l.heads.charged,
+		ForeignTaken:   l.others.taken,
 		ForeignPerHour: hundredths(l.others.perSecond(l.window()) * 3600),
 	}
 	if l.last != nil {
@@ -309,6 +313,11 @@ func (l *Ledger) Restore(now time.Time, s State) {
 	if w := l.window(); w > 0 && s.ForeignPerHour > 0 && !math.IsInf(s.ForeignPerHour, 0) {
 		slow, _ := memories(w)
 		l.others = foreign{slow: s.ForeignPerHour / 3600 * slow.Seconds(), at: now}
+	}
+	l.others.taken = max(s.ForeignTaken, 0)
+	l.heads = heads{}
+	if !s.HeadsCharged.IsZero() {
+		l.heads.charged = earliest(s.HeadsCharged, now)
 	}
 	l.Distrust(now)
 }

@@ -41,6 +41,9 @@ func (l *Ledger) NextProbe(waiting bool, jitter float64) time.Time {
 	if l.settings.Fixed != nil {
 		return time.Time{}
 	}
+	if l.HeadsCharged() {
+		return later(later(l.lastAttempt, l.heads.charged).Add(retestHeads), l.retryAt)
+	}
 	if l.lastAttempt.IsZero() {
 		return l.notBefore
 	}
@@ -60,7 +63,7 @@ func (l *Ledger) NextProbe(waiting bool, jitter float64) time.Time {
 	case l.unproved():
 		next = earliest(next, l.covering(soon)) // before a refill hides what they cost
 	}
-	return later(next, l.retryAt)
+	return later(later(next, l.retryAt), l.rests())
 }
 
 // covering is the first time from soon on when a closed claim gets covered; zero:

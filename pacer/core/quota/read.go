@@ -43,7 +43,7 @@ func (l *Ledger) Read(now time.Time, obs Observation) {
 	if obs.SentAt.After(l.lastAttempt) {
 		l.lastAttempt = obs.SentAt
 	}
-	if obs.Status == statusTooManyRequests {
+	if l.heads.refused = obs.Status == statusTooManyRequests; l.heads.refused {
 		l.refused(now, obs)
 	}
 	if unanswered(obs) {
@@ -136,6 +136,7 @@ func (l *Ledger) learn(obs Observation) {
 		unexplained = l.explain(unexplained)
 	}
 	l.others.note(obs.SentAt, window, unexplained)
+	l.priceHead(obs, fall, unexplained)
 }
 
 // checkIdentity finds readings that belong to somebody else: an address where
@@ -229,6 +230,8 @@ func (l *Ledger) Grade(now time.Time) Grade {
 		return GradeOK
 	case l.mismatch != DoubtNone:
 		return GradeMismatch
+	case l.HeadsCharged():
+		return GradeStale // nobody asks any more
 	case !l.lostAt.IsZero():
 		return GradeLost
 	case l.stale(now):
@@ -249,6 +252,9 @@ func (l *Ledger) stale(now time.Time) bool {
 
 // staleAt is when the reading goes stale unless an answer comes.
 func (l *Ledger) staleAt() time.Time {
+	if l.HeadsCharged() {
+		return l.heads.charged
+	}
 	answered := later(l.lastAnswer, l.since)
 	if l.missed >= staleInterval {
 		return answered.Add(staleAfter)

@@ -69,5 +69,8 @@ type Books struct {
 	Opened bool `json:"opened,omitempty"`
 	// Doubt says why the readings may not be of what our pulls are charged to.
 	Doubt Doubt `json:"doubt,omitempty"`
-	Flow  Flow  `json:"flow,omitzero"`
+	// HeadsCharged is since when the registry is known to charge for a HEAD, so that it
+	// is not asked any more; zero: it is not.
+	HeadsCharged time.Time `json:"headsCharged,omitzero"`
+	Flow         Flow      `json:"flow,omitzero"`
 }

@@ -17,10 +17,15 @@ type State struct {
 	Open core.Units `json:"open,omitempty"`
 	// ForeignPerHour is the pace of others on the account.
 	ForeignPerHour float64 `json:"foreignPerHour,omitempty"`
+	// ForeignTaken is what of the last reading was gone and not ours.
+	ForeignTaken core.Units `json:"foreignTaken,omitempty"`
 	// Charges is what pulls were found to cost.
 	Charges []Charge `json:"charges,omitempty"`
 	// Hopeless is since when more is asked for than any wait can bring; zero: it is not.
 	Hopeless time.Time `json:"hopeless,omitzero"`
+	// HeadsCharged is since when the registry is known to charge for a HEAD; zero: it
+	// is not.
+	HeadsCharged time.Time `json:"headsCharged,omitzero"`
 }
 
 // Spent is units granted in the bucket of time that ends at End.

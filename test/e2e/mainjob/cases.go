@@ -60,6 +60,8 @@ func Cases(lab *stage.Lab) []suite.Case {
 	return []suite.Case{
 		b.on("two-clusters", shared, twoClusters),
 		b.on("mid-hold", used, midHold),
+		b.on("heads-cost", charging, headsCost),
+		b.on("downgraded", stage.Options{Login: true, NoBudget: true}, downgraded),
 		b.on("bare-pod", stage.Options{}, barePod),
 		b.on("jobs", stage.Options{NotPaced: true}, jobs),
 		b.on("limit-cut", stage.Options{}, limitCut),

@@ -232,14 +232,15 @@ func (s *Stage) furnish(ctx context.Context) error {
 // Password is that of every user, whose name is the stage's.
 const Password = "correct horse"
 
-// declare makes the PullBudget and waits for its first reading.
-func (s *Stage) declare(ctx context.Context) error {
+// Budget is the PullBudget of the stage.
+func (s *Stage) Budget() *v1alpha1.PullBudget {
 	budget := &v1alpha1.PullBudget{
 		ObjectMeta: metav1.ObjectMeta{Name: s.Name},
 		Spec: v1alpha1.PullBudgetSpec{
 			Registry: s.Host.Name(),
 			Probe:    &v1alpha1.Probe{Repository: "probe:1", CABundle: string(s.Registry.CA().PEM())},
 			Reserve:  &v1alpha1.Reserve{Percent: s.Options.ReservePercent},
+			Share:    s.Options.Share,
 		},
 	}
 	if s.Options.Fixed {
@@ -251,12 +252,18 @@ func (s *Stage) declare(ctx context.Context) error {
 	if s.Options.Login {
 		budget.Spec.Identity, budget.Spec.Credentials = v1alpha1.Credentials, &v1alpha1.BudgetCredentials{SecretName: s.Name}
 		budget.Spec.Match = &v1alpha1.BudgetMatch{PullSecretNames: []string{s.Name}}
+	}
+	return budget
+}
+
+// declare makes the PullBudget and waits for its first reading.
+func (s *Stage) declare(ctx context.Context) error {
+	if s.Options.Login {
 		if err := s.PullSecret(ctx, v1alpha1.Namespace, s.Name, s.Host.Name(), s.Name, Password); err != nil {
 			return err
 		}
 	}
-	budget.Spec.Share = s.Options.Share
-	if err := s.Client.Create(ctx, budget); err != nil {
+	if err := s.Client.Create(ctx, s.Budget()); err != nil {
 		return fmt.Errorf("making PullBudget %q: %w", s.Name, err)
 	}
 	return s.AwaitAccount(ctx, "a first reading", func(a v1alpha1.AccountStatus) bool {

@@ -21,6 +21,7 @@ import (
 //	limiter name= type=rolling|fixed|bucket|sliding limit= window= [phase=] [reserve=PERCENT]
 //	        [rollback-need=N] [foreign-every=D] [counts-denied] [silent] [egress=]
 //	        [windowless] [late=D] (headers without a window; headers that lag, not for a bucket)
+//	        [heads-charge] (a probe costs a unit, and gets a 429 where none is left)
 //	image name= account=(a,b) [manifests=1] [pull=3s] [unshaped]
 //	nodes count= [egress=] [at=]          warm image= count=
 //	group name= pods= images=(a,b) [class=rollout] [namespace=default] [lane=] [weight=] [canary=] [wave=] [by=]
@@ -143,7 +144,7 @@ func (w *World) limiterEntry(a args) (func(), error) {
 	id := core.AccountID(a.text("name", ""))
 	need := a.int("rollback-need", 0)
 	r := &registry{limiter: l, kind: a.text("type", "rolling"), countsDenied: a.has("counts-denied"), silent: a.has("silent"),
-		foreignEvery: a.span("foreign-every", 0), phase: a.span("phase", 0), late: a.span("late", 0), windowless: a.has("windowless"),
+		foreignEvery: a.span("foreign-every", 0), phase: a.span("phase", 0), late: a.span("late", 0), windowless: a.has("windowless"), headsCharge: a.has("heads-charge"),
 		account: engine.Account{ID: id, Host: string(id), Egress: a.text("egress", ""), RollbackNeed: core.Units(need),
 			Settings: quota.Settings{ReservePercent: a.int("reserve", 0), RollbackReserve: need > 0}}}
 	return func() {
@@ -268,10 +269,18 @@ func (w *World) show(a args) string {
 	}
 	var out strings.Builder
 	for _, v := range w.report.accounts {
-		fmt.Fprintf(&out, "%s grade=%s remaining=%d/%d reserved=%d ungated=%d foreign/h=%v held=%d unlimited=%v\n", v.Account, v.Grade,
-			v.Remaining, v.Limit, v.Reserved, v.Ungated, v.ForeignPerHour, v.Held, v.Unlimited)
+		fmt.Fprintf(&out, "%s grade=%s remaining=%d/%d reserved=%d ungated=%d foreign/h=%v held=%d unlimited=%v%s\n", v.Account, v.Grade,
+			v.Remaining, v.Limit, v.Reserved, v.Ungated, v.ForeignPerHour, v.Held, v.Unlimited, heads(v))
 	}
 	return out.String()
+}
+
+// heads says since when HEADs are known to be charged.
+func heads(v engine.View) string {
+	if v.HeadsCharged.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(" heads-charged=%v", v.HeadsCharged.Sub(epoch).Round(time.Second))
 }
 
 // expect checks lines `name op expression`; an expression is a sum of numbers,
@@ -340,58 +349,4 @@ func atom(s string, values map[string]float64) (float64, error) {
 		return 0, fmt.Errorf("%q is no value, number or span", s)
 	}
 	return d.Seconds(), nil
-}
-
-// args reads the arguments of a command; a malformed one ends the test.
-type args struct {
-	pos  string
-	list []datadriven.CmdArg
-}
-
-func (a args) has(key string) bool {
-	return slices.ContainsFunc(a.list, func(arg datadriven.CmdArg) bool { return arg.Key == key })
-}
-
-func (a args) values(key string) []string {
-	for _, arg := range a.list {
-		if arg.Key == key {
-			return arg.Vals
-		}
-	}
-	return nil
-}
-
-func (a args) text(key, fallback string) string {
-	if vals := a.values(key); len(vals) > 0 {
-		return vals[0]
-	}
-	return fallback
-}
-
-func (a args) int(key string, fallback int) int {
-	s := a.text(key, "")
-	if s == "" {
-		return fallback
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		panic(fmt.Sprintf("%s: %s=%q is no number", a.pos, key, s))
-	}
-	return n
-}
-
-func (a args) span(key string, fallback time.Duration) time.Duration {
-	s := a.text(key, "")
-	if s == "" {
-		return fallback
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		panic(fmt.Sprintf("%s: %s=%q is no span", a.pos, key, s))
-	}
-	return d
-}
-
-func argument(key string, values []string) datadriven.CmdArg {
-	return datadriven.CmdArg{Key: key, Vals: values}
 }

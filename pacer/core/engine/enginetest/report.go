@@ -151,6 +151,7 @@ func (w *World) values() map[string]float64 {
 	for _, r := range w.accounts() {
 		v["units"] += float64(r.units)
 		v["foreignLost"] += float64(r.foreignLost)
+		v["heads"] += float64(r.heads)
 		v["bound"] = max(v["bound"], w.bound(r, 0).Seconds())
 		v["reserveBound"] = max(v["reserveBound"], w.bound(r, w.reserve(r)).Seconds())
 	}

@@ -146,7 +146,7 @@ func (w *World) plan(d engine.Decision) {
 		w.at(probe.At.Sub(epoch), func() {
 			if gen == r.probeGen {
 				r.probeGen++
-				w.probe(r)
+				w.probe(r, probe.Twice)
 			}
 		})
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
-	"github.com/pullpace/pace/pacer/core/quota"
 )
 
 // epoch is the start of every world.
@@ -21,6 +20,9 @@ type registry struct {
 	// silent: no headers; down: no answer.
 	silent, down bool
 	countsDenied bool
+	// headsCharge: a probe costs a unit, and heads counts those that did.
+	headsCharge bool
+	heads       int
 	// windowless headers do not say the window; late ones tell what was so long ago.
 	windowless   bool
 	late, phase  time.Duration
@@ -325,31 +327,6 @@ func (w *World) crash(d time.Duration, kept bool) {
 		}
 		w.engine.Replace(w.time(), w.everything())
 		w.kick()
-	})
-}
-
-// probe asks a registry for its headers with a free request.
-func (w *World) probe(r *registry) {
-	if r.probing {
-		return
-	}
-	r.probing = true
-	sent := w.now
-	obs := quota.Observation{SentAt: epoch.Add(sent)}
-	if !r.down {
-		obs.Status = 200
-	}
-	if !r.down && !r.silent {
-		limit, window := r.limiter.says()
-		obs.Header = quota.Header{Limit: core.Units(limit), HasLimit: true, Window: window,
-			Remaining: core.Units(r.limiter.remaining(max(0, sent-r.late))), HasRemaining: true}
-		if r.windowless {
-			obs.Header.Window = 0
-		}
-	}
-	w.after(w.rtt, func() {
-		r.probing = false
-		w.observe(engine.Event{Reading: &engine.Reading{Account: r.account.ID, Observation: obs}})
 	})
 }
 
