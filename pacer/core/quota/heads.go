@@ -55,7 +55,7 @@ type heads struct {
 	// gap is the time before the reading of now, gapFall what it fell by.
 	gap     time.Duration
 	gapFall core.Units
-	// refused says that the last HEAD was.
+	// refused says that the last HEAD was, as the second of a pair.
 	refused bool
 	// tested is when the last test ended, charged since when HEADs are known to cost;
 	// zero: none did, they are not.

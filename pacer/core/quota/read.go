@@ -40,10 +40,11 @@ func (l *Ledger) Read(now time.Time, obs Observation) {
 	if obs.SentAt.After(now) {
 		obs.SentAt = now // a reading from the future covers nothing that is not
 	}
+	refused, again := obs.Status == statusTooManyRequests, obs.SentAt.Sub(l.lastAttempt) <= pairWithin
 	if obs.SentAt.After(l.lastAttempt) {
 		l.lastAttempt = obs.SentAt
 	}
-	if l.heads.refused = obs.Status == statusTooManyRequests; l.heads.refused {
+	if l.heads.refused = refused && again; refused {
 		l.refused(now, obs)
 	}
 	if unanswered(obs) {
