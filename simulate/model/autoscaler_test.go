@@ -65,7 +65,8 @@ func TestAutoscalers(t *testing.T) {
 			s.Cluster = scenario.Cluster{CreateQPS: 2, CreateBurst: 1}
 			s.NodePools[0].Autoscaler.Max = 100
 			s.Timeline[0].Scale.Replicas = 32
-		}, false, append(repeat(100*time.Second, 11), repeat(105500*time.Millisecond, 4)...), 0},
+			// twenty pods came in the ten seconds from 60 s, ten in the next until 74.5 s
+		}, false, append(repeat(100*time.Second, 10), repeat(105500*time.Millisecond, 5)...), 0},
 		"the cluster autoscaler looks every ten seconds": {cluster, trickle, false, []time.Duration{90 * time.Second, 100 * time.Second}, 0},
 		"no more than the pool may have": {karpenter, func(s *scenario.Spec) { s.Timeline[0].Scale.Replicas = 20 }, false,
 			repeat(91*time.Second, 3), 12},

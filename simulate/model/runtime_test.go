@@ -54,7 +54,11 @@ func TestWhatAPullAsksFor(t *testing.T) {
 	}{
 		"multi-arch":  {func(*scenario.Spec) {}, []int64{1, 2, 2 + 2 + 1 + 3}},
 		"single-arch": {func(s *scenario.Spec) { s.Images[0].MultiArch = false }, []int64{1, 1, 2 + 1 + 1 + 3}},
-		"two pods":    {func(s *scenario.Spec) { s.Workloads[0].Replicas = 2 }, []int64{1, 2, 8 + 2}},
+		"two pods at once": {func(s *scenario.Spec) {
+			rtt := time.Second
+			s.Registries[0].RTT.Constant = &rtt
+			s.Workloads[0].Replicas = 2
+		}, []int64{1, 2, 8 + 2}},
 		"there and not asked": {func(s *scenario.Spec) {
 			s.NodePools[0].Warm = []string{"app"}
 		}, []int64{0, 0, 0}},
