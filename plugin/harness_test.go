@@ -37,6 +37,8 @@ type harness struct {
 	env    Env
 	out    bytes.Buffer
 	err    bytes.Buffer
+	// kubelet answers for its configuration.
+	kubelet func(ctx context.Context, node string) ([]byte, error)
 }
 
 // quoting answers the dry run of a pod as the controller does, from what is in
@@ -129,7 +131,7 @@ func newHarness(t *testing.T, hooks interceptor.Funcs, objects ...client.Object)
 			if *flags.Namespace != "" {
 				namespace = *flags.Namespace
 			}
-			return &cluster.Cluster{Client: h.client, Namespace: namespace, Version: func() (*version.Info, error) {
+			return &cluster.Cluster{Client: h.client, Namespace: namespace, Kubelet: h.kubelet, Version: func() (*version.Info, error) {
 				return &version.Info{GitVersion: "v1.37.2"}, nil
 			}}, nil
 		},

@@ -58,7 +58,7 @@ func newSimulate(s *session) *cobra.Command {
 	cmd.Flags().StringVar(&o.html, "html", "", "also write a page with curves to this file, which needs nothing else; - is standard output, instead of the table")
 	cmd.Flags().BoolVar(&o.explain, "explain", false, "run nothing: show every default that is in force and where it comes from")
 	cmd.Flags().BoolVar(&o.list, "list", false, "run nothing: list the scenarios that are built in")
-	cmd.AddCommand(newSweep(s), newSolve(s), newRecord(s), newReplay(s))
+	cmd.AddCommand(newSweep(s), newSolve(s), newImport(s), newRecord(s), newReplay(s))
 	return cmd
 }
 

@@ -32,6 +32,8 @@ type Cluster struct {
 	Namespace string
 	// Version asks the API server for its version.
 	Version func() (*version.Info, error)
+	// Kubelet asks the kubelet of a node for its configuration, through the API server.
+	Kubelet func(ctx context.Context, node string) ([]byte, error)
 	// Ask asks a pod by HTTP on a port of its loopback address.
 	Ask func(ctx context.Context, pod types.NamespacedName, port int, path string) ([]byte, error)
 }
@@ -94,7 +96,18 @@ func Connect(flags *genericclioptions.ConfigFlags, o Options) (*Cluster, error) 
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
 	}
-	return &Cluster{Client: c, Namespace: namespace, Version: disco.ServerVersion, Ask: asking(config)}, nil
+	return &Cluster{Client: c, Namespace: namespace, Version: disco.ServerVersion, Ask: asking(config), Kubelet: asksKubelet(disco.RESTClient())}, nil
+}
+
+// asksKubelet asks kubelets by the proxy of the API server.
+func asksKubelet(c rest.Interface) func(context.Context, string) ([]byte, error) {
+	return func(ctx context.Context, node string) ([]byte, error) {
+		text, err := c.Get().AbsPath("/api/v1/nodes", node, "proxy/configz").DoRaw(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("asking the kubelet of node %s: %w", node, err)
+		}
+		return text, nil
+	}
 }
 
 // warnings hands the API server's warnings on, each once.

@@ -62,6 +62,10 @@ type Portion struct {
 	Percent bool
 }
 
+// maxPercent bounds percentages: a Deployment may surge by several times its
+// replicas.
+const maxPercent = 10_000
+
 // Of is the portion of a number of replicas, rounded down.
 func (p Portion) Of(replicas int) int {
 	if !p.Percent {
@@ -211,7 +215,7 @@ func (c *Class) UnmarshalText(text []byte) error {
 func (p *Portion) UnmarshalText(text []byte) error {
 	digits, percent := strings.CutSuffix(string(text), "%")
 	n, err := strconv.ParseInt(digits, 10, 32)
-	if err != nil || n < 0 || percent && n > 100 {
+	if err != nil || n < 0 || percent && n > maxPercent {
 		return fmt.Errorf("%q is neither a number of pods nor a percentage such as 25%%", text)
 	}
 	*p = Portion{Number: int(n), Percent: percent}

@@ -62,7 +62,7 @@ func TestWhatIsNoQuantityIsRefused(t *testing.T) {
 		"size":      {new(scenario.Size), []string{"30", "30Mib", "-1Mi", "Mi", "1e400GB", "NaNMi", "0x1Mi", "9e18kB", "10Gbps", ""}},
 		"bandwidth": {new(scenario.Bandwidth), []string{"10", "10G", "10GB", "-1bps", "infGbps", "1_0bps"}},
 		"rate":      {new(scenario.Rate), []string{"10", "10/", "10/x", "-1/s", "10/-1s", "10/0s", "/s", "1/s/s", "+1/s", "1e9/s", "0.0000000001/s", "0.000000001/2000h", "99999999999/s"}},
-		"portion":   {new(scenario.Portion), []string{"", "-1", "101%", "%", "25.5%", "a", "99999999999"}},
+		"portion":   {new(scenario.Portion), []string{"", "-1", "10001%", "%", "25.5%", "a", "99999999999"}},
 		"value":     {new(scenario.Value), []string{"", "much", "NaN", "Inf", "1x"}},
 		"class":     {new(scenario.Class), []string{"", "urgent", "Serving"}},
 	}

@@ -188,6 +188,8 @@ func (d *decoder) validateStrategy(path string, w Workload) {
 		d.want(!d.given(path), path, "is no field of a %s", w.Kind)
 		return
 	}
+	unavailable := w.Strategy.MaxUnavailable
+	d.want(!unavailable.Percent || unavailable.Number <= 100, path+".maxUnavailable", "is %d%%, want 100%% at most", unavailable.Number)
 	d.want(w.Strategy.MaxSurge.Number > 0 || w.Strategy.MaxUnavailable.Number > 0, path, "has maxSurge and maxUnavailable 0: no rollout would ever move")
 }
 
