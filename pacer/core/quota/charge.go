@@ -248,8 +248,8 @@ func (l *Ledger) disbelieve(now time.Time) {
 		}
 	}
 	for _, c := range l.claims {
-		if c.Manifests > 0 && c.Units == 0 {
-			c.Units = l.price(c.kind())
+		if c.isFree() {
+			l.change(c, func() { c.Units = l.price(c.kind()) })
 			c.unexplained = c.Units
 			if !c.closed.IsZero() {
 				l.spend(now, c.Units)
@@ -259,18 +259,14 @@ func (l *Ledger) disbelieve(now time.Time) {
 }
 
 // anyFree reports whether a pull is in the books that is believed to cost nothing.
-func (l *Ledger) anyFree() bool {
-	for _, c := range l.claims {
-		if c.Manifests > 0 && c.Units == 0 {
-			return true
-		}
-	}
-	return false
-}
+func (l *Ledger) anyFree() bool { return l.sums.free > 0 }
 
 // unproved reports whether pulls wait to be covered of which the price is not known
 // for sure.
 func (l *Ledger) unproved() bool {
+	if l.sums.closed == 0 {
+		return false
+	}
 	for _, c := range l.claims {
 		if c.Manifests == 0 || c.closed.IsZero() {
 			continue

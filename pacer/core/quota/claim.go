@@ -50,18 +50,66 @@ func (l *Ledger) Set(now time.Time, id string, c Claim) {
 	old, ok := l.claims[id]
 	if c.Units <= 0 && c.Manifests == 0 {
 		if ok && old.closed.IsZero() {
-			delete(l.claims, id)
+			l.drop(id, old)
 		}
 		return
 	}
 	if !ok {
-		l.claims[id] = &claim{Claim: c, opened: now, unexplained: c.Units}
+		made := &claim{Claim: c, opened: now, unexplained: c.Units}
+		l.claims[id] = made
+		l.sums.count(made, 1)
 		return
 	}
-	old.unexplained = max(0, old.unexplained+c.Units-old.Units)
-	old.Claim = c
-	old.closed = time.Time{}
+	l.change(old, func() {
+		old.unexplained = max(0, old.unexplained+c.Units-old.Units)
+		old.Claim = c
+		old.closed = time.Time{}
+	})
 }
+
+// change changes a claim and keeps the sums.
+func (l *Ledger) change(c *claim, do func()) {
+	l.sums.count(c, -1)
+	do()
+	l.sums.count(c, 1)
+}
+
+// drop takes a claim out of the books.
+func (l *Ledger) drop(id string, c *claim) {
+	l.sums.count(c, -1)
+	delete(l.claims, id)
+}
+
+// sums are what the claims come to, kept as they come and go.
+type sums struct {
+	reserved, ungated, open core.Units
+	// closed counts those that wait for a reading, free pulls that are believed to
+	// cost nothing, children those that draw on another.
+	closed, free, children int
+}
+
+func (s *sums) count(c *claim, by int) {
+	units := core.Units(by) * max(c.Units, 0)
+	if c.Ungated {
+		s.ungated += units
+	} else {
+		s.reserved += units
+	}
+	if c.closed.IsZero() {
+		s.open += units
+	} else {
+		s.closed += by
+	}
+	if c.isFree() {
+		s.free += by
+	}
+	if c.Parent != "" {
+		s.children += by
+	}
+}
+
+// isFree reports whether it is a pull that is believed to cost nothing.
+func (c *claim) isFree() bool { return c.Manifests > 0 && c.Units == 0 }
 
 // Close ends a claim. What may have been charged stays subtracted until a
 // reading covers it, whatever the outcome; only Present frees it at once.
@@ -71,13 +119,13 @@ func (l *Ledger) Close(now time.Time, id string, outcome Outcome) {
 		return
 	}
 	if outcome == Present {
-		delete(l.claims, id)
+		l.drop(id, c)
 		return
 	}
-	c.closed, c.outcome = now, outcome
+	l.change(c, func() { c.closed, c.outcome = now, outcome })
 	l.spend(now, c.Units)
 	if l.settings.Fixed != nil {
-		delete(l.claims, id) // it is spent, and no reading ever covers it
+		l.drop(id, c) // it is spent, and no reading ever covers it
 	}
 }
 
@@ -85,6 +133,14 @@ func (l *Ledger) Close(now time.Time, id string, outcome Outcome) {
 // much of both is still open. A parent counts for itself or for its children,
 // whichever is more, so that nothing is reserved twice.
 func (l *Ledger) outstanding() (reserved, ungated, open core.Units) {
+	if l.sums.children == 0 {
+		return l.sums.reserved, l.sums.ungated, l.sums.open
+	}
+	return l.walk()
+}
+
+// walk is outstanding where claims draw on others.
+func (l *Ledger) walk() (reserved, ungated, open core.Units) {
 	children := l.children()
 	for id, c := range l.claims {
 		if l.claims[c.Parent] != nil {
@@ -131,10 +187,13 @@ func (l *Ledger) weight(id string, below map[string][]string, depth int) core.Un
 
 // cover drops every closed claim that a reading sent at sentAt has seen.
 func (l *Ledger) cover(sentAt time.Time) {
+	if l.sums.closed == 0 {
+		return
+	}
 	for id, c := range l.claims {
 		if !c.closed.IsZero() && !sentAt.Before(c.closed.Add(l.Lag())) {
 			l.span.ended(c)
-			delete(l.claims, id)
+			l.drop(id, c)
 		}
 	}
 }

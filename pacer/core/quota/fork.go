@@ -13,11 +13,12 @@ import (
 func (l *Ledger) Fork() *Ledger {
 	f := *l
 	f.spent = slices.Clone(l.spent)
-	f.claims = map[string]*claim{}
+	f.claims, f.sums = map[string]*claim{}, sums{}
 	for id, c := range l.claims {
 		if !c.closed.IsZero() {
 			kept := *c
 			f.claims[id] = &kept
+			f.sums.count(&kept, 1)
 		}
 	}
 	f.begin(Observation{})
@@ -34,7 +35,7 @@ func (l *Ledger) Fork() *Ledger {
 func (l *Ledger) Follow(from *Ledger, moved core.Units) {
 	own := *l
 	*l = *from
-	l.claims, l.spent, l.bucket = own.claims, own.spent, own.bucket
+	l.claims, l.sums, l.spent, l.bucket = own.claims, own.sums, own.spent, own.bucket
 	l.spentTotal, l.flow = own.spentTotal, own.flow
 	l.charges = cloneCharges(from.charges)
 	l.begin(Observation{}) // prices are learned from what happened

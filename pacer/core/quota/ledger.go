@@ -20,6 +20,7 @@ type Ledger struct {
 	credentials bool
 
 	claims  map[string]*claim
+	sums    sums // of the claims
 	span    span
 	charges map[kind]*charge
 	spent   []Spent
@@ -325,6 +326,7 @@ func (l *Ledger) Restore(now time.Time, s State) {
 // Reset drops every claim, before they are set again from what the cluster shows.
 func (l *Ledger) Reset() {
 	clear(l.claims)
+	l.sums = sums{}
 	l.begin(Observation{})
 }
 

@@ -70,6 +70,9 @@ func (l *Ledger) NextProbe(waiting bool, jitter float64) time.Time {
 // none does.
 func (l *Ledger) covering(soon time.Time) time.Time {
 	var best time.Time
+	if l.sums.closed == 0 {
+		return best
+	}
 	for _, c := range l.claims {
 		if covered := c.closed.Add(l.Lag()); !c.closed.IsZero() && covered.After(l.lastAttempt) {
 			best = earliestSet(best, later(covered, soon))

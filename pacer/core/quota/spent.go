@@ -70,6 +70,9 @@ func (l *Ledger) spentWithin(now time.Time) core.Units {
 // before it and not so late that a closed pull may not show yet.
 func (l *Ledger) spentBy(t time.Time) core.Units {
 	units := l.spentWithin(t)
+	if l.sums.closed == 0 {
+		return max(units, 0)
+	}
 	for _, c := range l.claims {
 		if !c.closed.IsZero() && t.Before(c.closed.Add(l.Lag())) {
 			units -= c.Units
