@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	"github.com/pullpace/pace/pacer/core"
@@ -21,33 +20,47 @@ func (t *turn) allocate(class core.Class) {
 			line = append(line, c)
 		}
 	}
+	if len(line) == 0 && len(t.e.fair[class]) == 0 {
+		return
+	}
 	waiting := namespaces(line)
 	t.e.fair.Activate(class, waiting)
-	served := maps.Clone(t.e.fair[class])
-	queues := t.queues(line)
+	queues := t.queues(waiting, line)
 	for len(queues) > 0 {
-		ns := leastServed(queues, served)
-		c := queues[ns][0]
+		i := leastServed(queues)
+		q := &queues[i]
+		c := q.line[0]
 		units, ok := t.grant(c)
 		if ok {
-			served[ns] += float64(units) / float64(max(c.Weight, 1))
+			q.served += float64(units) / float64(max(c.Weight, 1))
 		}
 		if !ok || t.releasable(c) <= 0 {
-			if queues[ns] = queues[ns][1:]; len(queues[ns]) == 0 {
-				delete(queues, ns)
+			if q.line = q.line[1:]; len(q.line) == 0 {
+				queues = slices.Delete(queues, i, i+1)
 			}
 		}
 	}
 }
 
-// queues orders the candidates within each namespace.
-func (t *turn) queues(line []*candidate) map[string][]*candidate {
-	queues := map[string][]*candidate{}
+// queue is the candidates of a namespace, and how much it was served.
+type queue struct {
+	namespace string
+	line      []*candidate
+	served    float64
+}
+
+// queues orders the candidates within each namespace; namespaces are sorted.
+func (t *turn) queues(names []string, line []*candidate) []queue {
+	queues := make([]queue, len(names))
+	for i, ns := range names {
+		queues[i] = queue{namespace: ns, served: t.e.fair[line[0].Class][ns]}
+	}
 	for _, c := range line {
-		queues[c.Namespace] = append(queues[c.Namespace], c)
+		i, _ := slices.BinarySearch(names, c.Namespace)
+		queues[i].line = append(queues[i].line, c)
 	}
 	for _, q := range queues {
-		slices.SortFunc(q, t.before)
+		slices.SortFunc(q.line, t.before)
 	}
 	return queues
 }
@@ -58,32 +71,39 @@ func (t *turn) before(a, b *candidate) int {
 	agedA, agedB := t.aged(a), t.aged(b)
 	switch {
 	case agedA && agedB:
-		return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.ID, b.ID))
 	case agedA != agedB:
 		if agedA {
 			return -1
 		}
 		return 1
 	}
-	return cmp.Or(cmp.Compare(t.unitCost(a), t.unitCost(b)), a.since.Compare(b.since), cmp.Compare(a.ID, b.ID))
+	return cmp.Or(cmp.Compare(t.unitCost(a), t.unitCost(b)), cmp.Compare(a.since, b.since), cmp.Compare(a.ID, b.ID))
 }
 
-func (t *turn) aged(c *candidate) bool { return t.now.Sub(c.since) >= t.e.cfg.Aged }
+func (t *turn) aged(c *candidate) bool {
+	return c.since == none || stampOf(t.now)-c.since >= stamp(t.e.cfg.Aged)
+}
 
 // unitCost is what a pod of the group costs on average.
 func (t *turn) unitCost(c *candidate) float64 {
 	var sum core.Units
-	for _, units := range plan.Marginal(c.asks, c.waiting+c.granted, c.left) {
-		sum += units
+	for _, cost := range c.marginal(c.left) {
+		sum += cost.Units
 	}
 	return float64(sum) / float64(max(c.left, 1))
 }
 
-func leastServed(queues map[string][]*candidate, served map[string]float64) string {
-	names := slices.Sorted(maps.Keys(queues))
-	return slices.MinFunc(names, func(a, b string) int {
-		return cmp.Or(cmp.Compare(served[a], served[b]), cmp.Compare(a, b))
-	})
+// leastServed is the queue of the namespace that was served least, the first by name
+// of several.
+func leastServed(queues []queue) int {
+	least := 0
+	for i := range queues {
+		if queues[i].served < queues[least].served {
+			least = i
+		}
+	}
+	return least
 }
 
 // grant releases one pod, or the whole of a group that must go together, if its
@@ -98,7 +118,6 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 	if c.Whole {
 		n = t.releasable(c)
 	}
-	cost := plan.Marginal(c.asks, c.waiting+c.granted, n)
 	if id, paused := t.pausedFor(c); paused {
 		c.account, c.reason = id, core.Paused
 		return 0, false
@@ -106,7 +125,8 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 	var sum core.Units
 	short := false
 	reason := core.Budget
-	for _, id := range slices.Sorted(maps.Keys(cost)) {
+	for _, cost := range c.marginal(n) {
+		id, units := cost.Account, cost.Units
 		a := t.e.accounts[id]
 		switch {
 		case a.ledger.Unlimited(t.now) && !a.Paused:
@@ -114,25 +134,25 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 			case quota.GradeLost, quota.GradeStale, quota.GradeMismatch:
 				reason = core.FailOpen
 			}
-		case a.ledger.Opened(t.now) && !a.Paused && !t.blocked[id] && t.mayDrip(a, cost[id]):
+		case a.ledger.Opened(t.now) && !a.Paused && !t.blocked[id] && t.mayDrip(a, units):
 			reason = core.FailOpen
-		case t.blocked[id] || a.Paused || a.ledger.Opened(t.now) || t.freeFor(a, c.Class, cost[id]) < min(cost[id], t.ceiling(a, cost[id])):
+		case t.blocked[id] || a.Paused || a.ledger.Opened(t.now) || t.freeFor(a, c.Class, units) < min(units, t.ceiling(a, units)):
 			if !short {
-				c.account, c.reason = id, t.whyShort(a, cost[id])
+				c.account, c.reason = id, t.whyShort(a, units)
 			}
 			short, t.blocked[id] = true, true
 		}
-		if t.ceiling(a, cost[id]) < cost[id] {
+		if t.ceiling(a, units) < units {
 			reason = core.Hopeless
 		}
-		sum += cost[id]
+		sum += units
 	}
 	if short {
 		return 0, false
 	}
-	for id := range cost {
-		if t.e.accounts[id].ledger.Opened(t.now) {
-			t.dripped[id] = true
+	for _, cost := range c.costs {
+		if t.e.accounts[cost.Account].ledger.Opened(t.now) {
+			t.dripped[cost.Account] = true
 		}
 	}
 	t.release(c, n, reason)
@@ -200,43 +220,16 @@ func (t *turn) whyShort(a *account, units core.Units) core.Reason {
 	return core.WaitingForBudget
 }
 
-// mergeReleases folds the pod-by-pod grants of a group into one release, and
-// prefers nodes that cost nothing where there are enough of them.
-func (t *turn) mergeReleases() {
-	at := map[string]int{}
-	merged := t.out.Releases[:0]
-	for _, r := range t.out.Releases {
-		key := string(r.Group) + "/" + string(r.Reason)
-		i, ok := at[key]
-		if !ok || len(r.Pods) > 0 || len(merged[i].Pods) > 0 {
-			at[key] = len(merged)
-			merged = append(merged, r)
-			continue
-		}
-		merged[i].Count += r.Count
-		merged[i].Cost = addCosts(merged[i].Cost, r.Cost)
-	}
-	t.out.Releases = merged
-	for i, r := range merged {
+// preferWarm prefers nodes that cost nothing where there are enough of them.
+func (t *turn) preferWarm() {
+	for i, r := range t.out.Releases {
 		if len(r.Nodes) > 0 {
 			continue
 		}
 		if warm := t.e.warmNodes(t.e.groups[r.Group], maxPreferred); len(warm) >= r.Count {
-			merged[i].Nodes = warm
+			t.out.Releases[i].Nodes = warm
 		}
 	}
-}
-
-func addCosts(a, b []Cost) []Cost {
-	sum := map[core.AccountID]core.Units{}
-	for _, c := range slices.Concat(a, b) {
-		sum[c.Account] += c.Units
-	}
-	out := make([]Cost, 0, len(sum))
-	for _, id := range sortedKeys(sum) {
-		out = append(out, Cost{Account: id, Units: sum[id]})
-	}
-	return out
 }
 
 // holds explains what is still held, in the order of release.
@@ -292,8 +285,8 @@ func (t *turn) explain(c *candidate) {
 // wakeForHold makes sure that what can end a hold without an event is looked at
 // in time.
 func (t *turn) wakeForHold(c *candidate) {
-	if !c.firstExpiry.IsZero() {
-		t.wakeAt(c.firstExpiry)
+	if c.firstExpiry != none {
+		t.wakeAt(c.firstExpiry.time())
 	}
 	t.wakeForDrip(c)
 	if t.now.Before(c.refusedUntil) {

@@ -45,6 +45,8 @@ type candidate struct {
 	wave    wave
 	// left is how many are still held after what this turn released.
 	left, granted int
+	went          []int // places of its releases in the decision
+	costs         []Cost
 	cost          map[core.AccountID]core.Units
 	reason        core.Reason
 	account       core.AccountID
@@ -68,7 +70,7 @@ func (e *Engine) Decide(now time.Time) Decision {
 	for _, class := range core.Classes() {
 		t.allocate(class)
 	}
-	t.mergeReleases()
+	t.preferWarm()
 	t.finish()
 	e.last = t.out
 	return t.out
@@ -137,7 +139,7 @@ func (t *turn) letPass(c *candidate) {
 	if c.Paused || c.Failing {
 		return
 	}
-	if n := t.releasable(c); n > 0 && !c.pullsFree() && len(plan.Marginal(c.asks, c.waiting+c.granted, n)) == 0 {
+	if n := t.releasable(c); n > 0 && !c.pullsFree() && len(c.marginal(n)) == 0 {
 		reason := core.Warm
 		if !slices.ContainsFunc(c.Images, func(u ImageUse) bool { return len(u.Accounts) > 0 }) {
 			reason = core.NoBudget
@@ -174,25 +176,62 @@ func (t *turn) releasePods(c *candidate, reason core.Reason, match func(*pod) bo
 		ids = c.free()
 	}
 	if len(ids) > 0 && t.releasable(c) >= len(ids) {
-		t.release(c, len(ids), reason)
-		t.out.Releases[len(t.out.Releases)-1].Pods = ids
+		t.releaseThese(c, ids, reason)
 	}
 }
 
-// release notes that n pods of a candidate go, and what they may cost.
+// release notes that n pods of a candidate go, and what they may cost. Pods of a group
+// that go for the same reason are one release.
 func (t *turn) release(c *candidate, n int, reason core.Reason) {
 	if n <= 0 {
 		return
 	}
-	r := Release{Group: c.ID, Count: n, Reason: reason, Nodes: c.wave.nodes}
-	for id, units := range plan.Marginal(c.asks, c.waiting+c.granted, n) {
-		t.used[id] += units
-		r.Cost = append(r.Cost, Cost{Account: id, Units: units})
+	at := slices.IndexFunc(c.went, func(i int) bool {
+		r := &t.out.Releases[i]
+		return r.Reason == reason && len(r.Pods) == 0
+	})
+	if at < 0 {
+		at = len(c.went)
+		c.went = append(c.went, len(t.out.Releases))
+		t.out.Releases = append(t.out.Releases, Release{Group: c.ID, Reason: reason, Nodes: c.wave.nodes})
 	}
-	slices.SortFunc(r.Cost, func(a, b Cost) int { return cmp.Compare(a.Account, b.Account) })
+	r := &t.out.Releases[c.went[at]]
+	for _, cost := range c.marginal(n) {
+		t.used[cost.Account] += cost.Units
+		r.Cost = addCost(r.Cost, cost)
+	}
+	r.Count += n
 	c.granted += n
 	c.left -= n
-	t.out.Releases = append(t.out.Releases, r)
+}
+
+// releaseThese is release of the very pods.
+func (t *turn) releaseThese(c *candidate, ids []core.PodID, reason core.Reason) {
+	t.release(c, len(ids), reason)
+	t.out.Releases[len(t.out.Releases)-1].Pods = ids
+}
+
+// marginal is what n more pods of a candidate may be charged, sorted by account. It
+// holds until the next call.
+func (c *candidate) marginal(n int) []Cost {
+	c.costs = c.costs[:0]
+	from := c.waiting + c.granted
+	for _, a := range c.asks {
+		if units := a.UpTo(from+n) - a.UpTo(from); units > 0 {
+			c.costs = addCost(c.costs, Cost{a.Account, units})
+		}
+	}
+	return c.costs
+}
+
+// addCost adds units to the costs of their account; costs stay sorted.
+func addCost(costs []Cost, c Cost) []Cost {
+	i, found := slices.BinarySearchFunc(costs, c.Account, func(k Cost, id core.AccountID) int { return cmp.Compare(k.Account, id) })
+	if found {
+		costs[i].Units += c.Units
+		return costs
+	}
+	return slices.Insert(costs, i, c)
 }
 
 // finish fills in holds, probes, views and the wake.

@@ -18,7 +18,7 @@ func (t *turn) drips() {
 		}
 		if c.expired(t.now) {
 			t.dripOf(c, core.HoldExpired, func(p *pod) bool {
-				return !p.HoldUntil.IsZero() && !p.HoldUntil.After(t.now) && !p.ordered
+				return p.holdUntil != none && p.holdUntil <= stampOf(t.now) && !p.ordered
 			})
 		}
 		t.despair(c)
@@ -33,7 +33,7 @@ func (t *turn) dripOf(c *candidate, reason core.Reason, match func(*pod) bool) {
 	due := c.held.ids(func(p *pod) bool { return match(p) && !p.ForeignGate && !p.overridden })
 	slices.SortStableFunc(due, func(a, b core.PodID) int {
 		p, q := t.e.pods[a], t.e.pods[b]
-		return cmp.Or(p.HoldUntil.Compare(q.HoldUntil), p.Created.Compare(q.Created))
+		return cmp.Or(cmp.Compare(p.holdUntil, q.holdUntil), cmp.Compare(p.created, q.created))
 	})
 	n := 0
 	for n < min(len(due), t.releasable(c)) && t.dripOne(c) {
@@ -44,8 +44,7 @@ func (t *turn) dripOf(c *candidate, reason core.Reason, match func(*pod) bool) {
 		n = len(due)
 	}
 	if n > 0 {
-		t.release(c, n, reason)
-		t.out.Releases[len(t.out.Releases)-1].Pods = due[:n]
+		t.releaseThese(c, due[:n], reason)
 	}
 }
 
@@ -108,5 +107,5 @@ func (g *group) dripping(now time.Time) bool { return g.expired(now) || g.ordere
 
 // expired reports whether a hold of the group may have ended.
 func (g *group) expired(now time.Time) bool {
-	return !g.firstExpiry.IsZero() && !g.firstExpiry.After(now)
+	return g.firstExpiry != none && g.firstExpiry <= stampOf(now)
 }

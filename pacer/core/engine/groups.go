@@ -12,7 +12,7 @@ import (
 type podSet struct{ pods []*pod }
 
 func (s *podSet) add(p *pod) {
-	p.in, p.at = s, len(s.pods)
+	p.in, p.at = s, int32(len(s.pods))
 	s.pods = append(s.pods, p)
 }
 
@@ -50,16 +50,28 @@ type group struct {
 	stuck         []*pod
 
 	past        int // the most pods seen past their pulls
-	since       time.Time
-	firstExpiry time.Time
+	since       stamp
+	firstExpiry stamp
 	// refusedUntil is when the next may go after a refused release.
 	refusedUntil time.Time
 	// pooled says that the books hold something for pods on no node yet.
 	pooled bool
 	places places
+	one    *images // a list that many pods share
 }
 
-func newGroup(g Group) *group { return &group{Group: g} }
+func newGroup(g Group) *group { return &group{Group: g, since: none, firstExpiry: none} }
+
+// startedWith is a list of started images with one more. Pods of one image share it.
+func (g *group) startedWith(started *images, image core.Image) *images {
+	if started != nil {
+		return &images{append(slices.Clip(started.list), image)}
+	}
+	if g.one == nil || g.one.list[0] != image {
+		g.one = &images{[]core.Image{image}}
+	}
+	return g.one
+}
 
 func (g *group) sets() []*podSet {
 	return []*podSet{&g.held, &g.waiting, &g.bound, &g.pulled}
@@ -69,11 +81,11 @@ func (g *group) sets() []*podSet {
 func (g *group) hold(p *pod) {
 	g.held.add(p)
 	g.count(p, 1)
-	if g.since.IsZero() || p.Created.Before(g.since) {
-		g.since = p.Created
+	if g.since == none || p.created < g.since {
+		g.since = p.created
 	}
-	if !p.HoldUntil.IsZero() && (g.firstExpiry.IsZero() || p.HoldUntil.Before(g.firstExpiry)) {
-		g.firstExpiry = p.HoldUntil
+	if p.holdUntil != none && (g.firstExpiry == none || p.holdUntil < g.firstExpiry) {
+		g.firstExpiry = p.holdUntil
 	}
 }
 
@@ -94,7 +106,7 @@ func (g *group) count(p *pod, by int) {
 func (g *group) wait(p *pod) {
 	g.waiting.add(p)
 	g.countWaiting(p, 1)
-	if !p.unschedulable.IsZero() {
+	if p.unschedulable != none {
 		g.stuck = append(g.stuck, p)
 	}
 }
@@ -124,7 +136,7 @@ func (g *group) remove(e *Engine, p *pod) {
 		g.count(p, -1)
 	case &g.waiting:
 		g.countWaiting(p, -1)
-		if !p.unschedulable.IsZero() {
+		if p.unschedulable != none {
 			i := slices.Index(g.stuck, p)
 			g.stuck = slices.Delete(g.stuck, i, i+1)
 		}
@@ -137,7 +149,7 @@ func (g *group) remove(e *Engine, p *pod) {
 		p.in.remove(p)
 	}
 	if len(g.held.pods) == 0 {
-		g.since, g.firstExpiry = time.Time{}, time.Time{}
+		g.since, g.firstExpiry = none, none
 	}
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -13,34 +14,109 @@ import (
 // platform's manifest.
 const maxManifests = 2
 
-// pod is a Pod in the books.
+// pod is a Pod in the books: what of it is asked for again, in few words, since there
+// may be a million.
 type pod struct {
-	Pod
+	ID    core.PodID
+	Group core.GroupID
+	Node  core.NodeID
+	// unschedulable is since when the scheduler finds no node.
+	created, holdUntil, unschedulable stamp
 	// in is the set of its group that it is in, at its place there.
-	in *podSet
-	at int
-	// booked says that a release was decided and is being written.
-	booked bool
+	in   *podSet
+	more *morePod
+	// started are the images of which a start was taken in; pods share the list.
+	started *images
+	at      int32
+	phase   phase
+	// booked says that a release was decided and is being written, released that it is.
+	booked, released bool
 	// overridden says that a person let it go at once, ordered that one let it go at
 	// the pace of the refill.
-	overridden, ordered bool
-	// unschedulable is since when the scheduler finds no node; zero: it does.
-	unschedulable time.Time
-	pulls         []*pull
-	// started are the images of which a start was taken in.
+	overridden, ordered     bool
+	ForeignGate, FailedFree bool
+}
+
+// images is a list of images that is never changed.
+type images struct{ list []core.Image }
+
+func (i *images) has(image core.Image) bool { return i != nil && slices.Contains(i.list, image) }
+
+// morePod is what few pods have at a time: images that started while others are
+// missing, and pulls that they wait for.
+type morePod struct {
 	started []core.Image
+	pulls   []*pull
+}
+
+// stamp is a time in nanoseconds since 1970, none for the zero time.
+type stamp int64
+
+const none stamp = math.MinInt64
+
+func (s stamp) time() time.Time {
+	if s == none {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(s)).UTC()
+}
+
+func stampOf(t time.Time) stamp {
+	switch {
+	case t.Before(time.Unix(0, int64(none)+1)):
+		return none
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	}
+	return stamp(t.UnixNano())
+}
+
+// phase is a PodPhase in a byte.
+type phase uint8
+
+const (
+	phaseUnknown phase = iota
+	phaseGated
+	phaseUnbound
+	phaseUnschedulable
+	phaseBound
+	phasePulled
+)
+
+func phaseOf(p PodPhase) phase {
+	switch p {
+	case PodGated:
+		return phaseGated
+	case PodUnbound:
+		return phaseUnbound
+	case PodUnschedulable:
+		return phaseUnschedulable
+	case PodBound:
+		return phaseBound
+	case PodPulled:
+		return phasePulled
+	}
+	return phaseUnknown
+}
+
+// pulls are those that the pod waits for.
+func (p *pod) pulls() []*pull {
+	if p.more == nil {
+		return nil
+	}
+	return p.more.pulls
 }
 
 // held reports whether the pod is one that we still hold.
-func (p *pod) held() bool { return p.Phase == PodGated && !p.booked }
+func (p *pod) held() bool { return p.phase == phaseGated && !p.booked }
 
 // waiting reports whether the pod is free to go and on no node yet.
 func (p *pod) waiting() bool {
-	return p.Phase == PodUnbound || p.Phase == PodUnschedulable || (p.Phase == PodGated && p.booked)
+	return p.phase == phaseUnbound || p.phase == phaseUnschedulable || (p.phase == phaseGated && p.booked)
 }
 
 // ours reports whether we let the pod go, rather than never having held it.
-func (p *pod) ours() bool { return p.booked || !p.ReleasedAt.IsZero() }
+func (p *pod) ours() bool { return p.booked || p.released }
 
 // pullKey names the pull of an image to a node.
 type pullKey struct {
@@ -147,28 +223,37 @@ func (e *Engine) placeStrays(now time.Time) {
 func (e *Engine) observePod(now time.Time, seen Pod) {
 	p := e.pods[seen.ID]
 	if p == nil {
-		p = &pod{Pod: seen}
+		p = &pod{ID: seen.ID, Group: seen.Group, unschedulable: none}
 		e.pods[seen.ID] = p
 	}
 	e.lift(p)
 	if p.Group != seen.Group {
 		e.leavePulls(now, p)
 	}
-	released := p.ReleasedAt
-	p.Pod = seen
-	if p.ReleasedAt.IsZero() {
-		p.ReleasedAt = released
+	p.take(now, seen)
+	e.place(now, p)
+}
+
+// take takes in what is seen of a pod; a release mark that was seen stays.
+func (p *pod) take(now time.Time, seen Pod) {
+	p.Group, p.Node, p.holdUntil, p.created = seen.Group, seen.Node, stampOf(seen.HoldUntil), stampOf(seen.Created)
+	p.phase, p.ForeignGate, p.FailedFree = phaseOf(seen.Phase), seen.ForeignGate, seen.FailedFree
+	p.released = p.released || !seen.ReleasedAt.IsZero()
+	if len(seen.Started) > 0 && p.more == nil {
+		p.more = &morePod{}
 	}
-	if seen.Phase != PodGated {
+	if p.more != nil {
+		p.more.started = seen.Started
+	}
+	if p.phase != phaseGated {
 		p.booked = false
 	}
 	switch {
-	case seen.Phase != PodUnschedulable:
-		p.unschedulable = time.Time{}
-	case p.unschedulable.IsZero():
-		p.unschedulable = now
+	case p.phase != phaseUnschedulable:
+		p.unschedulable = none
+	case p.unschedulable == none:
+		p.unschedulable = stampOf(now)
 	}
-	e.place(now, p)
 }
 
 // lift takes a pod out of its group's sets; its pulls stay.
@@ -196,10 +281,10 @@ func (e *Engine) place(now time.Time, p *pod) {
 		g.hold(p)
 	case p.waiting():
 		g.wait(p)
-	case p.Phase == PodBound:
+	case p.phase == phaseBound:
 		g.settle(e, &g.bound, p)
 		e.placeOnNode(now, g, p)
-	case p.Phase == PodPulled:
+	case p.phase == phasePulled:
 		g.settle(e, &g.pulled, p)
 		g.past = max(g.past, len(g.pulled.pods))
 		e.placeOnNode(now, g, p)
@@ -214,13 +299,13 @@ func (e *Engine) placeOnNode(now time.Time, g *group, p *pod) {
 		e.strays[p.ID] = true
 		return
 	}
-	if len(p.pulls) > 0 && p.pulls[0].node != n {
+	if pulls := p.pulls(); len(pulls) > 0 && pulls[0].node != n {
 		e.leavePulls(now, p)
 	}
 	for i := range g.Images {
 		use := &g.Images[i]
 		key := pullKey{imageAccount{use.Image, e.drawsOn(use, n)}, n}
-		started := p.Phase == PodPulled || containsImage(p.Started, use.Image)
+		started := p.phase == phasePulled || p.more != nil && slices.Contains(p.more.started, use.Image)
 		switch {
 		case started:
 			e.startUnseen(now, key, use, p)
@@ -246,22 +331,14 @@ func (k pullKey) running() *pull {
 // wait for it: of changes that come together only the last is seen. A world that is
 // given at once tells nothing of when its pods pulled.
 func (e *Engine) startUnseen(now time.Time, key pullKey, use *ImageUse, p *pod) {
-	if containsImage(p.started, use.Image) {
+	g := e.groups[p.Group]
+	if p.started.has(use.Image) {
 		return
 	}
-	p.started = append(p.started, use.Image)
+	p.started = g.startedWith(p.started, use.Image)
 	if !e.replacing && key.account != "" && key.running() == nil && !e.fleet.hasOn(use, key.node) {
 		e.joinPull(now, key, p)
 	}
-}
-
-func containsImage(images []core.Image, image core.Image) bool {
-	for _, i := range images {
-		if i == image {
-			return true
-		}
-	}
-	return false
 }
 
 // drawsOn is the account that pulling an image to a node is charged to.
@@ -285,9 +362,12 @@ func (e *Engine) joinPull(now time.Time, key pullKey, p *pod) {
 		key.node.pulls = append(key.node.pulls, running)
 		e.claimedSet(key.imageAccount).add(key.node.index)
 	}
-	if !slices.Contains(p.pulls, running) {
+	if !slices.Contains(p.pulls(), running) {
+		if p.more == nil {
+			p.more = &morePod{}
+		}
 		running.pods = append(running.pods, p)
-		p.pulls = append(p.pulls, running)
+		p.more.pulls = append(p.more.pulls, running)
 	}
 	e.setClaim(now, running, false)
 }
@@ -361,15 +441,23 @@ func (n *node) forgetPull(running *pull) {
 }
 
 func (p *pod) forgetPull(running *pull) {
-	if i := slices.Index(p.pulls, running); i >= 0 {
-		p.pulls = slices.Delete(p.pulls, i, i+1)
+	if i := slices.Index(p.pulls(), running); i >= 0 {
+		p.more.pulls = slices.Delete(p.more.pulls, i, i+1)
+	}
+	p.forgetMore()
+}
+
+// forgetMore gives up what a pod has no more use for.
+func (p *pod) forgetMore() {
+	if p.more != nil && len(p.more.pulls) == 0 && len(p.more.started) == 0 {
+		p.more = nil
 	}
 }
 
 // leavePulls ends a pod's interest in its pulls; one that nobody waits for any
 // more may still have been charged.
 func (e *Engine) leavePulls(now time.Time, p *pod) {
-	for _, running := range slices.Clone(p.pulls) {
+	for _, running := range slices.Clone(p.pulls()) {
 		if i := slices.Index(running.pods, p); i >= 0 {
 			running.pods = slices.Delete(running.pods, i, i+1)
 		}
@@ -377,7 +465,10 @@ func (e *Engine) leavePulls(now time.Time, p *pod) {
 			e.endPull(now, running, quota.Gone)
 		}
 	}
-	p.pulls = nil
+	if p.more != nil {
+		p.more.pulls = nil
+	}
+	p.forgetMore()
 }
 
 func (e *Engine) dropPod(now time.Time, id core.PodID) {
@@ -421,7 +512,7 @@ func (e *Engine) book(now time.Time, b Booking) {
 		return
 	}
 	e.lift(p)
-	p.booked, p.ReleasedAt = true, now
+	p.booked, p.released = true, true
 	e.place(now, p)
 	e.serve(now, p, b.Decision)
 }
@@ -433,7 +524,7 @@ func (e *Engine) refuse(now time.Time, id core.PodID) {
 		return
 	}
 	e.lift(p)
-	p.booked, p.ReleasedAt = false, time.Time{}
+	p.booked, p.released = false, false
 	e.place(now, p)
 	if g := e.groups[p.Group]; g != nil {
 		g.refusedUntil = now.Add(e.cfg.RefusedPause)
