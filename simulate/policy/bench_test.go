@@ -17,7 +17,7 @@ func fleet(b *testing.B, nodes, podsPerNode int, limiter, budget string) *scenar
 kind: Scenario
 metadata: {name: bench}
 spec:
-  horizon: 240h
+  horizon: 24h
   cluster: {createQPS: 0, bindQPS: 0}
   registries:
   - {name: hub, host: docker.io, limiters: [%s]}

@@ -51,6 +51,7 @@ type host struct {
 	workloads  []*workload
 	groups     []*group
 	pods       []podState
+	names      names
 	started    map[model.PodID][]core.Image // of pods with several images, those that started
 	namespaces map[string]*int              // pods held in it
 
@@ -72,7 +73,8 @@ type host struct {
 	finishing bool          // a turn waits for that
 	due       time.Duration // of the next turn
 	timer     int32         // that is waited for
-	observed  int           // for tests: events that the engine took in
+	scratch   engine.Pod    // what the engine is told of
+	booking   engine.Booking
 }
 
 // decider is what the host needs of an engine.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -234,7 +235,9 @@ func (h *host) moved(e model.Event) {
 	case model.PodBound:
 		p.flags &^= podNoRoom
 	case model.PullsDone:
-		delete(h.started, e.Pod)
+		if g.workload.several {
+			delete(h.started, e.Pod)
+		}
 	case model.PodGone:
 		h.unhold(e.Pod)
 		if p.flags&podReady != 0 {
@@ -296,12 +299,31 @@ const (
 	nodePrefix = "node-"
 )
 
-func name(id model.PodID) core.PodID { return core.PodID(fmt.Sprintf("%s%08d", podPrefix, id)) }
+// names are those of pods, made many at a time and kept in long strings.
+type names struct{ blocks []string }
+
+const (
+	namesPerBlock = 1024
+	nameLength    = len(podPrefix) + 8
+)
+
+// of is the name of a pod.
+func (n *names) of(id model.PodID) core.PodID {
+	for len(n.blocks) <= int(id)/namesPerBlock {
+		block := make([]byte, 0, namesPerBlock*nameLength)
+		for i := range namesPerBlock {
+			block = fmt.Appendf(block, "%s%08d", podPrefix, len(n.blocks)*namesPerBlock+i)
+		}
+		n.blocks = append(n.blocks, string(block))
+	}
+	from := int(id) % namesPerBlock * nameLength
+	return core.PodID(n.blocks[int(id)/namesPerBlock][from : from+nameLength])
+}
 
 // seen is a pod as its object shows it.
 func (h *host) seen(id model.PodID) engine.Pod {
 	p, state := h.world.Pod(id), &h.pods[id]
-	out := engine.Pod{ID: name(id), Group: h.groups[state.group].announced.ID, Created: at(p.Created)}
+	out := engine.Pod{ID: h.names.of(id), Group: h.groups[state.group].announced.ID, Created: at(p.Created)}
 	if state.flags&podWent != 0 {
 		out.ReleasedAt = at(state.released)
 	}
@@ -315,7 +337,7 @@ func (h *host) seen(id model.PodID) engine.Pod {
 		}
 	case model.PodBinding:
 		out.Phase, out.Node = engine.PodBound, h.nodes[p.Node]
-		out.Started = append([]core.Image(nil), h.started[id]...)
+		out.Started = slices.Clone(h.started[id])
 		out.FailedFree = state.flags&podCostsNone != 0
 	default:
 		out.Phase, out.Node = engine.PodPulled, h.nodes[p.Node]

@@ -65,7 +65,6 @@ func (h *host) turn() {
 // workloads, pods that ended, pods that are not held, held pods by age, readings.
 func (h *host) take(now time.Duration) {
 	tell := func(ev engine.Event) {
-		h.observed++
 		h.engine.Observe(at(now), ev)
 	}
 	var readings []engine.Event
@@ -100,10 +99,9 @@ func (h *host) takePods(tell func(engine.Event)) {
 	h.tellGroups(tell)
 	for rank := range 3 {
 		for _, id := range h.dirty {
-			if h.rank(id) != rank {
-				continue
+			if h.rank(id) == rank {
+				h.tellPod(id, tell)
 			}
-			h.tellPod(id, tell)
 		}
 	}
 	for _, id := range h.dirty {
@@ -129,15 +127,17 @@ func (h *host) tellPod(id model.PodID, tell func(engine.Event)) {
 	g := h.groups[p.group]
 	if p.flags&podGone == 0 {
 		p.flags |= podKnown
-		seen := h.seen(id)
-		tell(engine.Event{Pod: &seen})
+		h.scratch = h.seen(id) // the engine keeps no part of it
+		tell(engine.Event{Pod: &h.scratch})
 		return
 	}
 	if p.flags&podKnown != 0 {
 		p.flags &^= podKnown
-		tell(engine.Event{PodGone: name(id)})
+		tell(engine.Event{PodGone: h.names.of(id)})
 	}
-	delete(h.started, id)
+	if g.workload.several {
+		delete(h.started, id)
+	}
 	if g.pods--; g.pods == 0 && g.known {
 		g.known = false
 		tell(engine.Event{GroupGone: g.announced.ID})
@@ -147,12 +147,15 @@ func (h *host) tellPod(id model.PodID, tell func(engine.Event)) {
 // tellGroups tells of the groups of the workloads whose pods changed, or that
 // changed themselves, as far as they are others now.
 func (h *host) tellGroups(tell func(engine.Event)) {
+	last := model.WorkloadID(model.None)
 	for _, id := range h.dirty {
-		if w := h.groups[h.pods[id].group].workload; !slices.Contains(h.changed, w.id) {
-			h.changed = append(h.changed, w.id)
+		if w := h.groups[h.pods[id].group].workload.id; w != last {
+			h.changed = append(h.changed, w)
+			last = w
 		}
 	}
 	slices.Sort(h.changed)
+	h.changed = slices.Compact(h.changed)
 	for _, id := range h.changed {
 		view := h.world.Workload(id)
 		for _, i := range h.workloads[id].groups {
@@ -197,7 +200,7 @@ func (h *host) tellThrottled(now time.Duration, r refusal, tell func(engine.Even
 	}
 	ev := &engine.Throttled{Account: a.id, At: at(now)}
 	if r.pod != model.None {
-		ev.Pod = name(r.pod)
+		ev.Pod = h.names.of(r.pod)
 	}
 	tell(engine.Event{Throttled: ev})
 }
@@ -211,7 +214,8 @@ func (h *host) act(now time.Duration, d engine.Decision) (released bool) {
 			h.unhold(id)
 			p.flags |= podWent
 			p.released = now
-			h.engine.Observe(at(now), engine.Event{Released: &engine.Booking{Pod: name(id), Decision: d.ID}})
+			h.booking = engine.Booking{Pod: h.names.of(id), Decision: d.ID}
+			h.engine.Observe(at(now), engine.Event{Released: &h.booking})
 			h.writing = max(h.writing, h.world.Release(id, prefer))
 			released = true
 		}
