@@ -137,7 +137,9 @@ func (w *World) addImages() {
 				layers[l.Digest] = id
 				w.layers = append(w.layers, int64(l.Size))
 			}
-			im.layers = append(im.layers, id)
+			if !slices.Contains(im.layers, id) { // as empty layers are, it is had once
+				im.layers = append(im.layers, id)
+			}
 		}
 		w.images = append(w.images, im)
 	}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/pullpace/pace/simulate/kernel"
 	"github.com/pullpace/pace/simulate/limiter"
@@ -50,18 +51,30 @@ func (c *checker) after(w *World) {
 	}
 }
 
+func (c *checker) of(account *limiter.Limiter, config limiter.Config) *grants {
+	g := c.grants[account]
+	if g == nil {
+		g = &grants{limit: config.Limit}
+		c.grants[account] = g
+	}
+	return g
+}
+
+// changed is told of another limit.
+func (c *checker) changed(account *limiter.Limiter, config limiter.Config, limit int64) {
+	if c != nil {
+		g := c.of(account, config)
+		g.limit = max(g.limit, limit)
+	}
+}
+
 // charged checks that no span of time grants more than the limiter's rule allows,
 // by adding up all that was granted in it.
 func (c *checker) charged(w *World, account *limiter.Limiter, config limiter.Config, units int64) {
 	if c == nil || config.CountsDenied {
 		return
 	}
-	g := c.grants[account]
-	if g == nil {
-		g = &grants{limit: config.Limit}
-		c.grants[account] = g
-	}
-	g.limit = max(g.limit, account.Limit())
+	g := c.of(account, config)
 	g.at = append(g.at, w.now)
 	g.units = append(g.units, units)
 	if config.Type == limiter.Concurrency || config.Type == limiter.TokenBucket && config.Refill == 0 {
@@ -72,7 +85,9 @@ func (c *checker) charged(w *World, account *limiter.Limiter, config limiter.Con
 		sum += g.units[i]
 		most := float64(g.limit)
 		if config.Type == limiter.TokenBucket {
-			most += float64(w.now-g.at[i])*float64(config.Refill)/float64(config.Every) + 1e-6
+			// with the burst the rate was changed as well
+			raised := float64(g.limit) / float64(max(config.Limit, 1))
+			most += float64(w.now-g.at[i])*float64(config.Refill)/float64(config.Every)*raised + 1e-6
 		}
 		if float64(sum) > most {
 			c.fail(w, "%s granted %d units in %v, more than %v", config.Type, sum, w.now.Sub(g.at[i]), most)
@@ -83,12 +98,8 @@ func (c *checker) charged(w *World, account *limiter.Limiter, config limiter.Con
 
 // together reports whether one limit holds for what is granted at two times.
 func together(config limiter.Config, earlier, now kernel.Time) bool {
-	edge := func(t kernel.Time) int64 { // how many edges are before a time
-		edges := int64(t-kernel.Time(config.Phase)) / int64(config.Window)
-		if t < kernel.Time(config.Phase) {
-			edges--
-		}
-		return edges
+	edge := func(t kernel.Time) float64 { // the last one, counted from the first after the start
+		return math.Floor(float64(t-kernel.Time(config.Phase)) / float64(config.Window))
 	}
 	switch config.Type {
 	case limiter.RollingLog:
@@ -128,6 +139,9 @@ func (c *checker) nodes(w *World) {
 		for i := nd.pulls; i != None; i = w.pulls[i].sibling {
 			active++
 			loading += w.pulls[i].loading
+			if !c.moves(w, i) {
+				c.fail(w, "a pull of image %d on node %d waits for nothing", w.pulls[i].image, n)
+			}
 		}
 		pulls += int64(active)
 		if active != nd.pulling || pool.serial && active > 1 || pool.parallel > 0 && active > pool.parallel {
@@ -140,6 +154,24 @@ func (c *checker) nodes(w *World) {
 	if pulls != w.series.inFlight {
 		c.fail(w, "%d pulls are under way, %d are counted", pulls, w.series.inFlight)
 	}
+}
+
+// moves reports whether something will happen to a pull.
+func (c *checker) moves(w *World, i int32) bool {
+	p := &w.pulls[i]
+	if p.timer != kernel.NoTicket || p.loading > 0 || p.unpacking || p.waits {
+		return true
+	}
+	for j := w.nodes[p.node].pulls; j != None; j = w.pulls[j].sibling {
+		for k := w.pulls[j].joined; k != None; k = w.pulls[k].next {
+			if k == i {
+				return true
+			}
+		}
+	}
+	// or it left the next layer to another
+	return p.stage == stageLayers && int(p.unpacked) < len(p.layers) && p.layers[p.unpacked] == layerElsewhere &&
+		w.elsewhere(p.node, w.images[p.image].layers[p.unpacked]) == layerElsewhere
 }
 
 // pods checks that every pod that was created is somewhere, once.
@@ -155,6 +187,9 @@ func (c *checker) pods(w *World) {
 		}
 		if p.phase != PodDeleted && p.set != None {
 			there++
+		}
+		if waits := p.phase == PodBinding || p.phase == PodPulled; waits && p.timer == kernel.NoTicket && p.flags&(podQueued|podPulling) == 0 {
+			c.fail(w, "pod %d in phase %d waits for nothing", i, p.phase)
 		}
 		if (p.node == None) != (p.phase < PodBinding) && p.phase != PodDeleted {
 			c.fail(w, "pod %d is in phase %d on node %d", i, p.phase, p.node)

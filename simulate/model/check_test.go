@@ -24,6 +24,7 @@ func TestTheCheckerFindsWhatCannotBe(t *testing.T) {
 		"a slot taken twice":       {func(w *World) { w.nodes[0].slots++ }, "downloads"},
 		"a pull forgotten":         {func(w *World) { w.series.inFlight++ }, "pulls are under way"},
 		"a back-off forgotten":     {func(w *World) { w.nodes[9].failing++ }, "back off"},
+		"a pod that nobody wakes":  {func(w *World) { w.pods[20].timer = 0 }, "pod 20 in phase 2 waits for nothing"},
 		"the clock goes back":      {func(w *World) { w.check.last = w.now + 1e9 }, "the clock goes back"},
 		"more than the limit": {func(w *World) {
 			l := &w.registries[0].limiters[0]

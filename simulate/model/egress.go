@@ -81,7 +81,7 @@ func (w *World) newForeign(r RegistryID, e EgressID, s scenario.Foreign) (foreig
 }
 
 func (f *foreign) next() kernel.Time {
-	return kernel.Time(float64((float64(f.units) + 0.5) * f.step))
+	return kernel.Time(nanoseconds((float64(f.units) + 0.5) * f.step))
 }
 
 // foreignDue has others ask for their next unit.

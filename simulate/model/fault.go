@@ -65,6 +65,7 @@ func (w *World) setLimit(f *scenario.QuotaFault, limit int64) {
 	l := &w.registries[w.names.registry[f.Registry]].limiters[f.Limiter]
 	for _, account := range l.accounts {
 		account.SetLimit(w.now, limit)
+		w.check.changed(account, l.config, limit)
 	}
 }
 

@@ -2,8 +2,7 @@ package model
 
 import (
 	"math"
-
-	"github.com/pullpace/pace/simulate/kernel"
+	"time"
 )
 
 // load is the download of one layer by a pull: it holds a slot of its node from its
@@ -29,8 +28,8 @@ func (w *World) openLayers(i int32) {
 		switch {
 		case w.caches.has(p.node, cacheLayers, layer):
 			state = layerThere
-		case !alone && w.loading(p.node, layer):
-			state = layerElsewhere
+		case !alone:
+			state = w.elsewhere(p.node, layer)
 		}
 		lacks = lacks || state == layerWanted
 		p.layers = append(p.layers, state)
@@ -44,17 +43,24 @@ func (w *World) openLayers(i int32) {
 	w.fill(p.node) // may end the pull
 }
 
-// loading reports whether another pull of a node gets a layer.
-func (w *World) loading(n, layer int32) bool {
+// elsewhere is how far a layer is for a pull, going by the other pulls of its node:
+// their bytes are in one content store, but each unpacks for itself.
+func (w *World) elsewhere(n, layer int32) layerState {
 	for i := w.nodes[n].pulls; i != None; i = w.pulls[i].sibling {
 		p := &w.pulls[i]
 		for j, state := range p.layers {
-			if w.images[p.image].layers[j] == layer && (state == layerWanted || state == layerLoading || state == layerLoaded) {
-				return true
+			if w.images[p.image].layers[j] != layer {
+				continue
+			}
+			switch state {
+			case layerLoaded:
+				return layerLoaded
+			case layerWanted, layerLoading:
+				return layerElsewhere
 			}
 		}
 	}
-	return false
+	return layerWanted
 }
 
 func (w *World) queueForSlots(i int32) {
@@ -212,12 +218,28 @@ func (w *World) endLoad(i int32, state layerState) {
 	w.nodes[n].slots--
 	p.loading--
 	p.layers[layer] = state
-	if p.failed != NoCause {
+	switch {
+	case p.failed != NoCause:
 		w.giveUp(at)
-	} else {
+	case w.nodes[n].pulls == at && p.sibling == None:
 		w.unpackNext(at)
+	default:
+		w.spread(n, w.images[p.image].layers[layer])
 	}
 	w.fill(n)
+}
+
+// spread gives a layer that has come to a node to all of its pulls.
+func (w *World) spread(n, layer int32) {
+	for i := w.nodes[n].pulls; i != None; i = w.pulls[i].sibling {
+		p := &w.pulls[i]
+		for j, state := range p.layers {
+			if state == layerElsewhere && w.images[p.image].layers[j] == layer {
+				p.layers[j] = layerLoaded
+			}
+		}
+	}
+	w.share(n)
 }
 
 // giveUp ends a pull of which a layer failed, once nothing of it is under way. What
@@ -269,7 +291,11 @@ func (w *World) inherit(n int32) {
 		}
 		for j, state := range p.layers {
 			layer := w.images[p.image].layers[j]
-			if state == layerElsewhere && !w.caches.has(n, cacheLayers, layer) && !w.loading(n, layer) {
+			switch {
+			case state != layerElsewhere:
+			case w.caches.has(n, cacheLayers, layer):
+				p.layers[j] = layerThere
+			case w.elsewhere(n, layer) == layerWanted:
 				p.layers[j] = layerWanted
 				p.asked = 0
 				w.queueForSlots(i)
@@ -289,40 +315,33 @@ func (w *World) unpackNext(i int32) {
 		return
 	}
 	rate := w.pools[w.nodes[p.node].pool].unpack
-	shared := false
 	for int(p.unpacked) < len(layers) {
 		layer := layers[p.unpacked]
 		switch p.layers[p.unpacked] {
 		case layerThere:
-		case layerElsewhere:
-			if !w.caches.has(p.node, cacheLayers, layer) {
-				return
-			}
 		case layerLoaded:
 			if rate > 0 && w.layers[layer] > 0 {
 				p.unpacking = true
-				w.queue.Push(w.now+kernel.Time(math.Round(float64(w.layers[layer])/rate*1e9)), dueUnpack, int(i))
+				w.queue.Push(w.after(nanoseconds(float64(w.layers[layer])/rate*1e9)), dueUnpack, int(i))
 				return
 			}
-			shared = w.caches.put(p.node, cacheLayers, layer) || shared
+			w.caches.put(p.node, cacheLayers, layer)
 		default:
 			return
 		}
 		p.unpacked++
 	}
-	n := p.node
 	w.finish(i)
-	if shared {
-		w.share(n)
-	}
 }
+
+// nanoseconds is a time that was computed, within what a clock shows.
+func nanoseconds(x float64) time.Duration { return time.Duration(math.Round(min(x, math.MaxInt64/4))) }
 
 // unpacked notes that a pull has unpacked a layer.
 func (w *World) unpacked(i int32) {
 	p := &w.pulls[i]
-	n := p.node
 	p.unpacking = false
-	w.caches.put(n, cacheLayers, w.images[p.image].layers[p.unpacked])
+	w.caches.put(p.node, cacheLayers, w.images[p.image].layers[p.unpacked])
 	p.layers[p.unpacked] = layerThere
 	p.unpacked++
 	if p.failed != NoCause {
@@ -330,19 +349,17 @@ func (w *World) unpacked(i int32) {
 	} else {
 		w.unpackNext(i)
 	}
-	w.share(n)
 }
 
-// share tells pulls of a node that a layer has come which they may have left to
-// another.
+// share goes on with pulls of a node whose next layer is there by now.
 func (w *World) share(n int32) {
 	for i := w.nodes[n].pulls; i != None; {
 		p := &w.pulls[i]
 		next := p.sibling
-		if p.stage == stageLayers && int(p.unpacked) < len(p.layers) && p.layers[p.unpacked] == layerElsewhere &&
-			w.caches.has(n, cacheLayers, w.images[p.image].layers[p.unpacked]) {
+		if p.stage == stageLayers && p.failed == NoCause && !p.unpacking && int(p.unpacked) < len(p.layers) &&
+			(p.layers[p.unpacked] == layerLoaded || p.layers[p.unpacked] == layerThere) {
 			w.unpackNext(i)
-			next = w.nodes[n].pulls // the list has changed
+			next = w.nodes[n].pulls // the list may have changed
 		}
 		i = next
 	}

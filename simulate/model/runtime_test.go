@@ -136,6 +136,22 @@ func TestTwoPullsOfANodeShareALayer(t *testing.T) {
 	}
 }
 
+// TestTwoPullsThatWaitForEachOthersLayers have them in opposite orders.
+func TestTwoPullsThatWaitForEachOthersLayers(t *testing.T) {
+	t.Parallel()
+	o := play(t, spec(func(s *scenario.Spec) {
+		s.NodePools[0].Kubelet.SerializeImagePulls = false
+		s.NodePools[0].NIC = 8e6
+		s.NodePools[0].Runtime.MaxConcurrentDownloads = 1
+		s.Images[0].Layers = []scenario.Layer{{Digest: "a", Size: 1e6}, {Digest: "b", Size: 1e6}}
+		s.Images = append(s.Images, scenario.Image{Name: "tool", Registry: "hub", Layers: []scenario.Layer{{Digest: "b", Size: 1e6}, {Digest: "a", Size: 1e6}}})
+		s.Workloads = append(s.Workloads, scenario.Workload{Name: "tool", Kind: scenario.Deployment, Image: "tool", Replicas: 1, Cold: true})
+	}), nil)
+	if diff := cmp.Diff([]time.Duration{2 * time.Second, 2 * time.Second}, o.ReadyAt); diff != "" {
+		t.Errorf("ready (-want +got):\n%s", diff)
+	}
+}
+
 // TestConcurrency is a registry that serves two pulls at a time, each of 8 s, and
 // one that serves so many requests.
 func TestConcurrency(t *testing.T) {

@@ -98,6 +98,18 @@ func Run(spec *scenario.Spec, replication int, pacer Pacer) *Outcome {
 	return w.outcome()
 }
 
+// RunChecked is Run for tests of whatever paces worlds: at every event it checks,
+// counting anew, that nothing is lost or made, and says what was. It takes many
+// times as long.
+func RunChecked(spec *scenario.Spec, replication int, pacer Pacer) (*Outcome, error) {
+	w := newWorld(spec, replication, pacer)
+	w.begin()
+	w.check = newChecker(int64(1 + (len(w.nodes)+len(w.pods))/100))
+	w.run()
+	w.check.end(w)
+	return w.outcome(), w.check.err
+}
+
 // run handles what is due until nothing is, or the horizon.
 func (w *World) run() {
 	for {

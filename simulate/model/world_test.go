@@ -60,17 +60,12 @@ func TestStormOnABucketOfSeconds(t *testing.T) {
 	}
 }
 
-// play is Run with all that must hold checked at every event; in worlds of more
-// than a hundred nodes the looks at all of them are fewer.
+// play is Run with all that must hold checked.
 func play(t *testing.T, s *scenario.Spec, pacer Pacer) *Outcome {
 	t.Helper()
-	w := newWorld(s, 0, pacer)
-	w.begin()
-	w.check = newChecker(int64(1 + (len(w.nodes)+len(w.pods))/100))
-	w.run()
-	w.check.end(w)
-	if w.check.err != nil {
-		t.Fatal(w.check.err)
+	o, err := RunChecked(s, 0, pacer)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return w.outcome()
+	return o
 }
