@@ -160,6 +160,9 @@ func feed(ctx context.Context, jobs chan<- int, total int) error {
 	return nil
 }
 
+// noter is a pacer that has something to say about its run.
+type noter interface{ Notes() []string }
+
 // play is one run of one policy.
 func play(spec *scenario.Spec, index, replication int) (played, error) {
 	p := spec.Policies[index]
@@ -171,6 +174,9 @@ func play(spec *scenario.Spec, index, replication int) (played, error) {
 	figures := report.NewPolicy(p.Name, raw(out), bound(spec, p, out.Due))
 	if replication == 0 {
 		figures.Series = series(spec, out.Series)
+		if n, ok := pacer.(noter); ok {
+			figures.Notes = n.Notes()
+		}
 	}
 	return played{figures: figures, digest: out.Digest}, nil
 }

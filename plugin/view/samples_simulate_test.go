@@ -31,7 +31,9 @@ func sampleSimulation() Simulation {
 	bound := report.Bound{Seconds: ptr(32400.0), WithReserveSeconds: ptr(32400.0), LimitedBy: "registries[hub].limiters[0]"}
 	paced := bound
 	paced.WithReserveSeconds = ptr(36000.0)
-	runs := []report.Policy{simulatedRun("pace", 0, 10*time.Second, 1000, 0, paced), simulatedRun("pace", 0, 20*time.Second, 1000, 0, paced)}
+	first := simulatedRun("pace", 0, 10*time.Second, 1000, 0, paced)
+	first.Notes = []string{"a cluster lets pods beyond 500 of a namespace go"}
+	runs := []report.Policy{first, simulatedRun("pace", 0, 20*time.Second, 1000, 0, paced)}
 	return Simulation{
 		Result: report.Result{
 			Scenario: "monday", Version: "v0.3.0", Seed: 42, Replications: 2, HorizonSeconds: 86400, WallSeconds: 3.1, EventsPerSecond: 5_000_000,

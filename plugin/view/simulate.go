@@ -95,6 +95,9 @@ func (s Simulation) notes() []string {
 		notes = append(notes, fmt.Sprintf("figures are of replication 0, [least-most] over all %d; goals hold in all or are missed", s.Replications))
 	}
 	for _, p := range s.Policies {
+		for _, text := range p.Notes {
+			notes = append(notes, p.Name+": "+text)
+		}
 		bound, reserved := p.Bound.Seconds, p.Bound.WithReserveSeconds
 		switch {
 		case bound == nil:

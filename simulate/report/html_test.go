@@ -34,6 +34,7 @@ func sample() Result {
 			raw.Took, raw.ReadyAt, raw.LastPull = append(raw.Took, at), append(raw.ReadyAt, at), at
 		}
 		p := NewPolicy(name, raw, bound)
+		p.Notes = []string{"as in a sample"}
 		p.Series = curves(raw)
 		r.Policies = append(r.Policies, p)
 	}
@@ -118,7 +119,7 @@ func TestPageOnlyShowsWhatScenariosSay(t *testing.T) {
 	plain := drawn(t, r)
 	r.Scenario, r.Version, r.ScenarioSHA256, r.LogSHA256 = hostile, hostile, hostile, hostile
 	for i := range r.Policies {
-		r.Policies[i].Name, r.Policies[i].Bound.LimitedBy = hostile, hostile
+		r.Policies[i].Name, r.Policies[i].Bound.LimitedBy, r.Policies[i].Notes = hostile, hostile, []string{hostile}
 		for j := range r.Policies[i].Series {
 			r.Policies[i].Series[j].Name = hostile
 		}

@@ -70,6 +70,8 @@ type Policy struct {
 	RatioToBound *float64 `json:"ratioToBound"`
 	// Events counts simulated events.
 	Events int64 `json:"events"`
+	// Notes say what the figures do not, as where a cluster would do otherwise.
+	Notes []string `json:"notes,omitempty"`
 	// Spread is what the figures were over all replications, by the name of the
 	// metric; it is there with more than one.
 	Spread map[string]Spread `json:"spread,omitempty"`
