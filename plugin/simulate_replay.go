@@ -2,11 +2,15 @@ package plugin
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/plugin/view"
+	"github.com/pullpace/pace/simulate/identify"
 )
 
 type replayOptions struct {
@@ -62,6 +66,7 @@ func (o *replayOptions) decisions(file string, text []byte) error {
 		return fmt.Errorf("reading %s: %w", file, err)
 	}
 	model.Calls, model.Starts, model.Decisions = checked.Calls, checked.Restarts, checked.Decisions
+	model.Limits = limitsOf(checked.Readings)
 	if d := checked.First; d != nil {
 		model.Difference = &view.ReplayDifference{
 			Decision: d.Decision, At: d.At, Byte: common(d.Recorded, d.Replayed), Recorded: string(d.Recorded), Replayed: string(d.Replayed),
@@ -74,6 +79,39 @@ func (o *replayOptions) decisions(file string, text []byte) error {
 		return verdict(ExitHold)
 	}
 	return nil
+}
+
+// limitsOf says of each account by what rule its readings say that it is counted, in
+// order of account.
+func limitsOf(readings []engine.CheckedReading) []view.ReplayLimit {
+	byAccount := map[core.AccountID][]engine.CheckedReading{}
+	for _, r := range readings {
+		byAccount[r.Account] = append(byAccount[r.Account], r)
+	}
+	var out []view.ReplayLimit
+	for _, id := range slices.Sorted(maps.Keys(byAccount)) {
+		out = append(out, limitOf(id, byAccount[id]))
+	}
+	return out
+}
+
+func limitOf(id core.AccountID, readings []engine.CheckedReading) view.ReplayLimit {
+	last := readings[len(readings)-1].Header
+	out := view.ReplayLimit{Account: string(id), Limit: int64(last.Limit), WindowSeconds: last.Window.Seconds(), Readings: len(readings)}
+	var settled []identify.Reading
+	for _, r := range readings {
+		if !r.Open {
+			settled = append(settled, identify.Reading{At: r.SentAt, Limit: int64(r.Header.Limit), Left: int64(r.Header.Remaining), Window: r.Header.Window, Spent: int64(r.Spent)})
+		}
+	}
+	odds, err := identify.Of(settled)
+	if err != nil {
+		return out // too few readings to tell
+	}
+	for _, o := range odds {
+		out.Rules = append(out.Rules, view.ReplayRule{Type: string(o.Rule), Share: o.Share})
+	}
+	return out
 }
 
 // common is how many bytes two texts begin with alike.

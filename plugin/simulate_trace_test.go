@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,60 @@ func decisions(t *testing.T, version string) string {
 		keep(engine.Record{At: at, Decide: true, Decision: answer})
 	}
 	return text.String()
+}
+
+// readings are a trace of an account that is read every 20 s for ten minutes after 30
+// pulls: units of a bucket of 100 in six hours come back every 216 s.
+func readings(t *testing.T) string {
+	t.Helper()
+	config := engine.Config{}
+	e := engine.New(config)
+	var text strings.Builder
+	keep := func(r engine.Record) {
+		line, err := engine.EncodeRecord(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Write(line)
+	}
+	see := func(at time.Time, ev engine.Event) {
+		keep(engine.Record{At: at, Event: &ev})
+		e.Observe(at, ev)
+	}
+	keep(engine.Record{At: now, Begin: &engine.Begin{Version: "v0.0.0-test", Config: config}})
+	see(now, engine.Event{Account: &engine.Account{ID: "docker.io/anonymous", Host: "docker.io"}})
+	see(now, engine.Event{Node: &engine.Node{ID: "n1"}})
+	see(now, engine.Event{Pool: &engine.Pool{ID: "all", Nodes: []core.NodeID{"n1"}}})
+	for i := range 30 {
+		image := core.Image(fmt.Sprintf("docker.io/acme/api:%d", i))
+		group := core.GroupID(image)
+		see(now, engine.Event{Shape: &engine.ImageShape{Image: image, Manifests: 1}})
+		see(now, engine.Event{Group: &engine.Group{ID: group, Namespace: "shop", Workload: "Deployment/shop/api", Class: core.ClassRollout, Pool: "all",
+			Images: []engine.ImageUse{{Image: image, Accounts: []core.AccountID{"docker.io/anonymous"}}}}})
+		for _, phase := range []engine.PodPhase{engine.PodBound, engine.PodPulled} {
+			at := now.Add(time.Minute + time.Duration(i)*time.Millisecond)
+			see(at, engine.Event{Pod: &engine.Pod{ID: core.PodID(group), Group: group, Phase: phase, Node: "n1", Created: now, Started: []core.Image{image}}})
+		}
+	}
+	for since := 2 * time.Minute; since <= 12*time.Minute; since += 20 * time.Second {
+		left := min(100, 70+int64((since-time.Minute)/(216*time.Second)))
+		obs := quota.Observation{SentAt: now.Add(since), Status: 200, Header: quota.Header{
+			Limit: 100, HasLimit: true, Remaining: core.Units(left), HasRemaining: true, Window: 6 * time.Hour}}
+		see(now.Add(since), engine.Event{Reading: &engine.Reading{Account: "docker.io/anonymous", Observation: obs}})
+	}
+	answer, err := json.Marshal(e.Decide(now.Add(13 * time.Minute)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep(engine.Record{At: now.Add(13 * time.Minute), Decide: true, Decision: answer})
+	return text.String()
+}
+
+func TestReplayTellsHowALimitIsCounted(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{})
+	h.env.In = strings.NewReader(readings(t))
+	h.wants(h.run("simulate", "replay", "-"), ExitOK, "same", "docker.io/anonymous: 100 per 6h in 31 readings, counted as TokenBucket 100 %")
 }
 
 func TestReplayDecidesATraceAgain(t *testing.T) {

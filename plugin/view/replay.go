@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -22,8 +23,28 @@ type Replay struct {
 	To        time.Time `json:"to"`
 	// Ended says why the controller kept nothing more, empty: it still did.
 	Ended string `json:"ended,omitempty"`
+	// Limits are what the accounts stated, and by what rule their readings say that they
+	// are counted.
+	Limits []ReplayLimit `json:"limits,omitempty"`
 	// Difference is the first decision that is made otherwise.
 	Difference *ReplayDifference `json:"difference,omitempty"`
+}
+
+// ReplayLimit is what the readings of an account tell of its limit.
+type ReplayLimit struct {
+	Account string `json:"account"`
+	// Limit units in Window were stated last, in so many readings.
+	Limit         int64   `json:"limit"`
+	WindowSeconds float64 `json:"windowSeconds"`
+	Readings      int     `json:"readings"`
+	// Rules are those by which it may be counted, the likeliest first.
+	Rules []ReplayRule `json:"rules,omitempty"`
+}
+
+// ReplayRule is a type of limiter, as scenarios name it, and how likely it is.
+type ReplayRule struct {
+	Type  string  `json:"type"`
+	Share float64 `json:"share"`
 }
 
 // ReplayDifference is a decision that is made otherwise.
@@ -54,6 +75,9 @@ func ReplayPage(w io.Writer, r Replay, st Style) error {
 		p.field("replayed", "%s", excerpt(r.Difference.Replayed, r.Difference.Byte))
 	}
 	p.field("trace", "%s, %s - %s: %s, %s", r.File, st.clock(r.From), st.clock(r.To), noun(r.Calls, "call"), noun(r.Starts, "start"))
+	for _, l := range r.Limits {
+		p.field("limit", "%s: %d per %s in %s%s", l.Account, l.Limit, span(time.Duration(l.WindowSeconds*float64(time.Second))), noun(l.Readings, "reading"), l.counted())
+	}
 	if r.Ended != "" {
 		p.field("ended", "%s; what came after is not in it", r.Ended)
 	}
@@ -61,6 +85,23 @@ func ReplayPage(w io.Writer, r Replay, st Style) error {
 		p.field("versions", "%s", painted{"they differ: another version may decide otherwise and be right", warn})
 	}
 	return p.flush(w)
+}
+
+// likely is the least share of a rule that is worth a word.
+const likely = 0.01
+
+// counted says by what rule a limit is counted.
+func (l ReplayLimit) counted() string {
+	var rules []string
+	for _, r := range l.Rules {
+		if r.Share >= likely {
+			rules = append(rules, fmt.Sprintf("%s %.0f %%", r.Type, 100*r.Share))
+		}
+	}
+	if len(rules) == 0 {
+		return ": too few to tell how it is counted"
+	}
+	return ", counted as " + strings.Join(rules, ", or ")
 }
 
 // Around a difference that much of a decision is shown.

@@ -225,6 +225,11 @@ func sampleReplay() Replay {
 	return Replay{
 		File: "decisions.jsonl", Recorded: "v0.3.0", Replayed: "v0.3.0", Calls: 9412, Starts: 1, Decisions: 1204,
 		From: now.Add(-4*time.Minute - 31*time.Second), To: now,
+		Limits: []ReplayLimit{
+			{Account: "docker.io/anonymous", Limit: 100, WindowSeconds: 21600, Readings: 812, Rules: []ReplayRule{
+				{"RollingLog", 0.984}, {"FixedWindow", 0.016}, {"TokenBucket", 0}, {"SlidingCounter", 0}}},
+			{Account: "quay.io/anonymous", Limit: 20, WindowSeconds: 60, Readings: 1},
+		},
 	}
 }
 

@@ -92,7 +92,7 @@ var pureImports = []string{
 }
 
 // pureFolders are under the rules of purity.
-var pureFolders = []string{"pacer/core", "pacer/shadow", "simulate/kernel", "simulate/limiter", "simulate/model", "simulate/policy"}
+var pureFolders = []string{"pacer/core", "pacer/shadow", "simulate/kernel", "simulate/identify", "simulate/limiter", "simulate/model", "simulate/policy"}
 
 // modelImports are what the models of the simulator need besides: digests of
 // their event logs.

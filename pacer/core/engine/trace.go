@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/quota"
 )
 
 // Record is one call to an engine. A trace is records, one JSON object a line:
@@ -130,8 +133,20 @@ type Checked struct {
 	// Calls, Restarts and Decisions count what the trace holds; Decisions those with
 	// an answer to compare. Restarts are whole worlds that were taken in.
 	Calls, Restarts, Decisions int
+	// Readings are the answers that stated a limit, in order.
+	Readings []CheckedReading
 	// First is the first decision that differs; nil: all are the same, byte for byte.
 	First *Difference
+}
+
+// CheckedReading is a reading with what the books knew of their own charges.
+type CheckedReading struct {
+	Account core.AccountID
+	quota.Observation
+	// Spent is what these books saw charged in all, Open whether more may have been
+	// that they have not seen.
+	Spent core.Units
+	Open  bool
 }
 
 // Difference is a decision that was made otherwise.
@@ -141,6 +156,18 @@ type Difference struct {
 	At       time.Time
 	// Recorded and Replayed are the two, as JSON.
 	Recorded, Replayed []byte
+}
+
+// read keeps a reading that was taken in.
+func (c *Checked) read(e *Engine, r Record) {
+	if r.Event == nil || r.Event.Reading == nil || !r.Event.Reading.Header.HasLimit || !r.Event.Reading.Header.HasRemaining {
+		return
+	}
+	reading := r.Event.Reading
+	if a := e.accounts[reading.Account]; a != nil {
+		spent, open := a.ledger.Spent()
+		c.Readings = append(c.Readings, CheckedReading{Account: reading.Account, Observation: reading.Observation, Spent: spent, Open: open})
+	}
 }
 
 // Check makes the recorded calls again and compares what was decided, up to the
@@ -164,6 +191,7 @@ func Check(records []Record) (Checked, error) {
 			c.Restarts++
 		}
 		d := e.call(r)
+		c.read(e, r)
 		if d == nil || r.Decision == nil {
 			continue
 		}

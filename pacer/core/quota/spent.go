@@ -48,6 +48,13 @@ func (l *Ledger) spend(now time.Time, units core.Units) {
 	}
 }
 
+// Spent is what was spent since these books began, and whether a claim is open of which
+// some may have been charged too.
+func (l *Ledger) Spent() (units core.Units, open bool) {
+	_, _, under := l.outstanding()
+	return l.spentTotal, under > 0
+}
+
 // forget drops the buckets that are out of the window.
 func (l *Ledger) forget(now time.Time) {
 	edge := now.Add(-l.logWindow())
