@@ -53,9 +53,10 @@ type Ground struct {
 	// bin holds kubectl and kubectl-pace.
 	bin string
 	// image is the product's once it was published.
-	image string
-	log   io.Writer
-	close []func() error
+	image      string
+	log        io.Writer
+	neighbours []*Ground
+	close      []func() error
 }
 
 // Start brings the ground up without the product. Stop must be called also when
@@ -141,6 +142,9 @@ func (g *Ground) programs(ctx context.Context, helm bool) error {
 // Stop ends everything and leaves nothing behind. It may be called again.
 func (g *Ground) Stop() error {
 	var errs []error
+	for _, n := range g.neighbours {
+		errs = append(errs, n.Stop())
+	}
 	if g.Cluster != nil {
 		errs = append(errs, g.Cluster.Stop())
 	}

@@ -16,15 +16,47 @@ import (
 // play is what a case does on its stage.
 type play func(ctx context.Context, s *stage.Stage, r *suite.Report) error
 
-// builder makes cases on one lab.
-type builder struct{ lab *stage.Lab }
+// builder makes cases on one lab, and on a second one beside it.
+type builder struct {
+	lab *stage.Lab
+	// other is the second one, once it is up; only the cases of its lane, which run one
+	// after the other, use it.
+	other *stage.Lab
+}
 
 // on is a case with a stage of its own.
-func (b builder) on(name string, o stage.Options, p play) suite.Case {
+func (b *builder) on(name string, o stage.Options, p play) suite.Case {
+	return playedOn(name, o, p, func(context.Context) (*stage.Lab, error) { return b.lab, nil })
+}
+
+// second is the lane of the cases that use the second cluster.
+const second = "second"
+
+// apart is a case with a stage on the second cluster, which it may disturb.
+func (b *builder) apart(name string, o stage.Options, p play) suite.Case {
+	c := playedOn(name, o, p, b.second)
+	c.Lane, c.Apart = second, true
+	return c
+}
+
+// second is the second cluster, with the product.
+func (b *builder) second(ctx context.Context) (lab *stage.Lab, err error) {
+	if b.other == nil {
+		b.other, err = b.lab.Second(ctx)
+	}
+	return b.other, err
+}
+
+// playedOn is a case with a stage of its own on a lab.
+func playedOn(name string, o stage.Options, p play, lab func(context.Context) (*stage.Lab, error)) suite.Case {
 	return suite.Case{
 		Name: name,
 		Run: func(ctx context.Context, r *suite.Report) error {
-			s, err := b.lab.New(ctx, name, o)
+			l, err := lab(ctx)
+			if err != nil {
+				return err
+			}
+			s, err := l.New(ctx, name, o)
 			if err != nil {
 				return err
 			}
@@ -36,7 +68,13 @@ func (b builder) on(name string, o stage.Options, p play) suite.Case {
 			}
 			return s.Clear(ctx)
 		},
-		Inspect: func(ctx context.Context, _ error) string { return b.lab.Evidence(ctx, name) },
+		Inspect: func(ctx context.Context, _ error) string {
+			l, err := lab(ctx)
+			if err != nil {
+				return ""
+			}
+			return l.Evidence(ctx, name)
+		},
 	}
 }
 
@@ -54,11 +92,11 @@ func patient(c suite.Case, limit time.Duration) suite.Case {
 
 // Cases are those of the suite.
 func Cases(lab *stage.Lab) []suite.Case {
-	b := builder{lab}
+	b := &builder{lab: lab}
 	used := stage.Options{Window: anHour, Taken: stage.Limit}
 	// Those that take longest come first.
 	return []suite.Case{
-		b.on("two-clusters", shared, twoClusters),
+		b.twoClusters("two-clusters"),
 		b.on("mid-hold", used, midHold),
 		b.on("heads-cost", charging, headsCost),
 		b.on("downgraded", stage.Options{Login: true, NoBudget: true}, downgraded),
@@ -84,17 +122,16 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("proven", stage.Options{}, proven),
 		b.on("rights", stage.Options{NoBudget: true}, rights),
 		b.on("left-alone", stage.Options{NotPaced: true, NoBudget: true}, leftAlone),
+		b.apart("turns-wedged", used, turnsWedged),
+		patient(b.apart("controller-gone", used, controllerGone), freeWithin+2*time.Minute),
 		// First of those that are alone: the trace is of all cases before.
 		alone(suite.Case{Name: "decided-again", Run: func(ctx context.Context, r *suite.Report) error { return replayed(ctx, lab, r) }}),
 		alone(b.on("egress-groups", stage.Options{Window: anHour, NoBudget: true}, egressGroups)),
 		alone(b.on("headers-vanish", stage.Options{}, headersVanish)),
 		alone(b.on("controller-killed", stage.Options{}, controllerKilled)),
-		alone(b.on("fixed-survives-kill", stage.Options{Fixed: true}, controllerKilled)),
 		alone(b.on("api-server-restarted", stage.Options{}, apiServerRestarted)),
-		alone(b.on("turns-wedged", used, turnsWedged)),
 		patient(alone(b.on("bounds-passed", drip, boundsPassed)), 5*time.Minute),
 		alone(b.on("page-of-removal", used, pageOfRemoval)),
-		patient(alone(b.on("controller-gone", used, controllerGone)), freeWithin+2*time.Minute),
 		alone(b.on("upgraded-mid-hold", stage.Options{}, upgraded)),
 		alone(b.on("webhook-unreachable", stage.Options{}, webhookUnreachable)),
 		alone(b.on("certificate-expired", stage.Options{}, certificateExpired)),

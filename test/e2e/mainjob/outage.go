@@ -18,14 +18,28 @@ import (
 
 // controllerKilled kills one replica at the start of the first wave and both in
 // the middle of the second, with signal 9. What was let go just before must be
-// counted by who takes over: 0 own 429s, and the rollout ends.
+// counted by who takes over: 0 own 429s, and the rollout ends. So it is on a second
+// account beside it, whose limit is declared and can be read nowhere.
 func controllerKilled(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+	declared, err := s.New(ctx, s.Name+"-fixed", stage.Options{Fixed: true})
+	if err != nil {
+		return err
+	}
 	replicas, err := controllers(ctx, s)
 	if err != nil {
 		return err
 	}
-	names, err := heldFleet(ctx, s)
+	// A pod that is created while its webhook is being killed is let through, as it must
+	// be, and nobody's to count: all are held before.
+	names, resume, err := pausedFleet(ctx, s)
 	if err != nil {
+		return err
+	}
+	others, also, err := pausedFleet(ctx, declared)
+	if err != nil {
+		return err
+	}
+	if err := all(resume(), also()); err != nil {
 		return err
 	}
 	if _, err := s.AwaitCharged(ctx, 1); err != nil {
@@ -40,31 +54,16 @@ func controllerKilled(ctx context.Context, s *stage.Stage, r *suite.Report) erro
 	if err := killAll(ctx, s); err != nil {
 		return err
 	}
-	if err := s.Await(ctx, names...); err != nil {
-		return err
+	if err := all(s.Await(ctx, names...), declared.Await(ctx, others...)); err != nil {
+		return fmt.Errorf("%w\n%s", err, s.Evidence(context.WithoutCancel(ctx), declared.Name))
 	}
 	restarts, err := restarted(ctx, s)
 	r.Note("restarts", restarts)
 	if err == nil && restarts < 2 {
 		err = fmt.Errorf("the controller was started again %d times, want 2 at least: nothing was killed", restarts)
 	}
-	err = all(err, noOwn429(s), exactly(s, pulls), s.AwaitRollout(ctx, v1alpha1.Namespace, "pacer"))
-	if err != nil {
-		return err
-	}
-	// What the new leader was told begins with the books and the world that it found.
-	return replayed(ctx, s.Lab, r)
-}
-
-// heldFleet makes the fleet while the account is paused and lets it go when all of it
-// is held: a pod that is created while its webhook is being killed is let through, as
-// it must be, and nobody's to count.
-func heldFleet(ctx context.Context, s *stage.Stage) ([]string, error) {
-	names, resume, err := pausedFleet(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	return names, resume()
+	return all(err, noOwn429(s), exactly(s, pulls), noOwn429(declared), exactly(declared, pulls),
+		s.AwaitRollout(ctx, v1alpha1.Namespace, "pacer"), declared.Clear(ctx))
 }
 
 // controllers are the names of the controller's pods.

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
-	"github.com/pullpace/pace/test/cluster"
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
 	"github.com/pullpace/pace/test/registry"
@@ -24,41 +23,38 @@ var shared = stage.Options{
 	Share: &v1alpha1.Share{FractionOfRemaining: new(resource.MustParse("0.5")), Guard: 1},
 }
 
-// neighbours is how many nodes the second cluster has.
-const neighbours = 2
-
 // twoClusters rolls out in two clusters at once, each with its own controller, which
 // know nothing of each other and draw on one account. Together they want half as much
 // again as the limit, so that both would be refused if each took all that it reads.
-func twoClusters(ctx context.Context, s *stage.Stage, r *suite.Report) (err error) {
-	began := time.Now()
-	// A pull must not wait for another that the registry keeps waiting.
-	nodes := make([]cluster.NodeOptions, neighbours)
-	for i := range nodes {
-		nodes[i].Kubelet = map[string]any{"serializeImagePulls": false, "registryPullQPS": 0}
-	}
-	g, err := s.Neighbour(ctx, nodes)
-	if err != nil {
-		return err
-	}
-	defer func() { err = all(err, g.Stop()) }()
-	other, err := stage.On(ctx, g)
-	if err != nil {
-		return err
-	}
-	if err := other.Install(ctx, "--enforce"); err != nil {
-		return err
-	}
-	twin, err := s.Beside(ctx, other)
-	if err != nil {
-		return err
-	}
-	r.Note("second_up_s", int(time.Since(began).Seconds()))
+func (b *builder) twoClusters(name string) suite.Case {
+	c := b.on(name, shared, func(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+		began := time.Now()
+		other, err := b.second(ctx)
+		if err != nil {
+			return err
+		}
+		r.Note("second_up_s", int(time.Since(began).Seconds()))
+		twin, err := s.Beside(ctx, other)
+		if err != nil {
+			return err
+		}
+		if err := both(ctx, s, twin, r); err != nil {
+			return fmt.Errorf("%w\nthe second cluster:\n%s", err, other.Evidence(context.WithoutCancel(ctx), s.Name))
+		}
+		return twin.Clear(ctx)
+	})
+	c.Lane = second
+	return c
+}
+
+// both rolls out a half on each of two stages of one account.
+func both(ctx context.Context, s, twin *stage.Stage, r *suite.Report) error {
 	rollouts, running := errgroup.WithContext(ctx)
-	rollouts.Go(func() error { return half(running, s, "near", stage.Nodes) })
-	rollouts.Go(func() error { return half(running, twin, "far", neighbours) })
-	if err := rollouts.Wait(); err != nil {
-		return fmt.Errorf("%w\nthe second cluster:\n%s", err, other.Evidence(context.WithoutCancel(ctx), s.Name))
+	rollouts.Go(func() error { return half(running, s, "near") })
+	rollouts.Go(func() error { return half(running, twin, "far") })
+	err := rollouts.Wait()
+	if err != nil {
+		return err
 	}
 	most, at := registry.Busiest(s.Registry.Log().Entries(s.Own()), s.Options.Window)
 	r.Note("spread", s.Spread().Round(100*time.Millisecond))
@@ -69,12 +65,12 @@ func twoClusters(ctx context.Context, s *stage.Stage, r *suite.Report) (err erro
 	return all(err, noOwn429(s), exactly(s, pulls))
 }
 
-// half rolls out half of the pulls of a rollout, on a cluster of so many nodes.
-func half(ctx context.Context, s *stage.Stage, app string, nodes int32) error {
+// half rolls out half of the pulls of a rollout.
+func half(ctx context.Context, s *stage.Stage, app string) error {
 	var names []string
-	for i := range int32(pulls/2) / nodes {
+	for i := range pulls / 2 / stage.Nodes {
 		names = append(names, fmt.Sprintf("%s-%d", app, i+1))
-		if err := s.Deploy(ctx, names[i], nodes); err != nil {
+		if err := s.Deploy(ctx, names[i], stage.Nodes); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ package stage
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -46,15 +47,7 @@ type Lab struct {
 
 // Open brings the ground up without the product.
 func Open(ctx context.Context, o ground.Options) (*Lab, error) {
-	for range Nodes {
-		// Cases run side by side on the same nodes: a pull that a registry keeps
-		// waiting must not hold up those of other cases, nor may the kubelet's own
-		// limit of pulls a second.
-		o.Nodes = append(o.Nodes, cluster.NodeOptions{Kubelet: map[string]any{
-			"serializeImagePulls": false, "registryPullQPS": 0,
-			"staticPodPath": StaticPods, "fileCheckFrequency": "2s",
-		}})
-	}
+	o.Nodes = nodes()
 	// Nodes learn of a mirror when they start.
 	o.Registries = map[string]cluster.Registry{hostOf(Mirrored): {Mirrors: []string{"https://" + Mirror}}}
 	g, err := ground.Start(ctx, o)
@@ -66,6 +59,33 @@ func Open(ctx context.Context, o ground.Options) (*Lab, error) {
 		return nil, fmt.Errorf("%w (then: %v)", err, g.Stop())
 	}
 	return l, nil
+}
+
+// nodes are those of a lab. Cases run side by side on them: a pull that a registry
+// keeps waiting must not hold up those of other cases, nor may the kubelet's own limit
+// of pulls a second.
+func nodes() (all []cluster.NodeOptions) {
+	for range Nodes {
+		all = append(all, cluster.NodeOptions{Kubelet: map[string]any{
+			"serializeImagePulls": false, "registryPullQPS": 0,
+			"staticPodPath": StaticPods, "fileCheckFrequency": "2s",
+		}})
+	}
+	return all
+}
+
+// Second brings up another cluster with the product, whose nodes pull from the same
+// registry. It ends with the lab.
+func (l *Lab) Second(ctx context.Context) (*Lab, error) {
+	g, err := l.Neighbour(ctx, ground.Options{Nodes: nodes(), LogsDir: filepath.Join(l.Cluster.LogsDir(), "second")})
+	if err != nil {
+		return nil, err
+	}
+	second, err := On(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	return second, second.Install(ctx, "--enforce")
 }
 
 // On makes a lab of a ground that is up.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,6 +18,12 @@ type Case struct {
 	// Alone cases disturb the whole cluster: they run one at a time, in their
 	// order, after all others.
 	Alone bool
+	// Lane names cases that run one after the other, in their order, beside all
+	// others; empty: it runs when there is a place for it.
+	Lane string
+	// Apart cases of a lane disturb nobody and nobody disturbs them: those that are
+	// alone do not wait for them. They come after those of their lane that are not.
+	Apart bool
 	// Patience is its time limit; 0: that of the suite.
 	Patience time.Duration
 	// Run returns why the case failed. Its context ends at the case's time limit
@@ -62,26 +69,63 @@ func Run(ctx context.Context, o Options, cases []Case) Summary {
 			o.Finished(r)
 		}
 	}
+	var shared, apart sync.WaitGroup
+	for _, lane := range lanes(cases) {
+		runLane(lane, &shared, &apart, func(c Case) { finished(runCase(ctx, o, c)) })
+	}
 	slots := make(chan struct{}, max(o.Parallel, 1))
-	var running sync.WaitGroup
 	for _, c := range cases {
-		if c.Alone {
+		if c.Alone || c.Lane != "" {
 			continue
 		}
 		slots <- struct{}{}
-		running.Go(func() {
+		shared.Go(func() {
 			defer func() { <-slots }()
 			finished(runCase(ctx, o, c))
 		})
 	}
-	running.Wait()
+	shared.Wait()
 	for _, c := range cases {
 		if c.Alone {
 			finished(runCase(ctx, o, c))
 		}
 	}
+	apart.Wait()
 	s.Took = time.Since(began)
 	return s
+}
+
+// lanes are the cases of each lane, in their order.
+func lanes(cases []Case) map[string][]Case {
+	out := map[string][]Case{}
+	for _, c := range cases {
+		if c.Lane != "" {
+			out[c.Lane] = append(out[c.Lane], c)
+		}
+	}
+	return out
+}
+
+// runLane starts the cases of a lane. Those that are not apart are over when shared is,
+// all when both are.
+func runLane(lane []Case, shared, apart *sync.WaitGroup, run func(Case)) {
+	near := slices.IndexFunc(lane, func(c Case) bool { return c.Apart })
+	if near < 0 {
+		near = len(lane)
+	}
+	first := make(chan struct{})
+	shared.Go(func() {
+		defer close(first)
+		for _, c := range lane[:near] {
+			run(c)
+		}
+	})
+	apart.Go(func() {
+		<-first
+		for _, c := range lane[near:] {
+			run(c)
+		}
+	})
 }
 
 // inspectFor bounds how long a failure is looked into.

@@ -76,6 +76,40 @@ func TestAloneCasesRunAfterAllOthersInOrder(t *testing.T) {
 	})
 }
 
+// A lane of 2 s and 30 s that are apart takes no place: those that are alone wait for
+// the first of it only, and the suite for all.
+func TestLanesRunBesideAllOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var mu sync.Mutex
+		at := map[string]time.Duration{}
+		make := func(c Case, took time.Duration) Case {
+			c.Run = func(context.Context, *Report) error {
+				mu.Lock()
+				at[c.Name] = time.Since(began)
+				mu.Unlock()
+				time.Sleep(took)
+				return nil
+			}
+			return c
+		}
+		s := Run(t.Context(), Options{Parallel: 1, Patience: time.Hour}, []Case{
+			make(Case{Name: "both", Lane: "second"}, 2*time.Second),
+			make(Case{Name: "gone", Lane: "second", Apart: true}, 30*time.Second),
+			make(Case{Name: "gone again", Lane: "second", Apart: true}, time.Second),
+			make(Case{Name: "short"}, time.Second), make(Case{Name: "kill", Alone: true}, time.Second),
+		})
+		want := map[string]time.Duration{"both": 0, "short": 0, "gone": 2 * time.Second, "kill": 2 * time.Second, "gone again": 32 * time.Second}
+		if diff := cmp.Diff(want, at); diff != "" {
+			t.Errorf("began (-want +got):\n%s", diff)
+		}
+		if want := 33 * time.Second; s.Took != want || s.Passed != 5 {
+			t.Errorf("took %s with %d passed, want %s with 5", s.Took, s.Passed, want)
+		}
+	})
+}
+
 func TestACaseEndsAtItsTimeLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
