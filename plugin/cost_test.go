@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -152,4 +153,37 @@ func TestCostNamesClocks(t *testing.T) {
 	}), budget(0), node("a", 0))
 	h := newHarness(t, interceptor.Funcs{}, objects...)
 	h.wants(h.run("cost", "deploy/api"), ExitHold, "helm --wait (5m0s): yes", "progressDeadlineSeconds (2h0m0s): no")
+}
+
+// Flux waits as long as the object that owns the workload says; an autoscaler waits 15
+// minutes for a node that a policy holds.
+func TestCostNamesClocksOfFluxAndAutoscalers(t *testing.T) {
+	t.Parallel()
+	holding := func(name string, most *metav1.Duration) *v1alpha1.PacePolicy {
+		return &v1alpha1.PacePolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.PacePolicySpec{Nodes: &v1alpha1.Nodes{Hold: true, MaxHold: most}}}
+	}
+	objects := append(with(func(d *appsv1.Deployment) {
+		d.Labels = map[string]string{"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
+	}), budget(0), node("a", 0),
+		holding("brief", nil), holding("long", &metav1.Duration{Duration: 20 * time.Minute}),
+		&v1alpha1.PacePolicy{ObjectMeta: metav1.ObjectMeta{Name: "pods-only"}})
+	h := newHarness(t, interceptor.Funcs{}, objects...)
+	h.wants(h.run("cost", "deploy/api", "-o", "json"), ExitHold)
+	var cost view.Cost
+	if err := json.Unmarshal(h.out.Bytes(), &cost); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]view.Clock{}
+	for _, c := range cost.Breaks {
+		got[c.Name+" "+c.Why] = view.Clock{Limit: c.Limit, Breaks: c.Breaks}
+	}
+	want := map[string]view.Clock{
+		"helm --wait its default; set --timeout":                                            {Limit: "5m0s", Breaks: "yes"},
+		"Flux health check Kustomization flux-system/apps waits so long if it waits at all": {Limit: "spec.timeout", Breaks: "unknown"},
+		"autoscaler patience policy brief holds nodes for 10m0s at most":                    {Limit: "15m0s", Breaks: "no"},
+		"autoscaler patience policy long holds nodes for 20m0s at most":                     {Limit: "15m0s", Breaks: "yes"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("clocks (-want +got):\n%s", diff)
+	}
 }

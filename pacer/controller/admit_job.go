@@ -59,7 +59,11 @@ func (a *jobAdmitter) judgeJob(ctx context.Context, job *batchv1.Job) kube.Verdi
 	if a.reader.Get(ctx, client.ObjectKey{Name: job.Namespace}, &namespace) != nil {
 		return kube.Verdict{Reason: core.NotOptedIn}
 	}
-	return a.whileBeating(rules.JudgeJob(job, &namespace))
+	gated, err := heldIn(ctx, a.reader, job.Namespace)
+	if err != nil {
+		return kube.Verdict{Reason: core.Excluded}
+	}
+	return a.whileBeating(rules.JudgeJob(kube.Case{Job: job, Namespace: &namespace, Gated: gated, Hopeless: a.hopeless(ctx)}))
 }
 
 // liveFor bounds the wait for a Job that no cache knows yet.

@@ -262,6 +262,36 @@ func TestAdmissionSuspendsAJobAndChangesNothingElse(t *testing.T) {
 }
 
 // A pod of a Job that no cache knows yet is judged by the Job itself.
+// What a held Job will make is held already: of a namespace no more are than its policy
+// says, of Jobs and of pods.
+func TestHeldJobsCountAmongThoseOfTheirNamespace(t *testing.T) {
+	t.Parallel()
+	most := v1alpha1.DefaultMaxGated
+	cases := map[string]struct {
+		job  *batchv1.Job
+		want bool
+	}{
+		"room for one":       {makeJob(most - 1), true},
+		"no room":            {makeJob(most), false},
+		"of one that went":   {makeJob(most, func(j *batchv1.Job) { j.Spec.Suspend = new(false) }), true},
+		"of other namespace": {makeJob(most, func(j *batchv1.Job) { j.Namespace = "other" }), true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := makeAdmitter(t, makeNamespace(nil), tc.job)
+			fresh := makeJob(1, func(j *batchv1.Job) { j.Spec.Suspend, j.Labels, j.Annotations = nil, nil, nil })
+			if got := (&jobAdmitter{a}).judgeJob(t.Context(), fresh).Hold; got != tc.want {
+				t.Errorf("another Job is held: %t, want %t", got, tc.want)
+			}
+			pod := makePod(1, func(p *corev1.Pod) { p.Spec.SchedulingGates, p.OwnerReferences = nil, nil })
+			if got := a.judge(t.Context(), pod, makeNamespace(nil)).Hold; got != tc.want {
+				t.Errorf("another pod is held: %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestPodsOfJobsAtAdmission(t *testing.T) {
 	t.Parallel()
 	ofJob := sent(func(p map[string]any) {

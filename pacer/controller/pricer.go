@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/pacer/kube"
 )
 
@@ -97,14 +99,24 @@ func (p *pricer) known(images []kube.Budgeted) map[core.Image]int {
 	return known
 }
 
-// heldIn counts the held pods of a namespace.
+// heldIn counts the held pods of a namespace, and those that held Jobs will make.
 func heldIn(ctx context.Context, reader client.Reader, namespace string) (int, error) {
 	var held corev1.PodList
 	err := reader.List(ctx, &held, client.InNamespace(namespace), client.MatchingFields{indexHeld: "true"}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return 0, fmt.Errorf("listing held pods: %w", err)
 	}
-	return len(held.Items), nil
+	var jobs batchv1.JobList
+	if err := reader.List(ctx, &jobs, client.InNamespace(namespace), client.HasLabels{v1alpha1.LabelHeld}, client.UnsafeDisableDeepCopy); err != nil {
+		return 0, fmt.Errorf("listing held jobs: %w", err)
+	}
+	pods := len(held.Items)
+	for i := range jobs.Items {
+		if gate.Suspended(&jobs.Items[i]) {
+			pods += kube.JobPods(&jobs.Items[i])
+		}
+	}
+	return pods, nil
 }
 
 // fleetWatch keeps a pricer's fleet up to date, on every replica.

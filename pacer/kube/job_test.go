@@ -65,6 +65,8 @@ func TestJudgeJob(t *testing.T) {
 		job       *batchv1.Job
 		namespace *corev1.Namespace
 		mode      v1alpha1.Mode
+		gated     int
+		hopeless  map[string]bool
 		want      Verdict
 	}{
 		"with a deadline":    {job: makeJob(), want: held},
@@ -82,6 +84,9 @@ func TestJudgeJob(t *testing.T) {
 		"system priority":        {job: makeJob(func(j *batchv1.Job) { j.Spec.Template.Spec.PriorityClassName = "system-node-critical" }), want: excluded},
 		"of no budget":           {job: makeJob(func(j *batchv1.Job) { j.Spec.Template.Spec.Containers[0].Image = "ghcr.io/a/b" }), want: Verdict{Reason: core.NoBudget}},
 		"not opted in":           {job: makeJob(), namespace: makeNamespace("shop", func(n *corev1.Namespace) { n.Labels = nil }), want: Verdict{Reason: core.NotOptedIn}},
+		"one more than are held": {job: makeJob(), gated: int(v1alpha1.DefaultMaxGated) - 1, want: held},
+		"enough are held":        {job: makeJob(), gated: int(v1alpha1.DefaultMaxGated), want: excluded},
+		"no wait helps":          {job: makeJob(), hopeless: map[string]bool{"hub": true}, want: Verdict{Reason: core.Hopeless}},
 		"only watched":           {job: makeJob(), mode: v1alpha1.Shadow, want: Verdict{MaxHold: 24 * time.Hour, Reason: core.Shadow}},
 	}
 	for name, tc := range cases {
@@ -92,7 +97,7 @@ func TestJudgeJob(t *testing.T) {
 			}
 			rules := mustRules(t, []v1alpha1.PullBudget{makeBudget("hub", "docker.io")},
 				makePolicy("default", func(p *v1alpha1.PacePolicy) { p.Spec.Mode = tc.mode }))
-			if diff := cmp.Diff(tc.want, rules.JudgeJob(tc.job, tc.namespace)); diff != "" {
+			if diff := cmp.Diff(tc.want, rules.JudgeJob(Case{Job: tc.job, Namespace: tc.namespace, Gated: tc.gated, Hopeless: tc.hopeless})); diff != "" {
 				t.Errorf("verdict (-want +got):\n%s", diff)
 			}
 		})

@@ -152,7 +152,8 @@ type Case struct {
 	// Unguarded says that old pods of its Deployment may be deleted before this one is
 	// ready, and that nothing keeps them while it is held.
 	Unguarded bool
-	// Gated is how many pods of the namespace are held already.
+	// Gated is how many pods of the namespace are held already, those that held Jobs
+	// will make among them.
 	Gated int
 	// Hopeless are the PullBudgets, by name, of which more is asked than they give.
 	Hopeless map[string]bool
@@ -173,11 +174,12 @@ type Verdict struct {
 // Judge decides whether a pod is held at admission. In doubt it is not.
 func (r *Rules) Judge(c Case) Verdict { return r.judge(c, c.singly()) }
 
-// JudgeJob decides whether a Job is held at admission: all of its pods go
+// JudgeJob decides whether the Job of a case is held at admission: all of its pods go
 // together then. Its pods are judged by its template; what admission adds to
 // them later, as the pull secrets of their service account, is not known yet.
-func (r *Rules) JudgeJob(j *batchv1.Job, namespace *corev1.Namespace) Verdict {
-	return r.judge(Case{Pod: standIn(j, 0), Namespace: namespace, Job: j}, suspendable(j))
+func (r *Rules) JudgeJob(c Case) Verdict {
+	c.Pod = standIn(c.Job, 0)
+	return r.judge(c, suspendable(c.Job))
 }
 
 // singly reports whether a pod is of those that are held one by one: those of

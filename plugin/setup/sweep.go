@@ -2,13 +2,14 @@ package setup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/gate"
@@ -111,39 +112,17 @@ func each(ctx context.Context, c client.Reader, list client.ObjectList, visit fu
 		if err := c.List(ctx, list, client.Limit(pageSize), client.Continue(next)); err != nil {
 			return err
 		}
-		if err := visitAll(list, visit); err != nil {
+		err := meta.EachListItem(list, func(o runtime.Object) error {
+			if obj, ok := o.(client.Object); ok {
+				visit(obj)
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 		if next = list.GetContinue(); next == "" {
 			return nil
 		}
-	}
-}
-
-func visitAll(list client.ObjectList, visit func(client.Object)) error {
-	switch l := list.(type) {
-	case *corev1.PodList:
-		visitItems(l.Items, func(o *corev1.Pod) { visit(o) })
-	case *corev1.NodeList:
-		visitItems(l.Items, func(o *corev1.Node) { visit(o) })
-	case *appsv1.DeploymentList:
-		visitItems(l.Items, func(o *appsv1.Deployment) { visit(o) })
-	case *appsv1.ReplicaSetList:
-		visitItems(l.Items, func(o *appsv1.ReplicaSet) { visit(o) })
-	case *appsv1.StatefulSetList:
-		visitItems(l.Items, func(o *appsv1.StatefulSet) { visit(o) })
-	case *appsv1.DaemonSetList:
-		visitItems(l.Items, func(o *appsv1.DaemonSet) { visit(o) })
-	case *batchv1.JobList:
-		visitItems(l.Items, func(o *batchv1.Job) { visit(o) })
-	default:
-		return errors.New("a list of an unknown kind")
-	}
-	return nil
-}
-
-func visitItems[T any](items []T, visit func(*T)) {
-	for i := range items {
-		visit(&items[i])
 	}
 }
