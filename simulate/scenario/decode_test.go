@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -188,6 +189,23 @@ func TestHostileFilesAreRefused(t *testing.T) {
 				t.Errorf("the error is %d bytes long", n)
 			}
 		})
+	}
+}
+
+// A fleet times images that no memory holds is refused, a large cluster is not.
+func TestCachesAreBounded(t *testing.T) {
+	t.Parallel()
+	images := "["
+	for i := range 5000 {
+		images += fmt.Sprintf("{name: i%d, registry: hub, layers: [{digest: d%d, size: 1Mi}]},", i, i)
+	}
+	images += "{name: app, registry: hub}, {name: logs, registry: hub}]"
+	for nodes, wrong := range map[string]bool{"5000": false, "490000": true} {
+		_, err := scenario.With(blackFriday(t), scenario.Edit{Path: "images", Value: images},
+			scenario.Edit{Path: "nodePools[0].nodes", Value: nodes}, scenario.Edit{Path: "nodePools[0].autoscaler.max", Value: nodes})
+		if got := err != nil && strings.Contains(err.Error(), "too much to remember"); got != wrong || !wrong && err != nil {
+			t.Errorf("%s nodes: %v", nodes, err)
+		}
 	}
 }
 

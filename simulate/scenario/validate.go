@@ -25,6 +25,7 @@ const (
 	maxForeign      = 10_000_000
 	maxLayer        = Size(1 << 40)
 	maxLayers       = 1_000
+	maxCached       = 1 << 32 // bits of what nodes may hold
 	maxName         = 253
 )
 
@@ -160,6 +161,7 @@ func (d *decoder) validate(s *Scenario) {
 	d.validateImages(spec, ix)
 	d.validateWorkloads(spec, ix)
 	d.validateTimeline(spec, ix)
+	d.validateCaches(spec)
 	d.validateFaults(spec, ix)
 	d.validatePolicies(spec, ix)
 	d.validateGoals(spec, ix)

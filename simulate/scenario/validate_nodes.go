@@ -155,6 +155,33 @@ func (d *decoder) validateImages(s *Spec, ix index) {
 	}
 }
 
+// validateCaches bounds what is remembered of the caches of all nodes: some bits for
+// each image and one for each layer.
+func (d *decoder) validateCaches(s *Spec) {
+	if d.failedBelow("spec") {
+		return
+	}
+	fleet, layers := 0, map[string]bool{}
+	for _, p := range s.NodePools {
+		fleet += p.Nodes
+		if p.Autoscaler != nil {
+			fleet += p.Autoscaler.Max - p.Nodes
+		}
+	}
+	for _, e := range s.Timeline {
+		if e.AddNodes != nil {
+			fleet += e.AddNodes.Count
+		}
+	}
+	for _, image := range s.Images {
+		for _, l := range image.Layers {
+			layers[l.Digest] = true
+		}
+	}
+	held := 4*len(s.Images) + len(layers)
+	d.want(int64(fleet)*int64(held) <= maxCached, "spec.images", "are %d with %d layers, which is too much to remember for %d nodes", len(s.Images), len(layers), fleet)
+}
+
 func (d *decoder) validateWorkloads(s *Spec, ix index) {
 	running := 0
 	for i, w := range s.Workloads {
