@@ -54,6 +54,8 @@ type host struct {
 	names      names
 	started    map[model.PodID][]core.Image // of pods with several images, those that started
 	namespaces map[string]*int              // pods held in it
+	// tooMany and despaired count pods that admission let pass for these reasons.
+	tooMany, despaired int
 
 	nodes    []core.NodeID
 	pools    []*pool
@@ -172,13 +174,36 @@ func (h *host) past() {
 // are those of pacer/kube's Judge that a scenario can meet.
 func (h *host) Gate(id model.PodID) bool {
 	w := h.meetPod(id)
-	if !h.enforce || !w.paced || w.neverHeld || *w.held >= h.maxHeld || h.hopeless(w, id) {
-		h.note(id)
-		return false
+	held := h.enforce && w.paced && !w.neverHeld
+	switch {
+	case !held:
+	case *w.held >= h.maxHeld:
+		h.tooMany++
+		held = false
+	case h.hopeless(w, id):
+		h.despaired++
+		held = false
 	}
-	h.hold(id)
+	if held {
+		h.hold(id)
+	}
 	h.note(id)
-	return true
+	return held
+}
+
+// Notes are what a reader of the result should know of the policy.
+func (h *host) Notes() []string {
+	var out []string
+	if h.tooMany > 0 {
+		out = append(out, fmt.Sprintf("%d pods were not held because maxGatedPerNamespace (%d) others of their namespace were", h.tooMany, h.maxHeld))
+	}
+	if h.despaired > 0 {
+		out = append(out, fmt.Sprintf("%d pods were not held because more was asked of their registry than it gives in any wait", h.despaired))
+	}
+	if !h.enforce {
+		out = append(out, fmt.Sprintf("nothing was held: the policy's mode is %s", h.policy.Mode))
+	}
+	return out
 }
 
 // hopeless reports whether no wait helps a pod, as the last turn said.
@@ -249,8 +274,15 @@ func (h *host) Answer(r model.Reading) {
 		return
 	}
 	a := h.accounts[r.Ref]
+	a.answers = append(a.answers, engine.Event{Reading: &engine.Reading{Account: a.id, Observation: a.observation(r)}})
+	if a.twice { // right after the first, and both are taken in together
+		a.twice = false
+		h.ask(a)
+		return
+	}
 	a.asked = false
-	h.news = append(h.news, engine.Event{Reading: &engine.Reading{Account: a.id, Observation: a.observation(r)}})
+	h.news = append(h.news, a.answers...)
+	a.answers = nil
 	h.signal()
 }
 

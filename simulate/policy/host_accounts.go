@@ -27,6 +27,8 @@ type account struct {
 	next      int // of the addresses
 	limits    []scenario.Limiter
 	asked     bool // an answer is awaited
+	twice     bool // and another is to be asked for after it
+	answers   []engine.Event
 	hopeless  bool
 }
 

@@ -22,7 +22,7 @@ func (h *host) recover() {
 	h.signalled, h.finishing, h.due = false, false, never
 	clear(h.started)
 	for _, a := range h.accounts {
-		a.asked = false
+		a.asked, a.twice, a.answers = false, false, nil
 	}
 	clear(h.shaped)
 	h.unshaped = nil

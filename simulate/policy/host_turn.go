@@ -293,6 +293,7 @@ func (h *host) end(d engine.Decision, released bool) {
 			consider(due)
 		case h.probes.Allows(kernel.Time(now), 1):
 			h.probes.Charge(kernel.Time(now), 1)
+			a.twice = p.Twice
 			h.ask(a)
 		default:
 			consider(time.Duration(h.probes.Next(kernel.Time(now), 1)))
