@@ -74,7 +74,10 @@ func undone(t *testing.T, at time.Duration, percent int) (rollout, rollback time
 		t.Fatal(err)
 	}
 	w := &watch{Pacer: pacer, of: 1, since: at}
-	out = model.Run(&s.Spec, 0, w)
+	out, err = model.RunChecked(&s.Spec, 0, w)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if at > 0 {
 		if len(w.ready) != 16 {
 			t.Fatalf("%d pods of the rollback were ready, want 16", len(w.ready))

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/pullpace/pace/simulate/model"
@@ -25,14 +24,14 @@ type Options struct {
 	Workers int
 	// Version is the program's, for the result.
 	Version string
-	// Progress is told how many runs are done, from one goroutine at a time.
+	// Progress is told how many runs are done.
 	Progress func(done, total int)
 	// Now is the clock that says how long it took; nil is the machine's.
 	Now func() time.Time
 }
 
 // Run runs every policy of a scenario that scenario.Decode returned, each as often
-// as it says. It ends early, with the context's error, between two runs.
+// as it says. It ends early, with its cause, when the context ends.
 func Run(ctx context.Context, s *scenario.Scenario, o Options) (report.Result, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -104,60 +103,59 @@ type played struct {
 	digest  [sha256.Size]byte
 }
 
-// runAll runs all policies and replications, by both indices.
+// finished is a run that has ended: its number, and what it came to.
+type finished struct {
+	job int
+	run played
+	err error
+}
+
+// runAll runs all policies and replications, by both indices. When the context ends
+// it returns at once; runs under way end by themselves and are heard by nobody.
 func runAll(ctx context.Context, spec *scenario.Spec, o Options) ([][]played, error) {
 	each := replications(spec)
 	all := make([][]played, len(spec.Policies))
 	for i := range all {
 		all[i] = make([]played, each)
 	}
-	jobs := make(chan int)
 	total := each * len(all)
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	var (
-		workers sync.WaitGroup
-		mu      sync.Mutex
-		done    int
-		failed  error
-	)
-	for range min(o.Workers, total) {
-		workers.Go(func() {
+	o.Workers = min(o.Workers, total)
+	jobs := make(chan int)
+	defer close(jobs)
+	ended := make(chan finished, o.Workers) // room for what nobody hears
+	for range o.Workers {
+		go func() {
 			for job := range jobs {
 				run, err := play(spec, job/each, job%each)
-				mu.Lock()
-				all[job/each][job%each] = run
-				done++
-				if err != nil && failed == nil {
-					failed = err
-				}
-				if o.Progress != nil {
-					o.Progress(done, total)
-				}
-				mu.Unlock()
+				ended <- finished{job, run, err}
 			}
-		})
+		}()
 	}
-	err := feed(ctx, jobs, total)
-	workers.Wait()
-	if err == nil {
-		err = failed
-	}
-	return all, err
-}
-
-// feed hands out jobs until there are none or the context ends.
-func feed(ctx context.Context, jobs chan<- int, total int) error {
-	defer close(jobs)
-	for job := range total {
+	for given, done := 0, 0; done < total; {
+		next := jobs
+		if given == total {
+			next = nil
+		}
 		select {
-		case jobs <- job:
+		case next <- given:
+			given++
+		case f := <-ended:
+			if f.err != nil {
+				return nil, f.err
+			}
+			all[f.job/each][f.job%each] = f.run
+			done++
+			if o.Progress != nil {
+				o.Progress(done, total)
+			}
 		case <-ctx.Done():
-			return fmt.Errorf("simulating: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("simulating: %w", context.Cause(ctx))
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // noter is a pacer that has something to say about its run.

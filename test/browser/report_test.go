@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pullpace/pace/plugin"
 	"github.com/pullpace/pace/simulate/report"
 	"github.com/pullpace/pace/test/browser"
 )
@@ -230,6 +231,40 @@ func TestReportOfAHostileScenario(t *testing.T) {
 	var s seen
 	noError(t, page.Evaluate(ctx, look, &s))
 	wantSeen(t, s, harm)
+	if got := append(page.Complaints(), page.Requests()...); len(got) > 0 {
+		t.Errorf("the page said or asked for %q", got)
+	}
+}
+
+// TestReportOfARun is the page as the command writes it, of a scenario that is built
+// in.
+func TestReportOfARun(t *testing.T) {
+	t.Parallel()
+	ctx, b := start(t)
+	file := filepath.Join(t.TempDir(), "report.html")
+	var out bytes.Buffer
+	env := plugin.System()
+	env.Args, env.Out, env.Err = []string{"kubectl-pace", "simulate", "registry-throttles", "--html", file}, &out, &out
+	if code := plugin.Main(ctx, env); code != plugin.ExitOK {
+		t.Fatalf("exit %d:\n%s", code, out.String())
+	}
+	page, err := b.Open(ctx, (&url.URL{Scheme: "file", Path: file}).String())
+	noError(t, err)
+	var s seen
+	noError(t, page.Evaluate(ctx, look, &s))
+	if s.Heading != "registry-throttles" || !strings.HasPrefix(s.Verdict, "All ") || len(s.Policies) != 3 || len(s.Plots) != 4 {
+		t.Errorf("heading %q, verdict %q, policies %q, %d pictures", s.Heading, s.Verdict, s.Policies, len(s.Plots))
+	}
+	for _, p := range s.Plots {
+		if p.Outside > 0 || len(p.Lines) != 3 || len(p.Bounds) == 0 {
+			t.Errorf("%s: %d points outside of the axes, %d curves, bounds %q", p.Title, p.Outside, len(p.Lines), p.Bounds)
+		}
+		for i, wide := range p.Wide {
+			if wide < 0.95 {
+				t.Errorf("%s: the curve of %s spans %.2f of the axis", p.Title, s.Policies[i], wide)
+			}
+		}
+	}
 	if got := append(page.Complaints(), page.Requests()...); len(got) > 0 {
 		t.Errorf("the page said or asked for %q", got)
 	}
