@@ -152,6 +152,14 @@ type Demand struct {
 // Available is what class may spend at now. Unlimited accounts answer
 // [math.MaxInt64]/2; where nothing may be granted it is zero or less.
 func (l *Ledger) Available(now time.Time, class core.Class, d Demand) core.Units {
+	if !l.Unlimited(now) && !l.local(now) && l.outlived(now) {
+		return 0
+	}
+	return l.believed(now, class, d)
+}
+
+// believed is what class could spend by the last reading, be it as old as it may.
+func (l *Ledger) believed(now time.Time, class core.Class, d Demand) core.Units {
 	if l.Unlimited(now) {
 		return math.MaxInt64 / 2
 	}
@@ -189,7 +197,7 @@ func (l *Ledger) free(now time.Time) core.Units {
 	reserved, ungated, open := l.outstanding()
 	var free core.Units
 	switch f := l.settings.Fixed; {
-	case !l.Usable(now) && !l.local(now):
+	case !l.readable(now) && !l.local(now):
 		return 0
 	case f != nil && f.Rate > 0:
 		b := l.bucket
@@ -262,7 +270,7 @@ func (l *Ledger) Books(now time.Time, d Demand) Books {
 		b.Sources = l.sources.names()
 	}
 	for _, class := range core.Classes() {
-		b.Available = append(b.Available, max(0, l.Available(now, class, d)))
+		b.Available = append(b.Available, max(0, l.believed(now, class, d)))
 	}
 	return b
 }
@@ -345,14 +353,27 @@ func (l *Ledger) Reopened(now time.Time) {
 	l.restored = 0
 }
 
-// Usable reports whether the last reading may be granted on at now: one that is
-// older than its window tells of units that have all been given back since, and maybe
-// taken again. A declared limit needs none, and rests after a 429.
-func (l *Ledger) Usable(now time.Time) bool {
+// Usable reports whether the last reading may be granted on at now; a declared limit
+// needs none, and rests after a 429.
+func (l *Ledger) Usable(now time.Time) bool { return l.readable(now) && !l.outlived(now) }
+
+// readable reports whether there is a reading that nothing has made worthless, or no
+// need of one.
+func (l *Ledger) readable(now time.Time) bool {
 	if l.settings.Fixed != nil {
 		return !l.Refused(now)
 	}
-	return l.usable && l.last != nil && (l.window() <= 0 || now.Sub(l.last.SentAt) <= max(l.window(), staleInterval*probeFloor))
+	return l.usable && l.last != nil
+}
+
+// outlived reports whether the last reading is older than its window: what it tells of
+// has all been given back since, and maybe taken again. It is good enough to show, and
+// another one comes before anything is granted.
+func (l *Ledger) outlived(now time.Time) bool {
+	if l.settings.Fixed != nil || l.last == nil || l.window() <= 0 {
+		return false
+	}
+	return now.Sub(l.last.SentAt) > max(l.window(), staleInterval*probeFloor)
 }
 
 // Refused reports whether a 429 is what keeps the account from being granted on.

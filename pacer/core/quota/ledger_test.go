@@ -171,6 +171,9 @@ func TestAReadingOlderThanItsWindowIsNotGrantedOn(t *testing.T) {
 	if got := l.Available(at(11.1), core.ClassServing, endless); got != 0 || l.Usable(at(11.1)) {
 		t.Errorf("available %d after a window, want nothing before another reading", got)
 	}
+	if b := l.Books(at(11.1), endless); b.Available[core.ClassServing] != 8 {
+		t.Errorf("the books say %v, want the 8 of the last reading: somebody may look at any time", b.Available)
+	}
 	if next := l.NextProbe(true, 0); next.After(at(11.1)) {
 		t.Errorf("the next probe is due at %v: the work waits for it", next)
 	}
