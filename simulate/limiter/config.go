@@ -49,19 +49,6 @@ type Config struct {
 	DenyHeadWhenEmpty bool
 }
 
-// Rate is a number of units per second as the smallest of the usual periods in
-// which it is whole: 10 is ten every second, 100/21600 one hundred every six hours.
-// A rate that is whole in none of them is rounded to millionths of a unit.
-func Rate(perSecond float64) (refill int64, every time.Duration) {
-	for _, every := range [...]time.Duration{time.Second, time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour} {
-		units := math.Round(float64(perSecond * every.Seconds()))
-		if units >= 1 && math.Abs(float64(perSecond*every.Seconds())/units-1) < 1e-12 {
-			return int64(units), every
-		}
-	}
-	return int64(math.Round(float64(perSecond * 1e6))), 1e6 * time.Second
-}
-
 // Header is what an answer states of a limiter.
 type Header struct {
 	Limit     int64

@@ -1,7 +1,6 @@
 package limiter
 
 import (
-	"math"
 	"testing"
 	"time"
 
@@ -191,28 +190,6 @@ func TestBucketAgreesWithPackageRate(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestRateIsWhatWasWritten(t *testing.T) {
-	t.Parallel()
-	type per struct {
-		Refill int64
-		Every  time.Duration
-	}
-	for written, want := range map[float64]per{
-		10:           {10, time.Second},
-		100. / 21600: {100, 6 * time.Hour},
-		2.5:          {150, time.Minute},
-		1. / 3600:    {1, time.Hour},
-		44000. / 60:  {44000, time.Minute},
-		1. / 86400:   {1, 24 * time.Hour},
-		math.Pi:      {3141593, 1e6 * time.Second},
-	} {
-		refill, every := Rate(written)
-		if diff := cmp.Diff(want, per{refill, every}); diff != "" {
-			t.Errorf("%v a second (-want +got):\n%s", written, diff)
-		}
-	}
 }
 
 func TestHeaders(t *testing.T) {
