@@ -40,6 +40,8 @@ type claim struct {
 	outcome Outcome
 	// unexplained is how much of a falling `remaining` it can still account for.
 	unexplained core.Units
+	// begun is what of it was spent as it was opened; see spendAtOnce.
+	begun core.Units
 }
 
 // Set opens a claim or changes an open one; zero units remove it as if it had
@@ -50,12 +52,14 @@ func (l *Ledger) Set(now time.Time, id string, c Claim) {
 	old, ok := l.claims[id]
 	if c.Units <= 0 && c.Manifests == 0 {
 		if ok && old.closed.IsZero() {
+			l.unspend(now, old.begun)
 			l.drop(id, old)
 		}
 		return
 	}
 	if !ok {
 		made := &claim{Claim: c, opened: now, unexplained: c.Units}
+		l.spendAtOnce(now, made)
 		l.claims[id] = made
 		l.sums.count(made, 1)
 		return
@@ -64,7 +68,23 @@ func (l *Ledger) Set(now time.Time, id string, c Claim) {
 		old.unexplained = max(0, old.unexplained+c.Units-old.Units)
 		old.Claim = c
 		old.closed = time.Time{}
+		l.spendAtOnce(now, old)
 	})
+}
+
+// spendAtOnce spends a pull as it begins, where a rate is declared: the registry
+// charges it within moments of that and refills from then on, however long the image
+// takes. Spent at its end, a pull of a minute would hold its unit for a minute.
+func (l *Ledger) spendAtOnce(now time.Time, c *claim) {
+	if f := l.settings.Fixed; f == nil || f.Rate <= 0 || c.Manifests == 0 {
+		return
+	}
+	if more := c.Units - c.begun; more > 0 {
+		l.spend(now, more)
+	} else {
+		l.unspend(now, -more)
+	}
+	c.begun = c.Units
 }
 
 // change changes a claim and keeps the sums.
@@ -83,6 +103,8 @@ func (l *Ledger) drop(id string, c *claim) {
 // sums are what the claims come to, kept as they come and go.
 type sums struct {
 	reserved, ungated, open core.Units
+	// begun is what of open was spent already.
+	begun core.Units
 	// closed counts those that wait for a reading, free pulls that are believed to
 	// cost nothing, children those that draw on another.
 	closed, free, children int
@@ -97,6 +119,7 @@ func (s *sums) count(c *claim, by int) {
 	}
 	if c.closed.IsZero() {
 		s.open += units
+		s.begun += core.Units(by) * c.begun
 	} else {
 		s.closed += by
 	}
@@ -119,11 +142,12 @@ func (l *Ledger) Close(now time.Time, id string, outcome Outcome) {
 		return
 	}
 	if outcome == Present {
+		l.unspend(now, c.begun)
 		l.drop(id, c)
 		return
 	}
 	l.change(c, func() { c.closed, c.outcome = now, outcome })
-	l.spend(now, c.Units)
+	l.spend(now, c.Units-c.begun)
 	if l.settings.Fixed != nil {
 		l.drop(id, c) // it is spent, and no reading ever covers it
 	}

@@ -202,7 +202,7 @@ func (l *Ledger) free(now time.Time) core.Units {
 	case f != nil && f.Rate > 0:
 		b := l.bucket
 		b.refill(now, *f, l.since)
-		free = core.Units(math.Floor(b.level)) - open - l.settings.Guard
+		free = core.Units(math.Floor(b.level)) - (open - l.sums.begun) - l.settings.Guard
 	case f != nil:
 		free = f.Pulls - l.spentWithin(now) - open - l.settings.Guard
 	case l.local(now):
@@ -211,7 +211,7 @@ func (l *Ledger) free(now time.Time) core.Units {
 		free = l.share(l.last.Header.Remaining-l.margin(now)) - reserved - ungated - l.heads.kept()
 	}
 	if l.shared() {
-		free = min(free, l.Ceiling()-l.spentWithin(now)-open)
+		free = min(free, l.Ceiling()-l.spentWithin(now)-(open-l.sums.begun))
 	}
 	return free
 }

@@ -55,6 +55,17 @@ func (l *Ledger) Spent() (units core.Units, open bool) {
 	return l.spentTotal, under > 0
 }
 
+// unspend takes back what was spent on a pull of a declared rate that was not charged.
+func (l *Ledger) unspend(now time.Time, units core.Units) {
+	f := l.settings.Fixed
+	if units <= 0 || f == nil || f.Rate <= 0 {
+		return
+	}
+	l.spentTotal -= units
+	l.bucket.refill(now, *f, l.since)
+	l.bucket.level = min(float64(f.Burst), l.bucket.level+float64(units))
+}
+
 // forget drops the buckets that are out of the window.
 func (l *Ledger) forget(now time.Time) {
 	edge := now.Add(-l.logWindow())

@@ -39,3 +39,45 @@ func TestNextUnit(t *testing.T) {
 		})
 	}
 }
+
+// TestAPullOfADeclaredRateIsSpentAsItBegins: four units a second, four at once. What
+// refills while pulls run may be given, and what was not charged comes back.
+func TestAPullOfADeclaredRateIsSpentAsItBegins(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	pull := Claim{Units: 1, Manifests: 1, Host: "hub"}
+	tests := map[string]struct {
+		then func(l *Ledger, now time.Time) // a second after four pulls began
+		want core.Units                     // free right after
+	}{
+		"they run still": {func(*Ledger, time.Time) {}, 4},
+		"they ended":     {func(l *Ledger, now time.Time) { l.Close(now, "a", Pulled); l.Close(now, "b", Gone) }, 4},
+		"two more begin": {func(l *Ledger, now time.Time) { l.Set(now, "e", pull); l.Set(now, "f", pull) }, 2},
+		"two more, one was there": {func(l *Ledger, now time.Time) {
+			l.Set(now, "e", pull)
+			l.Set(now, "f", pull)
+			l.Close(now, "e", Present)
+		}, 3},
+		"two more, one cannot charge":  {func(l *Ledger, now time.Time) { l.Set(now, "e", pull); l.Set(now, "f", pull); l.Set(now, "e", Claim{}) }, 3},
+		"one is dearer than was known": {func(l *Ledger, now time.Time) { l.Set(now, "a", Claim{Units: 2, Manifests: 2, Host: "hub"}) }, 3},
+		"two are on no node yet":       {func(l *Ledger, now time.Time) { l.Set(now, "unbound", Claim{Units: 2}) }, 2},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := New(start, Settings{Fixed: &Fixed{Rate: 4, Burst: 4}}, false)
+			now := start.Add(10 * time.Second)
+			for _, id := range []string{"a", "b", "c", "d"} {
+				l.Set(now, id, pull)
+			}
+			if got := l.Available(now, core.ClassServing, Demand{}); got != 0 {
+				t.Errorf("%d are free as four pulls begin, want 0", got)
+			}
+			now = now.Add(time.Second)
+			tc.then(l, now)
+			if got := l.Available(now, core.ClassServing, Demand{}); got != tc.want {
+				t.Errorf("%d are free a second later, want %d", got, tc.want)
+			}
+		})
+	}
+}
