@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/core/quota"
 	"github.com/pullpace/pace/plugin/cluster"
+	"github.com/pullpace/pace/simulate/trace"
 )
 
 // decisions are a trace of an engine that holds a pod for want of a reading.
@@ -180,5 +182,92 @@ func TestRecordAsksTheReplicaThatTakesTurns(t *testing.T) {
 	}
 	none := newHarness(t, interceptor.Funcs{})
 	none.wants(none.run("simulate", "record", "--decisions"), ExitError, "not installed")
-	none.wants(none.run("simulate", "record"), ExitUsage, "--decisions")
+	none.wants(none.run("simulate", "record", "--decisions", "--all-namespaces"), ExitUsage, "--decisions takes neither")
+	none.wants(none.run("simulate", "record", "--for", "0s"), ExitUsage, "--for is 0s")
+}
+
+// predicted is a scenario of one node that pulls two images from a registry that allows
+// one a minute: the second pod waits for it, refused or held.
+const predicted = `
+apiVersion: pullpace.dev/v1alpha1
+kind: Scenario
+metadata: {name: two}
+spec:
+  replications: 3
+  horizon: 1h
+  registries: [{name: hub, host: hub.test, limiters: [{type: RollingLog, per: EgressIP, counts: Pull, limit: 1, window: 1m}]}]
+  egress: [{name: nat}]
+  nodePools: [{name: nodes, nodes: 1, egress: nat, podsPerNode: 10}]
+  images: [{name: a, registry: hub, layers: [{digest: a, size: 1kB}]}, {name: b, registry: hub, layers: [{digest: b, size: 1kB}]}]
+  workloads: [{name: a, image: a, replicas: 0}, {name: b, image: b, replicas: 0}]
+  timeline: [{at: 0s, scale: {workload: a, replicas: 1}}, {at: 0s, scale: {workload: b, replicas: 1}}]
+  policies: [{name: none, unpaced: {}}, {name: pace, pace: {}}]
+`
+
+func TestReplaySetsARunAgainstItsSimulation(t *testing.T) {
+	t.Parallel()
+	run := trace.Run{
+		Begin: trace.Begin{At: now, Until: now.Add(2 * time.Minute), Version: "v1", Policy: "none"}, Scenario: predicted,
+		Pods: []trace.Pod{
+			{Namespace: "shop", Name: "a", Created: now, Ready: now.Add(time.Second), Pulls: []trace.Pull{{Image: "a", Pulled: now.Add(time.Second)}}},
+			{Namespace: "shop", Name: "b", Created: now, Ready: now.Add(75 * time.Second), Pulls: []trace.Pull{{Image: "b", Pulled: now.Add(75 * time.Second), Throttled: 3}}},
+		},
+		Registry: []trace.Registry{{Host: "hub.test", Units: 2, Throttled: 15}},
+	}
+	without := run
+	without.Scenario = ""
+	files := map[string]string{
+		"run": string(trace.Encode(run)), "without": string(trace.Encode(without)), "scenario": predicted,
+		"broken": string(trace.Encode(run)) + "{", "decisions": decisions(t, "v0.0.0-test"),
+	}
+	for name, tc := range map[string]struct {
+		args []string
+		code int
+		says []string
+	}{
+		"its own scenario":     {[]string{"run"}, ExitOK, []string{"2 pods, simulated 3 times with policy none from scenario two", "unitsCharged", "pulls"}},
+		"another policy":       {[]string{"run", "--policy", "pace"}, ExitOK, []string{"with policy pace"}},
+		"another scenario":     {[]string{"without", "--scenario", "scenario"}, ExitOK, []string{"from scenario two"}},
+		"no scenario":          {[]string{"without"}, ExitUsage, []string{"the scenario of without"}},
+		"no such policy":       {[]string{"run", "--policy", "fast"}, ExitUsage, []string{`no policy "fast"`}},
+		"a broken trace":       {[]string{"broken"}, ExitError, []string{"trace line"}},
+		"policy for decisions": {[]string{"decisions", "--policy", "pace"}, ExitUsage, []string{"are for runs"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, interceptor.Funcs{})
+			h.env.ReadFile = func(name string) ([]byte, error) { return []byte(files[name]), nil }
+			h.wants(h.run(append([]string{"simulate", "replay"}, tc.args...)...), tc.code, tc.says...)
+		})
+	}
+}
+
+func TestRecordWritesWhatNewPodsMeet(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{}, heldPod("old", "api"))
+	end := make(chan time.Time)
+	h.env.Tick = func(time.Duration) (<-chan time.Time, func()) { return end, func() {} }
+	ended := make(chan int)
+	go func() { ended <- h.run("simulate", "record", "--for", "1m") }()
+	// Until the watches are there a pod is not seen: pods come until one was.
+	go func() {
+		for i := 0; ; i++ {
+			if h.client.Create(t.Context(), heldPod("new-"+strconv.Itoa(i), "api")) != nil {
+				return
+			}
+			select {
+			case end <- now:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	code := <-ended
+	h.wants(code, ExitOK, `{"run":{`, "recorded")
+	if strings.Contains(h.out.String(), `"name":"old"`) {
+		t.Errorf("a pod that was there before is in the trace:\n%s", h.out.String())
+	}
+	if _, err := trace.Decode(h.out.Bytes()); err != nil {
+		t.Errorf("%v\n%s", err, h.out.String())
+	}
 }

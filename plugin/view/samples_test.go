@@ -242,3 +242,17 @@ func differingReplay() Replay {
 	}
 	return r
 }
+
+func samplePrediction() Prediction {
+	of := func(v float64) *float64 { return &v }
+	return Prediction{
+		File: "run.jsonl", Recorded: "v0.3.0", Cluster: "v1.37.2", Scenario: "fidelity", Policy: "none", Replications: 200, Seed: 1, Pods: 24,
+		Rows: []PredictionRow{
+			{Metric: "unitsCharged", Predicted: of(24), Min: of(24), Max: of(24)},
+			{Metric: "pulls", Actual: of(24), Predicted: of(24), Min: of(24), Max: of(24), Error: of(0), Within: true},
+			{Metric: "throttledAttempts", Actual: of(1024), Predicted: of(1000), Min: of(980), Max: of(1010), Error: of(-24)},
+			{Metric: "podReadySeconds.p50", Actual: of(16.01), Predicted: of(18.05), Min: of(15.9), Max: of(19.5), Error: of(2.04), Within: true},
+			{Metric: "podReadySeconds.max", Actual: of(46.5)},
+		},
+	}
+}

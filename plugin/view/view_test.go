@@ -60,6 +60,7 @@ func screens() map[string]screen {
 		"rollout-done":         drawn(doneRollout(), RolloutLine),
 		"check":                drawn(sampleCheck(), CheckPage),
 		"replay":               drawn(sampleReplay(), ReplayPage),
+		"prediction":           drawn(samplePrediction(), PredictionTable),
 		"replay-differs":       drawn(differingReplay(), ReplayPage),
 		"replay-nothing":       drawn(Replay{File: "t.jsonl", Recorded: "v1", Replayed: "v1", From: now, To: now}, ReplayPage),
 		"version":              drawn(Version{Client: "v0.3.0", Controller: "not installed", Cluster: "v1.34.4", Supported: "1.31 - 1.37"}, VersionLine),
@@ -100,7 +101,7 @@ func TestGolden(t *testing.T) {
 // TestJSON keeps the field names: scripts read them.
 func TestJSON(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories", "replay-differs"} {
+	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories", "replay-differs", "prediction"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
@@ -196,6 +197,8 @@ func redraw(name string, model any, w io.Writer) error {
 		return CheckPage(w, m, st)
 	case Replay:
 		return ReplayPage(w, m, st)
+	case Prediction:
+		return PredictionTable(w, m, st)
 	case Version:
 		return VersionLine(w, m, st)
 	case Order:

@@ -3,12 +3,17 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"syscall"
 
 	"github.com/pullpace/pace/plugin/view"
+	"github.com/pullpace/pace/simulate/trace"
 )
 
 // Enforcing are the flags of an installation that holds what it should, and keeps a
@@ -53,4 +58,66 @@ func keep(folder, name, text string) (string, error) {
 		return "", fmt.Errorf("keeping a trace: %w", err)
 	}
 	return file.Name(), nil
+}
+
+// Record has the plugin record the stage from now on; stop ends that and returns the
+// run.
+func (s *Stage) Record(ctx context.Context) (stop func() (trace.Run, error), err error) {
+	cmd := s.Command(ctx, "pace", "simulate", "record", "-n", s.Name, "--for", "1h")
+	var out, said bytes.Buffer
+	watching := make(chan struct{})
+	cmd.Stdout, cmd.Stderr = &out, &herald{to: &said, word: "recording;", heard: watching}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("recording: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-watching:
+	case err := <-ended:
+		return nil, fmt.Errorf("recording: %w\n%s", err, said.String())
+	}
+	return func() (trace.Run, error) {
+		if err := errors.Join(cmd.Process.Signal(syscall.SIGINT), <-ended); err != nil {
+			return trace.Run{}, fmt.Errorf("recording: %w\n%s", err, said.String())
+		}
+		return trace.Decode(out.Bytes())
+	}, nil
+}
+
+// herald passes on what is written to it, and tells when a word came.
+type herald struct {
+	to    *bytes.Buffer
+	word  string
+	heard chan struct{}
+	told  bool
+}
+
+// Write implements io.Writer.
+func (h *herald) Write(b []byte) (int, error) {
+	n, err := h.to.Write(b)
+	if !h.told && strings.Contains(h.to.String(), h.word) {
+		h.told = true
+		close(h.heard)
+	}
+	return n, err
+}
+
+// Predicted has the plugin set a run against the simulation of its scenario, and
+// returns the figures and the table of them.
+func (s *Stage) Predicted(ctx context.Context, run trace.Run) (view.Prediction, string, error) {
+	var p view.Prediction
+	file, err := keep(s.Cluster.LogsDir(), "run-"+s.Name, string(trace.Encode(run)))
+	if err != nil {
+		return p, "", err
+	}
+	out := s.Kubectl(ctx, "pace", "simulate", "replay", file, "-o", "json")
+	if out.Code != 0 {
+		return p, "", fmt.Errorf("replaying: %s", out)
+	}
+	if err := json.Unmarshal([]byte(out.Stdout), &p); err != nil {
+		return p, "", fmt.Errorf("replaying: %w\n%s", err, out)
+	}
+	table := s.Kubectl(ctx, "pace", "simulate", "replay", file)
+	return p, table.Stdout, nil
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/pullpace/pace/test/e2e/fidelity"
 	"github.com/pullpace/pace/test/e2e/mainjob"
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
@@ -65,7 +66,7 @@ func main() {
 
 // suites are the suites by name.
 func suites() map[string]func(*stage.Lab) []suite.Case {
-	return map[string]func(*stage.Lab) []suite.Case{"main": mainjob.Cases}
+	return map[string]func(*stage.Lab) []suite.Case{"main": mainjob.Cases, "fidelity": fidelity.Cases}
 }
 
 func parse(args []string) (settings, error) {
