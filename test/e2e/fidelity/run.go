@@ -26,7 +26,7 @@ func scaleUp(ctx context.Context, s *stage.Stage) (trace.Run, error) {
 }
 
 // calm are so many Deployments, one after the other: a pod on a node at a time.
-const calm = 3
+const calm = 5
 
 // oneByOne makes Deployments one after the other.
 func oneByOne(ctx context.Context, s *stage.Stage) (trace.Run, error) {
@@ -68,22 +68,26 @@ func told(s *stage.Stage) []trace.Registry {
 	return []trace.Registry{{Host: s.Host.Name(), Units: s.Charges(""), Throttled: int64(s.Throttled(time.Time{}))}}
 }
 
-// spread is a distribution by two of its quantiles.
-type spread struct{ p50, p99 time.Duration }
+// spread is what samples were: the least, the median and the most.
+type spread struct{ least, median, most time.Duration }
 
-func (d spread) String() string { return fmt.Sprintf("%s..%s", d.p50, d.p99) }
+func (d spread) String() string { return fmt.Sprintf("%s..%s..%s", d.least, d.median, d.most) }
 
-// yaml is the distribution as scenarios have it.
-func (d spread) yaml() string {
-	return fmt.Sprintf("{lognormal: {p50: %s, p99: %s}}", d.p50, d.p99)
+// longTail is the distribution of what mostly takes as long, with the most of the
+// samples for the 99th percentile.
+func (d spread) longTail() string {
+	return fmt.Sprintf("{lognormal: {p50: %s, p99: %s}}", d.median, d.most)
 }
 
-// quantiles are those of samples: the median, and the largest for the 99th of 24. A
-// distribution needs some width, and times above zero.
-func quantiles(samples []time.Duration) spread {
+// queue is the distribution of what is done one after the other.
+func (d spread) queue() string { return fmt.Sprintf("{uniform: {min: %s, max: %s}}", d.least, d.most) }
+
+// spreadOf is that of samples. A distribution needs some width, and times above zero.
+func spreadOf(samples []time.Duration) spread {
 	slices.Sort(samples)
-	p50 := max(samples[len(samples)/2], time.Millisecond)
-	return spread{p50.Round(time.Millisecond), max(samples[len(samples)-1], p50+p50/100).Round(time.Millisecond) + time.Millisecond}
+	median := max(samples[len(samples)/2], time.Millisecond)
+	most := max(samples[len(samples)-1], median+median/100) + time.Millisecond
+	return spread{max(samples[0], 0).Round(time.Millisecond), median.Round(time.Millisecond), most.Round(time.Millisecond)}
 }
 
 // times are what pods took on a registry that refused nothing: from their creation to
@@ -97,7 +101,7 @@ func (t times) String() string {
 
 // machine is what a simulation must be told of this machine. How long nodes take
 // depends on how much they do at once, which is not modelled: so it was measured in
-// a crowd, as an unpaced scale-up makes all its sandboxes, and calm, as all else is.
+// a crowd, as an unpaced scale-up makes all its sandboxes, and calm, as all else.
 type machine struct {
 	crowd, calm times
 	// size is what an image weighs.
@@ -110,7 +114,7 @@ const requests = 4
 
 // unpack is how many compressed bytes a second come from what is left of a pull.
 func (m *machine) unpack() int64 {
-	rest := max(m.calm.took.p50-requests*m.calm.rtt.p50, time.Millisecond)
+	rest := max(m.calm.took.median-requests*m.calm.rtt.median, time.Millisecond)
 	return int64(float64(m.size) / rest.Seconds())
 }
 
@@ -130,7 +134,7 @@ func measure(run trace.Run, entries []registry.Entry) (times, error) {
 	if len(gaps) != len(run.Pods) {
 		return times{}, fmt.Errorf("%d pulls are in the registry's log, want %d", len(gaps), len(run.Pods))
 	}
-	return times{sandbox: quantiles(sandbox), rtt: quantiles(gaps), took: quantiles(took), startup: quantiles(startup)}, nil
+	return times{sandbox: spreadOf(sandbox), rtt: spreadOf(gaps), took: spreadOf(took), startup: spreadOf(startup)}, nil
 }
 
 // gaps are the times between a HEAD and the GET of the same manifest by the same node.
@@ -153,9 +157,9 @@ func gaps(entries []registry.Entry) []time.Duration {
 
 // scenario is the scale-up of a stage on this machine, as it goes with a policy.
 func (m *machine) scenario(s *stage.Stage, policy string) string {
-	sandbox, where := m.calm.sandbox, "one pod on a node at a time"
+	sandbox, where := m.calm.sandbox.longTail(), "one pod on a node at a time"
 	if policy == "none" {
-		sandbox, where = m.crowd.sandbox, "all pods at once"
+		sandbox, where = m.crowd.sandbox.queue(), "all pods at once"
 	}
 	var out strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
@@ -165,20 +169,20 @@ func (m *machine) scenario(s *stage.Stage, policy string) string {
 	// What the stage is: its limiter, and the kubelets' configuration of all stages.
 	line("  registries:\n  - name: hub\n    host: %s", s.Host.Name())
 	line("    limiters: [{type: RollingLog, per: EgressIP, counts: ManifestGET, limit: %d, window: %s}]", s.Options.Limit, s.Options.Window)
-	line("    rtt: %s # between HEAD and GET of a manifest in the registry's log", m.calm.rtt.yaml())
+	line("    rtt: %s # between HEAD and GET of a manifest in the registry's log", m.calm.rtt.longTail())
 	line("  egress: [{name: nat}]")
 	line("  nodePools:\n  - name: nodes\n    nodes: %d\n    egress: nat\n    podsPerNode: 110", stage.Nodes)
 	line("    kubelet: {serializeImagePulls: false, registryPullQPS: 0}")
 	line("    runtime:")
 	line("      unpack: %dbps # what the kubelet says that a pull takes, less %d requests", 8*max(m.unpack(), 1), requests)
-	line("      sandbox: %s # from a pod's creation to its first pull, %s", sandbox.yaml(), where)
+	line("      sandbox: %s # from a pod's creation to its first pull, %s", sandbox, where)
 	line("  images:")
 	for i := range apps {
 		line("  - {name: app-%d, registry: hub, layers: [{digest: app-%d, size: %dkB}]}", i+1, i+1, max(m.size/1000, 1))
 	}
 	line("  workloads: # startup: from the pull until ready")
 	for i := range apps {
-		line("  - {name: app-%d, image: app-%d, replicas: 0, namespace: %s, startup: %s}", i+1, i+1, s.Name, m.calm.startup.yaml())
+		line("  - {name: app-%d, image: app-%d, replicas: 0, namespace: %s, startup: %s}", i+1, i+1, s.Name, m.calm.startup.longTail())
 	}
 	line("  timeline: # after half a minute, in which the controller reads the account, as it had")
 	for i := range apps {
