@@ -48,18 +48,32 @@ func Cases(lab *stage.Lab) []suite.Case {
 	}
 }
 
+// errTimes says that times were not as predicted, and all that is counted was.
+var errTimes = errors.New("not as long as predicted")
+
+// on is a case with a stage of its own. One whose times alone are off is played once
+// more: the kubelets' draws move the median of an unpaced run by some 1.5 s to either
+// side, as the simulations' own least and most show, and 2 s are allowed.
 func (g *rig) on(name string, o stage.Options, play func(context.Context, *stage.Stage, *suite.Report) error) suite.Case {
+	once := func(ctx context.Context, name string, r *suite.Report) error {
+		s, err := g.lab.New(ctx, name, o)
+		if err != nil {
+			return err
+		}
+		if err := play(ctx, s, r); err != nil {
+			return err // the stage is left as it is, to be inspected
+		}
+		return s.Clear(ctx)
+	}
 	return suite.Case{
 		Name: name, Alone: true,
 		Run: func(ctx context.Context, r *suite.Report) error {
-			s, err := g.lab.New(ctx, name, o)
-			if err != nil {
+			err := once(ctx, name, r)
+			if !errors.Is(err, errTimes) {
 				return err
 			}
-			if err := play(ctx, s, r); err != nil {
-				return err // the stage is left as it is, to be inspected
-			}
-			return s.Clear(ctx)
+			r.Note("again", "yes")
+			return once(ctx, name+"-again", r)
 		},
 		Inspect: func(ctx context.Context, _ error) string { return g.lab.Evidence(ctx, name) },
 	}
@@ -123,7 +137,7 @@ func (g *rig) judged(policy string) func(context.Context, *stage.Stage, *suite.R
 // the last one, answers of 429 as many as in some replication, and times of readiness
 // within the larger of 2 s and a tenth in the middle, and a quarter at the end.
 func judge(p view.Prediction) error {
-	var errs []error
+	var errs, late []error
 	for _, row := range p.Rows {
 		if row.Actual == nil || row.Predicted == nil {
 			errs = append(errs, fmt.Errorf("%s: actual or predicted is not known", row.Metric))
@@ -144,9 +158,18 @@ func judge(p view.Prediction) error {
 		case "podReadySeconds.p95":
 			most = *row.Actual / 4
 		}
-		if off > most {
-			errs = append(errs, fmt.Errorf("%s: predicted %.2f, was %.2f, off by %.2f, want %.2f at most", row.Metric, *row.Predicted, *row.Actual, off, most))
+		if off <= most {
+			continue
+		}
+		err := fmt.Errorf("%s: predicted %.2f, was %.2f, off by %.2f, want %.2f at most", row.Metric, *row.Predicted, *row.Actual, off, most)
+		if most > 0 {
+			late = append(late, fmt.Errorf("%w: %w", errTimes, err))
+		} else {
+			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	if len(errs) > 0 {
+		return errors.Join(errs...) // no other draw makes up for a wrong count
+	}
+	return errors.Join(late...)
 }

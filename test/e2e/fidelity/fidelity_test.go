@@ -3,6 +3,7 @@
 package fidelity
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,21 @@ func TestJudge(t *testing.T) {
 			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want %q", err, tc.want)
 			}
+			if again := errors.Is(err, errTimes); again != strings.Contains(tc.want, "at most") {
+				t.Errorf("played again: %v, for error %v", again, err)
+			}
 		})
+	}
+}
+
+func TestAWrongCountIsNotPlayedAgain(t *testing.T) {
+	t.Parallel()
+	of := func(v float64) *float64 { return &v }
+	err := judge(view.Prediction{Rows: []view.PredictionRow{
+		{Metric: "pulls", Actual: of(23), Predicted: of(24), Min: of(24), Max: of(24)},
+		{Metric: "podReadySeconds.p50", Actual: of(10), Predicted: of(15), Min: of(14), Max: of(16)},
+	}})
+	if err == nil || errors.Is(err, errTimes) {
+		t.Errorf("error %v, want one of the count alone", err)
 	}
 }
