@@ -143,6 +143,9 @@ func (o *simulateOptions) answer(result report.Result, sc *scenario.Scenario, fi
 // next is the command that goes on from a result: the smallest quota where a goal
 // is missed that a quota could meet, the page otherwise.
 func (o *simulateOptions) next(r report.Result, sc *scenario.Scenario, file string) string {
+	if file == "-" {
+		return "" // it is read
+	}
 	file = strconv.Quote(file)
 	if !strings.ContainsAny(file, " \\") {
 		file = strings.Trim(file, `"`)

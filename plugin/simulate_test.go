@@ -93,6 +93,9 @@ func TestSimulateReadsStandardInput(t *testing.T) {
 	h := simulating(t, nil)
 	h.env.In = strings.NewReader(wave)
 	h.wants(h.run("simulate", "-"), ExitOK, "all 2 goals are met")
+	if strings.Contains(h.out.String(), "next") {
+		t.Errorf("what was read once is to be read again:\n%s", h.out.String())
+	}
 }
 
 // TestSimulateJSON: one object with the result's own names, and the same as YAML.

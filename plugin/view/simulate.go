@@ -109,7 +109,7 @@ func (s Simulation) notes() []string {
 		}
 	}
 	if never := s.unfinished(); len(never) > 0 {
-		notes = append(notes, fmt.Sprintf("never: not within the horizon of %s (%s)", report.Span(&s.HorizonSeconds), strings.Join(never, ", ")))
+		notes = append(notes, fmt.Sprintf("never: not within the horizon of %s (%s); their bounds are of what was pulled", report.Span(&s.HorizonSeconds), strings.Join(never, ", ")))
 	}
 	return notes
 }

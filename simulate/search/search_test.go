@@ -158,6 +158,24 @@ func TestSolveSaysWhenItIsNotMonotone(t *testing.T) {
 	}
 }
 
+// TestSolveLooksAboveItsAnswer: what meets the goal at once, as one node at a time
+// may, is tried at its doubles too.
+func TestSolveLooksAboveItsAnswer(t *testing.T) {
+	t.Parallel()
+	space, err := NewSpace("1..100", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tries := 0
+	got, err := Solve(t.Context(), space, when(&tries, func(v float64) bool { return v < 4 || v > 50 }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Monotone || got.Answer != "51" {
+		t.Errorf("answer %q, monotone %v, want 51 from which on it is met, and that smaller ones did too", got.Answer, got.Monotone)
+	}
+}
+
 func TestSolveStopsAtAnError(t *testing.T) {
 	t.Parallel()
 	space, err := NewSpace("1..10", 0)
@@ -191,7 +209,9 @@ func TestSpaces(t *testing.T) {
 			t.Errorf("around %q is %+v, %v, want %+v", now, got, err, want)
 		}
 	}
-	if _, err := Around("RollingLog", 0); err == nil {
-		t.Error("around a word")
+	for _, now := range []string{"RollingLog", ""} {
+		if _, err := Around(now, 0); err == nil {
+			t.Errorf("around %q", now)
+		}
 	}
 }

@@ -86,6 +86,9 @@ func NewSpace(within string, step float64) (Space, error) {
 func Around(now string, step float64) (Space, error) {
 	m := quantity.FindStringSubmatch(now)
 	if m == nil {
+		if now == "" {
+			return Space{}, errors.New("the scenario says nothing there: name the values with --within 1..5000")
+		}
 		return Space{}, fmt.Errorf("the scenario has %q there, which is no number to vary: name the values with --within 1..5000", now)
 	}
 	v, err := strconv.ParseFloat(m[1], 64)
@@ -199,14 +202,14 @@ func (s *solver) bisect(ctx context.Context, start int64) (int64, error) {
 }
 
 // doubts is how many values on each side of an answer are tried for signs that a
-// goal is not monotone.
+// goal is not monotone: below it at equal distances, above it at its doubles.
 const doubts = 3
 
 // doubt tries values below and above the answer.
 func (s *solver) doubt(ctx context.Context, best int64) error {
-	below, above := best-s.space.from, min(best, s.space.to-best)
+	below := best - s.space.from
 	for i := int64(1); i <= doubts; i++ {
-		for _, steps := range []int64{s.space.from + below*i/(doubts+1), best + above*i/doubts} {
+		for _, steps := range []int64{s.space.from + below*i/(doubts+1), max(best, 1) << i} {
 			if steps < s.space.from || steps > s.space.to {
 				continue
 			}
