@@ -40,13 +40,13 @@ func (t *Tracker) wouldHold(p *corev1.Pod) *Passed {
 	if w := t.workloads[OwnerOf(p)]; w != nil {
 		c.Deployment = w.object
 	}
-	if known := t.jobs[OwnerOf(p)]; known != nil {
-		c.Job = known.object
-	}
+	judge := t.rules.Judge
 	if job := t.jobs[OwnerOf(p)]; job != nil {
-		c.Job = job.object
+		if c.Job = job.object; HasDeadline(c.Job) {
+			judge = t.rules.JudgeJob // it would have been suspended, and all of its pods with it
+		}
 	}
-	v := t.rules.Judge(c)
+	v := judge(c)
 	if v.Reason != core.Shadow {
 		return nil
 	}

@@ -48,6 +48,21 @@ func TestPassed(t *testing.T) {
 			},
 			want: true,
 		},
+		"of a Job with a deadline": {
+			pod: func(p *corev1.Pod) { p.OwnerReferences[0].Kind, p.OwnerReferences[0].Name = "Job", "seed" },
+			before: func(tr *Tracker) {
+				tr.Job(start, makeJob(func(j *batchv1.Job) { j.Namespace, j.Name = "shop", "seed" }))
+			},
+			want: true,
+		},
+		"of a Job that somebody else starts": {
+			pod: func(p *corev1.Pod) { p.OwnerReferences[0].Kind, p.OwnerReferences[0].Name = "Job", "seed" },
+			before: func(tr *Tracker) {
+				tr.Job(start, makeJob(func(j *batchv1.Job) {
+					j.Namespace, j.Name, j.Labels = "shop", "seed", map[string]string{kueueQueue: "team"}
+				}))
+			},
+		},
 		"of a workload that is no rule": {pod: func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "DaemonSet" }},
 		"recreated": {before: func(tr *Tracker) {
 			tr.Deployment(makeDeployment(1, true, func(d *appsv1.Deployment) { d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType }))
