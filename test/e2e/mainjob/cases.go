@@ -101,6 +101,7 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("heads-cost", charging, headsCost),
 		b.on("downgraded", stage.Options{Login: true, NoBudget: true}, downgraded),
 		b.on("bare-pod", stage.Options{}, barePod),
+		b.on("paused-first", pausing, pausedFirst),
 		b.on("jobs", stage.Options{NotPaced: true}, jobs),
 		b.on("limit-cut", stage.Options{}, limitCut),
 		b.on("foreign-burst", stage.Options{}, foreignBurst),
@@ -127,6 +128,7 @@ func Cases(lab *stage.Lab) []suite.Case {
 		// First of those that are alone: the trace is of all cases before.
 		alone(suite.Case{Name: "decided-again", Run: func(ctx context.Context, r *suite.Report) error { return replayed(ctx, lab, r) }}),
 		alone(b.on("egress-groups", stage.Options{Window: anHour, NoBudget: true}, egressGroups)),
+		alone(b.on("egress-per-node", stage.Options{Window: anHour, NoBudget: true}, egressPerNode)),
 		alone(b.on("headers-vanish", stage.Options{}, headersVanish)),
 		alone(b.on("controller-killed", stage.Options{}, controllerKilled)),
 		alone(b.on("api-server-restarted", stage.Options{}, apiServerRestarted)),

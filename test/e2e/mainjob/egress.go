@@ -5,6 +5,7 @@ package mainjob
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -84,6 +85,81 @@ func egressGroups(ctx context.Context, s *stage.Stage, _ *suite.Report) (err err
 		return err
 	}
 	return all(noOwn429(s), exactly(s, 2))
+}
+
+// egressPerNode gives each node an address of its own: so many accounts, each read from
+// where it counts. What is taken of one of them holds the pod of that node alone.
+func egressPerNode(ctx context.Context, s *stage.Stage, _ *suite.Report) (err error) {
+	addresses := map[string]string{}
+	for _, node := range s.Cluster.Nodes() {
+		if err := node.SetEgressGroup(ctx, node.Name()); err != nil {
+			return err
+		}
+		defer func() { err = all(err, node.SetEgressGroup(context.WithoutCancel(ctx), "")) }()
+		address, err := s.Cluster.EgressAddress(ctx, node.Name())
+		if err != nil {
+			return err
+		}
+		addresses[node.Name()] = address.String()
+	}
+	used := s.Cluster.Nodes()[0].Name()
+	s.Host.Spend(registry.Anonymous(addresses[used]), stage.Limit)
+	budget := s.Budget()
+	budget.Spec.Egress = &v1alpha1.Egress{PerNode: true}
+	if err := s.Client.Create(ctx, budget); err != nil {
+		return fmt.Errorf("making PullBudget %q: %w", budget.Name, err)
+	}
+	defer func() { err = all(err, client.IgnoreNotFound(s.Client.Delete(context.WithoutCancel(ctx), budget))) }()
+	// Without its PullBudget a held pod goes, to be refused for an hour: pods end first.
+	defer func() { err = all(err, endPods(context.WithoutCancel(ctx), s)) }()
+	for name := range addresses {
+		d, err := s.Deployment(ctx, "on-"+name, 1)
+		if err != nil {
+			return err
+		}
+		d.Spec.Template.Spec.NodeSelector = map[string]string{corev1.LabelHostname: name}
+		if err := s.Create(ctx, d); err != nil {
+			return err
+		}
+	}
+	if err := readPerNode(ctx, s, addresses); err != nil {
+		return err
+	}
+	for name := range addresses {
+		if name != used {
+			err = all(err, s.Await(ctx, "on-"+name))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := s.AwaitPods(ctx, "on-"+used, "its pod to be held for its own account", func(pods []corev1.Pod) bool {
+		return len(pods) == 1 && stage.Count(pods, heldFor(core.WaitingForBudget)) == 1
+	}); err != nil {
+		return err
+	}
+	return all(noOwn429(s), exactly(s, int64(len(addresses)-1)))
+}
+
+// readPerNode waits for a reading of each node's account that the registry saw come from
+// its address.
+func readPerNode(ctx context.Context, s *stage.Stage, addresses map[string]string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return stage.Poll(ctx, "a reading from each node", func(ctx context.Context) (bool, string, error) {
+		var budget v1alpha1.PullBudget
+		if err := s.Client.Get(ctx, client.ObjectKey{Name: s.Name}, &budget); err != nil {
+			return false, "", err
+		}
+		right := 0
+		for _, a := range budget.Status.Accounts {
+			_, node, _ := strings.Cut(a.Account, "@node/")
+			if a.Grade == "OK" && a.Source == addresses[node] {
+				right++
+			}
+		}
+		return right == len(addresses) && len(budget.Status.Accounts) == right, fmt.Sprintf("%+v", budget.Status.Accounts), nil
+	})
 }
 
 // endPods deletes the Deployments of the stage and waits for the end of their pods.
