@@ -48,6 +48,9 @@ func (l *Ledger) NextProbe(waiting bool, jitter float64) time.Time {
 		return l.notBefore
 	}
 	waiting = waiting || l.anyFree() // that it costs again is seen in a reading first
+	if l.last == nil && l.missed > 0 && l.missed < staleInterval {
+		waiting = true // a first answer that did not come is not left for long
+	}
 	interval := l.interval(waiting)
 	next := l.lastAttempt.Add(interval + time.Duration(jitter*float64(interval)))
 	soon := l.lastAttempt.Add(probeFloor)

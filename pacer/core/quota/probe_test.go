@@ -14,9 +14,15 @@ func TestNextProbe(t *testing.T) {
 		waiting bool
 		want    float64
 	}{
-		"first: at once":                      {func(*Ledger) {}, true, 0},
-		"idle":                                {func(l *Ledger) { read(l, says(1, 50)) }, false, 301},
-		"while work waits":                    {func(l *Ledger) { read(l, says(1, 50)) }, true, 21},
+		"first: at once":   {func(*Ledger) {}, true, 0},
+		"idle":             {func(l *Ledger) { read(l, says(1, 50)) }, false, 301},
+		"while work waits": {func(l *Ledger) { read(l, says(1, 50)) }, true, 21},
+		"idle, and the first answer did not come": {func(l *Ledger) { read(l, Observation{SentAt: at(1)}) }, false, 21},
+		"idle, and none of three came": {func(l *Ledger) {
+			for i := range 3 {
+				read(l, Observation{SentAt: at(1 + float64(i))})
+			}
+		}, false, 303},
 		"a second answer without a limit":     {func(l *Ledger) { read(l, silent(1)) }, false, 2},
 		"when a closed claim will be covered": {func(l *Ledger) { read(l, says(1, 50)); l.Set(at(2), "a", Claim{Units: 1}); l.Close(at(4), "a", Pulled) }, true, 9},
 		"idle, and a pull may teach its price": {func(l *Ledger) {
