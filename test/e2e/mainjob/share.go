@@ -50,8 +50,8 @@ func (b *builder) twoClusters(name string) suite.Case {
 // both rolls out a half on each of two stages of one account.
 func both(ctx context.Context, s, twin *stage.Stage, r *suite.Report) error {
 	rollouts, running := errgroup.WithContext(ctx)
-	rollouts.Go(func() error { return half(running, s, "near") })
-	rollouts.Go(func() error { return half(running, twin, "far") })
+	rollouts.Go(func() error { return half(running, s, "near", stage.Nodes) })
+	rollouts.Go(func() error { return half(running, twin, "far", stage.SecondNodes) })
 	err := rollouts.Wait()
 	if err != nil {
 		return err
@@ -65,12 +65,12 @@ func both(ctx context.Context, s, twin *stage.Stage, r *suite.Report) error {
 	return all(err, noOwn429(s), exactly(s, pulls))
 }
 
-// half rolls out half of the pulls of a rollout.
-func half(ctx context.Context, s *stage.Stage, app string) error {
+// half rolls out half of the pulls of a rollout, on a cluster of so many nodes.
+func half(ctx context.Context, s *stage.Stage, app string, nodes int) error {
 	var names []string
-	for i := range pulls / 2 / stage.Nodes {
+	for i := range pulls / 2 / nodes {
 		names = append(names, fmt.Sprintf("%s-%d", app, i+1))
-		if err := s.Deploy(ctx, names[i], stage.Nodes); err != nil {
+		if err := s.Deploy(ctx, names[i], int32(nodes)); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ type Lab struct {
 
 // Open brings the ground up without the product.
 func Open(ctx context.Context, o ground.Options) (*Lab, error) {
-	o.Nodes = nodes()
+	o.Nodes = nodes(Nodes)
 	// Nodes learn of a mirror when they start.
 	o.Registries = map[string]cluster.Registry{hostOf(Mirrored): {Mirrors: []string{"https://" + Mirror}}}
 	g, err := ground.Start(ctx, o)
@@ -64,8 +64,8 @@ func Open(ctx context.Context, o ground.Options) (*Lab, error) {
 // nodes are those of a lab. Cases run side by side on them: a pull that a registry
 // keeps waiting must not hold up those of other cases, nor may the kubelet's own limit
 // of pulls a second.
-func nodes() (all []cluster.NodeOptions) {
-	for range Nodes {
+func nodes(n int) (all []cluster.NodeOptions) {
+	for range n {
 		all = append(all, cluster.NodeOptions{Kubelet: map[string]any{
 			"serializeImagePulls": false, "registryPullQPS": 0,
 			"staticPodPath": StaticPods, "fileCheckFrequency": "2s",
@@ -74,10 +74,14 @@ func nodes() (all []cluster.NodeOptions) {
 	return all
 }
 
+// SecondNodes is how many nodes the second cluster has: a machine watches only so many
+// files, and every kubelet many of them.
+const SecondNodes = 2
+
 // Second brings up another cluster with the product, whose nodes pull from the same
 // registry. It ends with the lab.
 func (l *Lab) Second(ctx context.Context) (*Lab, error) {
-	g, err := l.Neighbour(ctx, ground.Options{Nodes: nodes(), LogsDir: filepath.Join(l.Cluster.LogsDir(), "second")})
+	g, err := l.Neighbour(ctx, ground.Options{Nodes: nodes(SecondNodes), LogsDir: filepath.Join(l.Cluster.LogsDir(), "second")})
 	if err != nil {
 		return nil, err
 	}
