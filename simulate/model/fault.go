@@ -79,7 +79,7 @@ func (w *World) purge(id PoolID, fraction float64) {
 			continue
 		}
 		seen++
-		if int(float64(seen)*fraction+1e-9) > done {
+		if int(float64(float64(seen)*fraction)+1e-9) > done {
 			done++
 			w.caches.purge(int32(n))
 			w.observe(Event{Kind: NodePurged, Node: NodeID(n), Pod: None})

@@ -194,7 +194,7 @@ func (w *World) startFlow(i int32) {
 		return
 	}
 	if slow := w.registries[w.images[p.image].registry].slow; slow != 1 && p.mirror == None {
-		bytes = int64(math.Round(float64(bytes) * slow))
+		bytes = int64(math.Round(min(float64(bytes)*slow, math.MaxInt64/4)))
 	}
 	w.links[l.source].start(w, p.node, nic, bytes, i)
 }

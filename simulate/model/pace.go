@@ -18,8 +18,9 @@ func newPace(qps float64, burst int) pace {
 	if qps <= 0 {
 		return pace{}
 	}
-	every := kernel.Time(math.Round(1e9 / qps))
-	return pace{every: every, slack: every * kernel.Time(max(burst, 1)-1)}
+	burst = max(burst, 1)
+	every := kernel.Time(math.Round(min(1e9/qps, 1e18/float64(burst)))) // so that the burst's time is one still
+	return pace{every: every, slack: every * kernel.Time(burst-1)}
 }
 
 // next is when one more may go.

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"math"
 	"time"
 
 	"github.com/pullpace/pace/simulate/limiter"
@@ -195,7 +194,7 @@ func (w *World) answerTime(id RegistryID, n int32) time.Duration {
 	}
 	d := r.rtt.draw(&w.nodes[n].rtt)
 	if r.slow != 1 {
-		d = time.Duration(math.Round(float64(d) * r.slow))
+		d = nanoseconds(float64(d) * r.slow)
 	}
 	return d
 }

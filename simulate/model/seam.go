@@ -1,7 +1,6 @@
 package model
 
 import (
-	"math"
 	"time"
 
 	"github.com/pullpace/pace/simulate/kernel"
@@ -138,7 +137,7 @@ func (w *World) Probe(registry RegistryID, address AddressID, ref int32) {
 	r := &w.registries[registry]
 	wait := r.rtt.draw(&w.probeDraws)
 	if r.slow != 1 {
-		wait = time.Duration(math.Round(float64(wait) * r.slow))
+		wait = nanoseconds(float64(wait) * r.slow)
 	}
 	p := probe{Reading: Reading{Registry: registry, Address: address, Ref: ref, SentAt: time.Duration(now)}, verdict: v}
 	switch {

@@ -69,3 +69,39 @@ func play(t *testing.T, s *scenario.Spec, pacer Pacer) *Outcome {
 	}
 	return o
 }
+
+// TestAbsurdNumbersDoNotOverflow: what a file may say and nobody means ends as a
+// run in which nothing comes to an end.
+func TestAbsurdNumbersDoNotOverflow(t *testing.T) {
+	t.Parallel()
+	rtt := 1000 * time.Hour
+	tests := map[string]func(s *scenario.Spec){
+		"a client that creates once in an age": func(s *scenario.Spec) {
+			s.Cluster = scenario.Cluster{CreateQPS: 1e-15, CreateBurst: 1 << 30, BindQPS: 1e-15, BindBurst: 1}
+		},
+		"a registry slower than time": func(s *scenario.Spec) {
+			s.Registries[0].RTT.Constant = &rtt
+			s.Faults = []scenario.Fault{{Outage: &scenario.Outage{Registry: "hub", Mode: scenario.OutageSlow, Factor: 1e18}}}
+		},
+		"a layer that no disk holds": func(s *scenario.Spec) {
+			s.Images[0].Layers[0].Size = 1 << 62
+			s.NodePools[0].NIC, s.NodePools[0].Runtime.Unpack = 1, 1
+		},
+		"others who hardly ask": func(s *scenario.Spec) {
+			s.Registries[0].Limiters = []scenario.Limiter{hourly(0)}
+			s.Egress[0].Foreign = scenario.Foreign{Per: 1, Every: 1 << 62}
+		},
+	}
+	for name, edit := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := play(t, spec(func(s *scenario.Spec) {
+				s.Workloads[0].Replicas = 3
+				edit(s)
+			}), nil)
+			if o.Unfinished == 0 {
+				t.Errorf("all pods are ready, by %v", o.End)
+			}
+		})
+	}
+}
