@@ -35,7 +35,8 @@ type host struct {
 	spec    *scenario.Spec
 	policy  v1alpha1.PacePolicySpec // with its defaults
 	enforce bool
-	maxHeld int // in a namespace
+	maxHeld int  // in a namespace
+	capped  bool // the policy itself says so
 	world   *model.World
 	// make makes an engine, which decides.
 	make   func(seed uint64) decider
@@ -54,8 +55,9 @@ type host struct {
 	names      names
 	started    map[model.PodID][]core.Image // of pods with several images, those that started
 	namespaces map[string]*int              // pods held in it
-	// tooMany and despaired count pods that admission let pass for these reasons.
-	tooMany, despaired int
+	// tooMany and despaired count pods that admission let pass for these reasons,
+	// mostHeld is how many of a namespace it held at once.
+	tooMany, despaired, mostHeld int
 
 	nodes    []core.NodeID
 	pools    []*pool
@@ -113,6 +115,7 @@ func newHost(spec *scenario.Spec, p *scenario.Pace) (*host, error) {
 	if h.policy.DeleteFirst == v1alpha1.PauseRollout {
 		return nil, fmt.Errorf("reading the policy: deleteFirst %s is not simulated", v1alpha1.PauseRollout)
 	}
+	h.capped = h.policy.MaxGatedPerNamespace != nil
 	h.policy.Default()
 	h.enforce, h.maxHeld = h.policy.Mode == v1alpha1.Enforce, int(*h.policy.MaxGatedPerNamespace)
 	if err := h.readBudgets(p.Budgets); err != nil {
@@ -171,13 +174,15 @@ func (h *host) past() {
 }
 
 // Gate is admission: it holds pods that the policy rules and a budget paces. The rules
-// are those of pacer/kube's Judge that a scenario can meet.
+// are those of pacer/kube's Judge that a scenario can meet. The cap of what is held in
+// a namespace is one that a scenario must write: without it a scenario asks what
+// pacing makes of all its pods, and is told what cap a cluster then needs.
 func (h *host) Gate(id model.PodID) bool {
 	w := h.meetPod(id)
 	held := h.enforce && w.paced && !w.neverHeld
 	switch {
 	case !held:
-	case *w.held >= h.maxHeld:
+	case h.capped && *w.held >= h.maxHeld:
 		h.tooMany++
 		held = false
 	case h.hopeless(w, id):
@@ -186,6 +191,7 @@ func (h *host) Gate(id model.PodID) bool {
 	}
 	if held {
 		h.hold(id)
+		h.mostHeld = max(h.mostHeld, *w.held)
 	}
 	h.note(id)
 	return held
@@ -196,6 +202,9 @@ func (h *host) Notes() []string {
 	var out []string
 	if h.tooMany > 0 {
 		out = append(out, fmt.Sprintf("%d pods were not held because maxGatedPerNamespace (%d) others of their namespace were", h.tooMany, h.maxHeld))
+	}
+	if !h.capped && h.mostHeld > h.maxHeld {
+		out = append(out, fmt.Sprintf("%d pods of a namespace were held at once: a cluster lets those beyond %d go, unless its PacePolicy sets maxGatedPerNamespace to %d", h.mostHeld, h.maxHeld, h.mostHeld))
 	}
 	if h.despaired > 0 {
 		out = append(out, fmt.Sprintf("%d pods were not held because more was asked of their registry than it gives in any wait", h.despaired))

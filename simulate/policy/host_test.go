@@ -239,6 +239,18 @@ func TestNotesSayWhatWasNotHeld(t *testing.T) {
 	}
 }
 
+// TestAllAreHeldUnlessTheScenarioCapsIt: of 600 pods a cluster would hold 500 by
+// default; a scenario that says nothing of it is shown what pacing makes of all.
+func TestAllAreHeldUnlessTheScenarioCapsIt(t *testing.T) {
+	t.Parallel()
+	lines := "  nodePools: [{name: general, nodes: 600, podsPerNode: 1, zones: [a]}]\n  workloads: [{name: web, image: v1, replicas: 600, cold: true}]\n"
+	out, _, h := listen(t, cluster(t, "", lines))
+	notes := strings.Join(h.Notes(), "\n")
+	if out.Throttled > 0 || !strings.Contains(notes, "600 pods of a namespace were held at once") || !strings.Contains(notes, "sets maxGatedPerNamespace to 600") {
+		t.Errorf("%d answers of 429, notes %q", out.Throttled, notes)
+	}
+}
+
 func TestNewRefusesWhatAScenarioCannotShow(t *testing.T) {
 	t.Parallel()
 	for name, pace := range map[string]string{
