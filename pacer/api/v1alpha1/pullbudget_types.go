@@ -195,7 +195,7 @@ type Limit struct {
 	// +optional
 	// +kubebuilder:default=Observed
 	Source LimitSource `json:"source,omitempty"`
-	// Pulls allowed in any Window.
+	// Pulls allowed in any Window, each of one image however many manifests it has.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000000
@@ -206,7 +206,7 @@ type Limit struct {
 	// +kubebuilder:validation:MaxLength=40
 	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="limit.window must be a duration above zero, such as 6h"
 	Window *metav1.Duration `json:"window,omitempty"`
-	// Rate of pulls per second, such as "10" or "0.5".
+	// Rate of pulls per second, counted likewise, such as "10" or "0.5".
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",message="limit.rate must be a number above zero, such as 10 or 0.5"
 	Rate *resource.Quantity `json:"rate,omitempty"`

@@ -90,7 +90,12 @@ func (l *Ledger) PerPull(host string, manifests int) core.Units {
 	return l.price(kind{host, manifests})
 }
 
+// price is what a pull of a kind is charged. A declared limit counts pulls: that is
+// what a person can know of a registry that says nothing.
 func (l *Ledger) price(k kind) core.Units {
+	if l.settings.Fixed != nil {
+		return core.Units(min(k.manifests, 1))
+	}
 	if c := l.charges[k]; c != nil && c.believed {
 		return min(c.proved.most, core.Units(k.manifests))
 	}

@@ -3,6 +3,7 @@ package quota
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -307,5 +308,22 @@ func TestPullsThatDoNotShowUnderALogin(t *testing.T) {
 	read(l.Ledger, name)
 	if got := l.Books(at(41), Demand{}).Doubt; got != DoubtNone {
 		t.Errorf("its name again: doubt %q, want none", got)
+	}
+}
+
+// TestADeclaredLimitCountsPulls: nobody tells what its pulls are charged, and a person
+// declared pulls.
+func TestADeclaredLimitCountsPulls(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string]Settings{
+		"of a window": {Fixed: &Fixed{Pulls: 10, Window: time.Hour}},
+		"of a rate":   {Fixed: &Fixed{Rate: 1, Burst: 10}},
+	} {
+		l := New(epoch, settings, false)
+		for manifests, want := range map[int]core.Units{0: 0, 1: 1, 2: 1, 9: 1} {
+			if got := l.PerPull("hub.test", manifests); got != want {
+				t.Errorf("%s: a pull of %d manifests is booked as %d, want %d", name, manifests, got, want)
+			}
+		}
 	}
 }

@@ -31,7 +31,8 @@ type Settings struct {
 	Mirrored bool `json:"mirrored,omitempty"`
 }
 
-// Fixed is a declared limit: Pulls per Window, or Rate per second up to Burst.
+// Fixed is a declared limit: Pulls per Window, or Rate per second up to Burst. It counts
+// pulls, however many manifests they ask for.
 type Fixed struct {
 	Pulls  core.Units    `json:"pulls,omitempty"`
 	Window time.Duration `json:"window,omitempty"`
