@@ -33,7 +33,7 @@ func TestATurnReleasesWhatTheBudgetAllows(t *testing.T) {
 	t.Parallel()
 	b := makeBench(t, interceptor.Funcs{}, makeBudget(2), makePolicy(), makeNamespace(nil),
 		makeNode("n1"), makeNode("n2"), makeNode("n3"), makeNode("n4"), makePod(1), makePod(2), makePod(3), makePod(4))
-	for range 3 { // the first turn looks at the image, which halves its price
+	for range 3 {
 		if err := b.take(settled); err != nil {
 			t.Fatal(err)
 		}
