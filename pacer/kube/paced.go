@@ -16,7 +16,7 @@ type Budgeted struct {
 // that comes first for it, whatever node it goes to.
 func (r *Rules) Budgeted(spec *corev1.PodSpec, namespaceLabels map[string]string) []Budgeted {
 	var out []Budgeted
-	for _, image := range podImages(spec) {
+	for _, image := range Pulls(spec) {
 		for _, b := range r.budgets {
 			if b.covers(image.Host, spec, namespaceLabels) {
 				out = append(out, Budgeted{Image: image.Image, Budget: b.name})

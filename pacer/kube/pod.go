@@ -17,28 +17,28 @@ func PodID(p *corev1.Pod) core.PodID {
 	return core.PodID(p.Namespace + "/" + p.Name + "/" + string(p.UID))
 }
 
-// podImage is one image that a pod pulls.
-type podImage struct {
+// Pull is one image that a pod pulls.
+type Pull struct {
 	Image core.Image `json:"image"`
 	Host  string     `json:"-"`
 	// Always says that every start asks the registry.
 	Always bool `json:"always,omitempty"`
 }
 
-// podImages are the distinct images that a pod pulls: init containers first, then
+// Pulls are the distinct images that a pod pulls: init containers first, then
 // containers, then image volumes. Images that are never pulled and references
 // that are none are left out.
-func podImages(spec *corev1.PodSpec) []podImage {
-	var images []podImage
+func Pulls(spec *corev1.PodSpec) []Pull {
+	var images []Pull
 	add := func(ref string, policy corev1.PullPolicy) {
 		image, host, ok := NormalImage(ref)
 		if !ok || policy == corev1.PullNever {
 			return
 		}
 		always := policy == corev1.PullAlways
-		i := slices.IndexFunc(images, func(p podImage) bool { return p.Image == image })
+		i := slices.IndexFunc(images, func(p Pull) bool { return p.Image == image })
 		if i < 0 {
-			images = append(images, podImage{Image: image, Host: host, Always: always})
+			images = append(images, Pull{Image: image, Host: host, Always: always})
 			return
 		}
 		images[i].Always = images[i].Always || always

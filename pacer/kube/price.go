@@ -76,7 +76,7 @@ func price(in ToPrice) ([]PriceRow, int) {
 	}
 	onePerNode := in.EachNode || onePerNode(in.Template, in.Replicas, len(nodes))
 	var rows []PriceRow
-	for _, image := range podImages(&in.Template.Spec) {
+	for _, image := range Pulls(&in.Template.Spec) {
 		census := count(image, nodes, rules.covering(image.Host, &in.Template.Spec, in.namespaceLabels()))
 		order := plan.Order{Pods: in.Replicas, OnePerNode: onePerNode, PerPull: plan.Span{Min: 1, Max: 1}}
 		for _, c := range census {
@@ -102,7 +102,7 @@ func (in ToPrice) namespaceLabels() map[string]string {
 
 // row is the price of an image on the nodes of one account, which cause so many
 // pulls.
-func (in ToPrice) row(image podImage, c census, pulls plan.Span) PriceRow {
+func (in ToPrice) row(image Pull, c census, pulls plan.Span) PriceRow {
 	row := PriceRow{Image: image.Image, Account: c.Account, Budget: c.budget, Cold: c.Cold, Unknown: c.Unknown, Warm: c.Warm}
 	if c.Account == "" {
 		row.Why = WhyNoBudget
@@ -149,7 +149,7 @@ type census struct {
 
 // count sorts the nodes by account and by what is known of their cache; budgets are
 // those that cover the image.
-func count(image podImage, nodes []*fleetNode, budgets []*budget) []census {
+func count(image Pull, nodes []*fleetNode, budgets []*budget) []census {
 	type egress struct {
 		budget *budget
 		group  string

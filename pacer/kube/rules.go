@@ -247,7 +247,7 @@ func excluded(p *corev1.Pod) bool {
 // budgets of which more is asked than they give.
 func (r *Rules) hopeless(c Case) bool {
 	none := true
-	for _, image := range podImages(&c.Pod.Spec) {
+	for _, image := range Pulls(&c.Pod.Spec) {
 		for _, b := range r.budgets {
 			if !b.covers(image.Host, &c.Pod.Spec, c.Namespace.Labels) {
 				continue
@@ -266,7 +266,7 @@ func (r *Rules) hopeless(c Case) bool {
 
 // paces reports whether any image of the pod draws on a budget.
 func (r *Rules) paces(p *corev1.Pod, namespaceLabels map[string]string) bool {
-	for _, image := range podImages(&p.Spec) {
+	for _, image := range Pulls(&p.Spec) {
 		for _, b := range r.budgets {
 			if b.covers(image.Host, &p.Spec, namespaceLabels) {
 				return true

@@ -101,7 +101,7 @@ func (r *Rules) slippedBy(c Case, created time.Time) string {
 	if policy == nil || !created.After(policy.created.Add(slipMargin)) {
 		return ""
 	}
-	for _, image := range podImages(&c.Pod.Spec) {
+	for _, image := range Pulls(&c.Pod.Spec) {
 		for _, b := range r.budgets {
 			if b.covers(image.Host, &c.Pod.Spec, c.Namespace.Labels) && created.After(b.created.Add(slipMargin)) {
 				return policy.name

@@ -123,7 +123,7 @@ func (b *budget) lacksLogin(spec *corev1.PodSpec, namespaceLabels map[string]str
 
 // pulledBy reports whether the pod runs an image of one of the budget's hosts.
 func (b *budget) pulledBy(spec *corev1.PodSpec) bool {
-	return slices.ContainsFunc(podImages(spec), func(i podImage) bool { return slices.Contains(b.hosts, i.Host) })
+	return slices.ContainsFunc(Pulls(spec), func(i Pull) bool { return slices.Contains(b.hosts, i.Host) })
 }
 
 // Anonymous are the workloads that a PullBudget with a login means and whose pods

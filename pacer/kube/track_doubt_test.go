@@ -175,4 +175,4 @@ func TestTheMoreSpecificBudgetWins(t *testing.T) {
 	}
 }
 
-func hostOf(p *corev1.Pod) string { return podImages(&p.Spec)[0].Host }
+func hostOf(p *corev1.Pod) string { return Pulls(&p.Spec)[0].Host }

@@ -183,7 +183,7 @@ func (t *Tracker) describe(p *trackedPod) engine.Group {
 	if rules != nil {
 		g.Waves, g.Weight = rules.spec.EngineWaves(), rules.spec.WeightOf(p.object.Namespace)
 	}
-	for _, image := range podImages(spec) {
+	for _, image := range Pulls(spec) {
 		g.Images = append(g.Images, engine.ImageUse{
 			Image: image.Image, Always: image.Always,
 			Accounts: candidates(t.rules.budgets, t.egress, image.Host, spec, ns.labels),

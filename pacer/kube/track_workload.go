@@ -172,7 +172,7 @@ func (t *Tracker) withState(g *trackedGroup) engine.Group {
 func (t *Tracker) backImages(g engine.Group, template *corev1.PodTemplateSpec) []engine.ImageUse {
 	var out []engine.ImageUse
 	labels := t.namespace(g.Namespace).labels
-	for _, image := range podImages(&template.Spec) {
+	for _, image := range Pulls(&template.Spec) {
 		if slices.ContainsFunc(g.Images, func(u engine.ImageUse) bool { return u.Image == image.Image }) {
 			continue
 		}
