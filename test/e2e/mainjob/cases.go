@@ -94,8 +94,11 @@ func patient(c suite.Case, limit time.Duration) suite.Case {
 func Cases(lab *stage.Lab) []suite.Case {
 	b := &builder{lab: lab}
 	used := stage.Options{Window: anHour, Taken: stage.Limit}
-	// Those that take longest come first.
+	// Those that ask for a price come first: a node lists 50 images at most, and after
+	// a dozen cases a price is a range. Then those that take longest.
 	return []suite.Case{
+		b.on("cost", stage.Options{Limit: pulls}, cost),
+		b.on("tenants", used, tenants),
 		b.twoClusters("two-clusters"),
 		b.on("mid-hold", used, midHold),
 		b.on("heads-cost", charging, headsCost),
@@ -110,8 +113,6 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("rollback-first", stage.Options{Limit: 2 * stage.Limit, ReservePercent: new(int32(30))}, rollbackFirst),
 		b.on("fair-share", stage.Options{Limit: stage.Nodes, Window: 2 * stage.Window, Taken: stage.Nodes}, fairShare),
 		b.on("scaled-mid-hold", stage.Options{}, scaled),
-		b.on("cost", stage.Options{Limit: pulls}, cost),
-		b.on("tenants", used, tenants),
 		b.on("foreign-gate", stage.Options{}, foreignGate),
 		b.on("warm-goes", stage.Options{Limit: stage.Nodes, Window: anHour}, warmGoes),
 		b.on("shadow", unmoved(&v1alpha1.PacePolicySpec{Mode: v1alpha1.Shadow}), shadowed),
