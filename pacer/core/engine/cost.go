@@ -69,13 +69,37 @@ func (e *Engine) setPools(now time.Time) {
 		}
 		for _, a := range e.asks(g) {
 			l := e.accounts[a.Account].ledger
-			name := "unbound/" + string(g.ID) + "/" + string(a.Image)
+			oursID, ungatedID := g.pooledAs(a.Image)
 			mine := a.UpTo(ours)
-			l.Set(now, name+"/ours", quota.Claim{Units: mine})
-			l.Set(now, name+"/ungated", quota.Claim{Units: a.UpTo(ours+ungated) - mine, Ungated: true})
+			l.Set(now, oursID, quota.Claim{Units: mine})
+			l.Set(now, ungatedID, quota.Claim{Units: a.UpTo(ours+ungated) - mine, Ungated: true})
 		}
 		g.pooled = ours+ungated > 0
 	}
+}
+
+// pooledAs names what is booked for an image of a group's pods that are on no node.
+func (g *group) pooledAs(image core.Image) (ours, ungated string) {
+	name := "unbound/" + string(g.ID) + "/" + string(image)
+	return name + "/ours", name + "/ungated"
+}
+
+// unpool takes back what is booked for pods of a group that are on no node: nobody
+// will say how many there are any more, or not of these images and accounts.
+func (e *Engine) unpool(now time.Time, g *group) {
+	if !g.pooled {
+		return
+	}
+	for _, use := range g.Images {
+		ours, ungated := g.pooledAs(use.Image)
+		for _, id := range use.Accounts {
+			if a := e.accounts[id]; a != nil {
+				a.ledger.Set(now, ours, quota.Claim{})
+				a.ledger.Set(now, ungated, quota.Claim{Ungated: true})
+			}
+		}
+	}
+	g.pooled = false
 }
 
 // warmNodes lists up to most nodes of the pool that have every image of the

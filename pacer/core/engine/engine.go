@@ -168,7 +168,7 @@ func (e *Engine) observeCluster(now time.Time, ev Event) {
 	case ev.Group != nil:
 		e.observeGroup(now, *ev.Group)
 	case ev.GroupGone != "":
-		e.dropGroup(ev.GroupGone)
+		e.dropGroup(now, ev.GroupGone)
 	case ev.Pod != nil:
 		e.observePod(now, *ev.Pod)
 	case ev.PodGone != "":

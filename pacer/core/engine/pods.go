@@ -87,15 +87,24 @@ func (e *Engine) observeGroup(now time.Time, g Group) {
 		e.placeStrays(now)
 		return
 	}
+	if !slices.EqualFunc(known.Images, g.Images, ImageUse.drawsAs) {
+		e.unpool(now, known)
+	}
 	known.Group = g
 }
 
+// drawsAs reports whether two uses are of the same image and accounts.
+func (u ImageUse) drawsAs(v ImageUse) bool {
+	return u.Image == v.Image && slices.Equal(u.Accounts, v.Accounts)
+}
+
 // dropGroup forgets a group; its pods become strays until they are seen again.
-func (e *Engine) dropGroup(id core.GroupID) {
+func (e *Engine) dropGroup(now time.Time, id core.GroupID) {
 	g := e.groups[id]
 	if g == nil {
 		return
 	}
+	e.unpool(now, g)
 	delete(e.groups, id)
 	e.sorted = nil
 	for _, set := range g.sets() {
