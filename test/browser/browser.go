@@ -278,11 +278,3 @@ func (p *Page) Show(ctx context.Context, width int, scheme string) error {
 	_, err := p.call(ctx, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}})
 	return err
 }
-
-// Screenshot is a PNG of the whole page.
-func (p *Page) Screenshot(ctx context.Context) ([]byte, error) {
-	got, err := answer[struct {
-		Data []byte `json:"data"`
-	}](p.call(ctx, "Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true}))
-	return got.Data, err
-}
