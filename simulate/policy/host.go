@@ -47,7 +47,8 @@ type host struct {
 	accounts   []*account
 	byRegistry [][]*account // in the order in which a pull looks at them
 	images     []core.Image
-	shaped     []bool // asked for what it is made of, or not paced
+	registryOf []model.RegistryID // by image
+	shaped     []bool             // asked for what it is made of, or not paced
 	unshaped   []model.ImageID
 	workloads  []*workload
 	groups     []*group

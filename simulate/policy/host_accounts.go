@@ -103,13 +103,8 @@ func (h *host) declare(r model.RegistryID, spec *v1alpha1.PullBudgetSpec, groups
 
 // drawnBy are the accounts that a pull of an image may draw on.
 func (h *host) drawnBy(image model.ImageID) []*account {
-	if h.images[image] == "" {
-		return nil
-	}
-	for i := range h.spec.Registries {
-		if h.spec.Registries[i].Name == h.spec.Images[image].Registry {
-			return h.byRegistry[i]
-		}
+	if of := h.registryOf[image]; of != model.None {
+		return h.byRegistry[of]
 	}
 	return nil
 }
@@ -119,10 +114,10 @@ func (h *host) nameImages() {
 	h.images = make([]core.Image, len(h.spec.Images))
 	h.shaped = make([]bool, len(h.spec.Images))
 	for i, image := range h.spec.Images {
-		for _, r := range h.spec.Registries {
-			if r.Name == image.Registry {
-				h.images[i] = core.Image(r.Host + "/" + image.Name)
-			}
+		of := slices.IndexFunc(h.spec.Registries, func(r scenario.Registry) bool { return r.Name == image.Registry })
+		h.registryOf = append(h.registryOf, model.RegistryID(of))
+		if of >= 0 {
+			h.images[i] = core.Image(h.spec.Registries[of].Host + "/" + image.Name)
 		}
 	}
 }

@@ -304,15 +304,26 @@ type names struct{ blocks []string }
 
 const (
 	namesPerBlock = 1024
-	nameLength    = len(podPrefix) + 8
+	digits        = 8
+	nameLength    = len(podPrefix) + digits
 )
+
+// appendDigits appends a number with zeros before it.
+func appendDigits(to []byte, number int) []byte {
+	to = append(to, "00000000"...)
+	for i := len(to) - 1; number > 0; i-- {
+		to[i] = byte('0' + number%10)
+		number /= 10
+	}
+	return to
+}
 
 // of is the name of a pod.
 func (n *names) of(id model.PodID) core.PodID {
 	for len(n.blocks) <= int(id)/namesPerBlock {
 		block := make([]byte, 0, namesPerBlock*nameLength)
 		for i := range namesPerBlock {
-			block = fmt.Appendf(block, "%s%08d", podPrefix, len(n.blocks)*namesPerBlock+i)
+			block = appendDigits(append(block, podPrefix...), len(n.blocks)*namesPerBlock+i)
 		}
 		n.blocks = append(n.blocks, string(block))
 	}
@@ -320,10 +331,10 @@ func (n *names) of(id model.PodID) core.PodID {
 	return core.PodID(n.blocks[int(id)/namesPerBlock][from : from+nameLength])
 }
 
-// seen is a pod as its object shows it.
-func (h *host) seen(id model.PodID) engine.Pod {
+// see describes a pod as its object shows it.
+func (h *host) see(id model.PodID, out *engine.Pod) {
 	p, state := h.world.Pod(id), &h.pods[id]
-	out := engine.Pod{ID: h.names.of(id), Group: h.groups[state.group].announced.ID, Created: at(p.Created)}
+	*out = engine.Pod{ID: h.names.of(id), Group: h.groups[state.group].announced.ID, Created: at(p.Created)}
 	if state.flags&podWent != 0 {
 		out.ReleasedAt = at(state.released)
 	}
@@ -342,5 +353,4 @@ func (h *host) seen(id model.PodID) engine.Pod {
 	default:
 		out.Phase, out.Node = engine.PodPulled, h.nodes[p.Node]
 	}
-	return out
 }

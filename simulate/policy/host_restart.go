@@ -70,7 +70,7 @@ func (h *host) meetAgain() {
 
 // everything is the world as a list of events.
 func (h *host) everything() []engine.Event {
-	var out []engine.Event
+	out := make([]engine.Event, 0, len(h.accounts)+len(h.nodes)+len(h.pools)+len(h.groups)+len(h.pods))
 	add := func(ev engine.Event) { out = append(out, ev) }
 	for _, a := range h.accounts {
 		add(engine.Event{Account: &a.Account})
@@ -95,8 +95,9 @@ func (h *host) everything() []engine.Event {
 	for id := range h.pods {
 		if p := &h.pods[id]; p.group != model.None && h.world.Pod(model.PodID(id)).Phase != model.PodDeleted {
 			p.flags |= podKnown
-			seen := h.seen(model.PodID(id))
-			add(engine.Event{Pod: &seen})
+			seen := &engine.Pod{}
+			h.see(model.PodID(id), seen)
+			add(engine.Event{Pod: seen})
 		}
 	}
 	h.everyDaemon(add)

@@ -127,7 +127,7 @@ func (h *host) tellPod(id model.PodID, tell func(engine.Event)) {
 	g := h.groups[p.group]
 	if p.flags&podGone == 0 {
 		p.flags |= podKnown
-		h.scratch = h.seen(id) // the engine keeps no part of it
+		h.see(id, &h.scratch) // the engine keeps no part of it
 		tell(engine.Event{Pod: &h.scratch})
 		return
 	}

@@ -32,7 +32,7 @@ func (t *turn) dripOf(c *candidate, reason core.Reason, match func(*pod) bool) {
 	}
 	due := c.held.ids(func(p *pod) bool { return match(p) && !p.ForeignGate && !p.overridden })
 	slices.SortStableFunc(due, func(a, b core.PodID) int {
-		p, q := t.e.pods[a], t.e.pods[b]
+		p, q := t.e.pods.find(a), t.e.pods.find(b)
 		return cmp.Or(cmp.Compare(p.holdUntil, q.holdUntil), cmp.Compare(p.created, q.created))
 	})
 	n := 0

@@ -54,7 +54,7 @@ type Engine struct {
 	pools    map[core.PoolID]*pool
 	groups   map[core.GroupID]*group
 	sorted   []*group // the groups in order; nil: to be sorted again
-	pods     map[core.PodID]*pod
+	pods     roster
 	// claimed are the nodes on which an open pull of an image and account is.
 	claimed map[imageAccount]*bitset
 	nextID  uint64
@@ -113,7 +113,7 @@ func (e *Engine) clear() {
 	e.fleet = newFleet()
 	e.pools = map[core.PoolID]*pool{}
 	e.groups = map[core.GroupID]*group{}
-	e.pods = map[core.PodID]*pod{}
+	e.pods = roster{}
 	e.sorted = nil
 	e.claimed = map[imageAccount]*bitset{}
 	e.strays = map[core.PodID]bool{}
@@ -134,7 +134,7 @@ func (e *Engine) clock(now time.Time) time.Time {
 func (e *Engine) Observe(now time.Time, ev Event) {
 	now = e.clock(now)
 	e.events++
-	e.observeCluster(now, ev)
+	e.observeCluster(now, &ev)
 	switch {
 	case ev.Account != nil:
 		e.observeAccount(now, *ev.Account)
@@ -155,7 +155,7 @@ func (e *Engine) Observe(now time.Time, ev Event) {
 }
 
 // observeCluster takes in events about nodes, pods and groups.
-func (e *Engine) observeCluster(now time.Time, ev Event) {
+func (e *Engine) observeCluster(now time.Time, ev *Event) {
 	switch {
 	case ev.Node != nil:
 		e.observeNode(now, *ev.Node)
@@ -170,7 +170,7 @@ func (e *Engine) observeCluster(now time.Time, ev Event) {
 	case ev.GroupGone != "":
 		e.dropGroup(now, ev.GroupGone)
 	case ev.Pod != nil:
-		e.observePod(now, *ev.Pod)
+		e.observePod(now, ev.Pod)
 	case ev.PodGone != "":
 		e.dropPod(now, ev.PodGone)
 	case ev.Override != nil:
@@ -203,7 +203,7 @@ func (e *Engine) replaceBound(now time.Time, id core.AccountID) {
 			continue
 		}
 		for _, pid := range g.bound.ids(func(*pod) bool { return true }) {
-			e.placeOnNode(now, g, e.pods[pid])
+			e.placeOnNode(now, g, e.pods.find(pid))
 		}
 	}
 }

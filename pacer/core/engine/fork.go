@@ -88,7 +88,7 @@ func (e *Engine) Price(image core.Image, id core.AccountID) core.Units {
 }
 
 // Knows reports whether the pod was seen and is not gone.
-func (e *Engine) Knows(id core.PodID) bool { return e.pods[id] != nil }
+func (e *Engine) Knows(id core.PodID) bool { return e.pods.find(id) != nil }
 
 // Uses reports whether pods of the group run the image.
 func (e *Engine) Uses(group core.GroupID, image core.Image) bool {

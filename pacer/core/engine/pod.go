@@ -113,7 +113,7 @@ func (p *pod) waiting() bool {
 func (p *pod) ours() bool { return p.booked || p.released }
 
 // take takes in what is seen of a pod; a release mark that was seen stays.
-func (p *pod) take(now time.Time, seen Pod) {
+func (p *pod) take(now time.Time, seen *Pod) {
 	p.Group, p.Node, p.holdUntil, p.created = seen.Group, seen.Node, stampOf(seen.HoldUntil), stampOf(seen.Created)
 	p.phase, p.ForeignGate, p.FailedFree = phaseOf(seen.Phase), seen.ForeignGate, seen.FailedFree
 	p.released = p.released || !seen.ReleasedAt.IsZero()

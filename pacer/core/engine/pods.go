@@ -118,17 +118,17 @@ func (e *Engine) dropGroup(now time.Time, id core.GroupID) {
 // placeStrays tries again to place the pods whose group or node was missing.
 func (e *Engine) placeStrays(now time.Time) {
 	for _, id := range sortedKeys(e.strays) {
-		if p := e.pods[id]; p != nil {
+		if p := e.pods.find(id); p != nil {
 			e.place(now, p)
 		}
 	}
 }
 
-func (e *Engine) observePod(now time.Time, seen Pod) {
-	p := e.pods[seen.ID]
+func (e *Engine) observePod(now time.Time, seen *Pod) {
+	p := e.pods.find(seen.ID)
 	if p == nil {
-		p = &pod{ID: seen.ID, Group: seen.Group, unschedulable: none}
-		e.pods[seen.ID] = p
+		p = e.pods.add(seen.ID)
+		p.Group = seen.Group
 	}
 	e.lift(p)
 	if p.Group != seen.Group {
@@ -354,14 +354,14 @@ func (e *Engine) leavePulls(now time.Time, p *pod) {
 }
 
 func (e *Engine) dropPod(now time.Time, id core.PodID) {
-	p := e.pods[id]
+	p := e.pods.find(id)
 	if p == nil {
 		return
 	}
 	e.lift(p)
 	e.leavePulls(now, p)
-	delete(e.pods, id)
 	delete(e.strays, id)
+	e.pods.remove(p)
 }
 
 func (e *Engine) override(o Override) {
@@ -377,7 +377,7 @@ func (e *Engine) override(o Override) {
 			g.count(p, 1)
 		}
 	}
-	if p := e.pods[o.Pod]; p != nil {
+	if p := e.pods.find(o.Pod); p != nil {
 		order(p)
 	}
 	if g := e.groups[o.Group]; g != nil {
@@ -389,7 +389,7 @@ func (e *Engine) override(o Override) {
 
 // book notes that a pod is being let go.
 func (e *Engine) book(now time.Time, b Booking) {
-	p := e.pods[b.Pod]
+	p := e.pods.find(b.Pod)
 	if p == nil || !p.held() {
 		return
 	}
@@ -401,7 +401,7 @@ func (e *Engine) book(now time.Time, b Booking) {
 
 // refuse takes a booking back.
 func (e *Engine) refuse(now time.Time, id core.PodID) {
-	p := e.pods[id]
+	p := e.pods.find(id)
 	if p == nil || !p.booked {
 		return
 	}
