@@ -50,18 +50,24 @@ func BudgetRows(b *v1alpha1.PullBudget) []view.Budget {
 func budgetRow(b *v1alpha1.PullBudget) view.Budget {
 	row := view.Budget{Name: b.Name, Registry: b.Spec.Registry, Identity: string(cmp.Or(b.Spec.Identity, v1alpha1.Anonymous))}
 	row.PausedReason = PausedBy(b)
-	row.Mirrors, row.Share = b.Spec.Mirrors, share(b.Spec.Share)
+	declared := b.Spec.Limit != nil && b.Spec.Limit.Source == v1alpha1.Fixed
+	row.Mirrors, row.Share = b.Spec.Mirrors, share(b.Spec.Share, declared)
 	return row
 }
 
-// share says what part of an account is this cluster's; empty: all of it.
-func share(s *v1alpha1.Share) string {
+// share says what part of an account is this cluster's; empty: all of it. A limit that
+// is declared is not read, and has no remainder.
+func share(s *v1alpha1.Share, declared bool) string {
 	if s == nil {
 		return ""
 	}
 	var parts []string
 	if s.FractionOfRemaining != nil {
-		parts = append(parts, strconv.FormatFloat(s.FractionOfRemaining.AsApproximateFloat64(), 'g', -1, 64)+" of what remains and of the limit")
+		of := " of what remains"
+		if declared {
+			of = " of the limit"
+		}
+		parts = append(parts, strconv.FormatFloat(s.FractionOfRemaining.AsApproximateFloat64(), 'g', -1, 64)+of)
 	}
 	if s.Guard > 0 {
 		parts = append(parts, fmt.Sprintf("%d kept back", s.Guard))

@@ -240,18 +240,20 @@ func TestManagedByArgoCD(t *testing.T) {
 func TestShareInPlainNumbers(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		share *v1alpha1.Share
-		want  string
+		share    *v1alpha1.Share
+		declared bool
+		want     string
 	}{
-		"none":     {nil, ""},
-		"half":     {&v1alpha1.Share{FractionOfRemaining: new(resource.MustParse("0.5")), Guard: 1}, "0.5 of what remains and of the limit, 1 kept back"},
-		"a tenth":  {&v1alpha1.Share{FractionOfRemaining: new(resource.MustParse("100m"))}, "0.1 of what remains and of the limit"},
-		"a window": {&v1alpha1.Share{MaxPerWindow: 40}, "40 a window at most"},
+		"none":                  {nil, false, ""},
+		"half":                  {&v1alpha1.Share{FractionOfRemaining: new(resource.MustParse("0.5")), Guard: 1}, false, "0.5 of what remains, 1 kept back"},
+		"a tenth":               {&v1alpha1.Share{FractionOfRemaining: new(resource.MustParse("100m"))}, false, "0.1 of what remains"},
+		"a tenth, not observed": {&v1alpha1.Share{FractionOfRemaining: new(resource.MustParse("100m"))}, true, "0.1 of the limit"},
+		"a window":              {&v1alpha1.Share{MaxPerWindow: 40}, false, "40 a window at most"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := share(tc.share); got != tc.want {
+			if got := share(tc.share, tc.declared); got != tc.want {
 				t.Errorf("%q, want %q", got, tc.want)
 			}
 		})

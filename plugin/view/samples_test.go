@@ -24,7 +24,7 @@ func sampleBudgets() Budgets {
 		Limit: ptr[int64](100), WindowSeconds: 3600, Remaining: ptr[int64](58),
 		Available: map[string]int64{"node-critical": 58, "serving": 58, "rollout": 50, "batch": 40, "ci": 40},
 		Reserved:  3, UngatedDemand: 1, OthersPerHour: "9", Forecast: soon(),
-		Flow: Flow{AskedPerHour: "61.00", GivenPerHour: "100.00", OverSeconds: 6 * 3600}, Share: "0.5 of what remains and of the limit",
+		Flow: Flow{AskedPerHour: "61.00", GivenPerHour: "100.00", OverSeconds: 6 * 3600}, Share: "0.5 of what remains",
 		PerPull: []Charge{{Host: "docker.io", Manifests: 2, Mean: "1.00", Samples: 131}, {Host: "cache.corp", Manifests: 1, Mean: "0.00", Samples: 9}}, ReadAt: now.Add(-12 * time.Second), Grade: "OK",
 		Spent: []Spent{{End: now.Add(-time.Minute), Units: 22}, {End: now, Units: 11}},
 	}, {

@@ -276,9 +276,10 @@ type Reserve struct {
 
 // Share bounds what this cluster takes of an account that others use too.
 type Share struct {
-	// FractionOfRemaining that may be spent at a reading, such as "0.1", and of the
-	// limit in any window. Clusters whose fractions make 1 together never overspend,
-	// whatever each of them does. Default 1.
+	// FractionOfRemaining that may be spent at a reading, such as "0.1"; of a limit that
+	// is not read it is of the limit, in any window. For k clusters that do not know each
+	// other 1/(2k+2) of each, with a guard of k-1, shares an account evenly and leaves
+	// none of it unused. Default 1.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0')) && !quantity(string(self)).isGreaterThan(quantity('1'))",message="share.fractionOfRemaining must be above 0 and at most 1"
 	FractionOfRemaining *resource.Quantity `json:"fractionOfRemaining,omitempty"`
@@ -286,7 +287,8 @@ type Share struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Guard int64 `json:"guard,omitempty"`
-	// MaxPerWindow caps what this cluster spends in a window; 0: no cap.
+	// MaxPerWindow caps what this cluster spends in a window; 0: no cap. Clusters whose
+	// caps make the limit together never overspend, whatever each of them does.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	MaxPerWindow int64 `json:"maxPerWindow,omitempty"`

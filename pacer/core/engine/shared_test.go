@@ -36,18 +36,20 @@ func (m *machine) step(t *rapid.T, dice string, groups, nodes int) {
 	}
 }
 
-// TestSharesThatMakeOneNeverOverspend lets two clusters spend one account at random.
+// TestCapsThatMakeTheLimitNeverOverspend lets two clusters spend one account at random.
 // Neither sees the other's reservations, and a reading that one of them grants on may
-// be minutes old; nobody is refused all the same, whatever the fractions are.
-func TestSharesThatMakeOneNeverOverspend(t *testing.T) {
+// be minutes old; nobody is refused all the same, whatever the caps are, and whatever
+// fraction of a reading each of them takes.
+func TestCapsThatMakeTheLimitNeverOverspend(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		const groups, nodes = 3, 12
-		percent := rapid.IntRange(1, 99).Draw(t, "fraction")
 		r := &rolling{limit: core.Units(rapid.IntRange(2, 40).Draw(t, "limit")), window: time.Duration(rapid.IntRange(10, 7200).Draw(t, "window")) * time.Second}
+		part := core.Units(rapid.IntRange(1, int(r.limit)-1).Draw(t, "cap"))
+		fraction := float64(rapid.IntRange(1, 100).Draw(t, "fraction")) / 100
 		both := []*machine{
-			newMachineOn(r, nodes, quota.Settings{Fraction: float64(percent) / 100}),
-			newMachineOn(r, nodes, quota.Settings{Fraction: float64(100-percent) / 100}),
+			newMachineOn(r, nodes, quota.Settings{MaxPerWindow: part, Fraction: fraction}),
+			newMachineOn(r, nodes, quota.Settings{MaxPerWindow: r.limit - part}),
 		}
 		for _, m := range both {
 			for g := range groups {
@@ -67,6 +69,66 @@ func TestSharesThatMakeOneNeverOverspend(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSmallFractionsOfBlindClustersNeverOverspend lets clusters read one account in
+// turns of any order, each 1/(2k+2) of what remains with a guard of k-1. The pulls of
+// each are sent before it reads again, as they are where readings are far apart: what
+// of the others' is under way when one reads is then less than it leaves.
+func TestSmallFractionsOfBlindClustersNeverOverspend(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		const pods, nodes = 60, 60
+		k := rapid.IntRange(2, 5).Draw(t, "clusters")
+		r := &rolling{limit: core.Units(rapid.IntRange(k, 60).Draw(t, "limit")), window: time.Hour}
+		all := make([]*machine, k)
+		for i := range all {
+			all[i] = newMachineOn(r, nodes, quota.Settings{Fraction: 1 / float64(2*k+2), Guard: core.Units(k - 1)})
+			all[i].group("g0", "shop", core.ClassServing)
+			for range pods {
+				all[i].create("g0")
+			}
+		}
+		bound := make([]int, k)
+		send := func(i, most int) {
+			for _, id := range all[i].phase(PodUnbound, every) {
+				if most--; most < 0 {
+					return
+				}
+				all[i].leap(id, core.NodeID(fmt.Sprintf("n%d", bound[i])))
+				bound[i]++
+			}
+		}
+		pass := func(d time.Duration) {
+			for _, m := range all {
+				m.now = m.now.Add(d)
+			}
+		}
+		for range rapid.IntRange(1, 30).Draw(t, "rounds") {
+			order := rapid.Permutation(indices(k)).Draw(t, "order")
+			for _, i := range order {
+				pass(20 * time.Second)
+				send(i, pods) // before it reads again
+				pass(20 * time.Second)
+				all[i].probe()
+				all[i].carryOut(all[i].decide())
+				send(i, rapid.IntRange(0, pods).Draw(t, "sent at once"))
+			}
+		}
+		for i, m := range all {
+			if m.denied > 0 {
+				t.Fatalf("cluster %d of %d was refused %d times", i, k, m.denied)
+			}
+		}
+	})
+}
+
+func indices(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
 }
 
 // Without a share two clusters that start at once both spend the whole: what the

@@ -66,23 +66,23 @@ func (l *Ledger) Watch(now time.Time, held core.Units) {
 		return
 	default:
 		f.steps = append(f.steps, flowStep{
-			took: took, wanted: f.wanted, given: l.given(took),
+			took: took, wanted: f.wanted, given: l.given(now, took),
 			asked: float64(wanted - f.wanted + l.spentTotal - f.spent),
 		})
 		if over := len(f.steps) - flowSteps; over > 0 {
 			f.steps = append([]flowStep(nil), f.steps[over:]...)
 		}
-		f.judge(now, wanted, l.Ceiling())
+		f.judge(now, wanted, l.perWindow(l.counted(now)))
 	}
 	f.begun, f.wanted, f.spent = now, wanted, l.spentTotal
 }
 
-// given is what the account gives us in a span of time: its limit, or our part of it,
-// and no more than others leave.
-func (l *Ledger) given(span time.Duration) float64 {
+// given is what the account gives us in a span of time: its limit, or our part of one
+// that is counted, and no more than others leave.
+func (l *Ledger) given(now time.Time, span time.Duration) float64 {
 	windows := span.Seconds() / l.window().Seconds()
 	left := float64(l.limit())*windows - l.others.perSecond(l.window())*span.Seconds()
-	return max(0, min(left, float64(l.Ceiling())*windows))
+	return max(0, min(left, float64(l.perWindow(l.counted(now)))*windows))
 }
 
 // judge decides after a step whether waiting can help. What waits must have grown and

@@ -53,15 +53,19 @@ func TestFlowByHand(t *testing.T) {
 // Others and a share make the supply less, and what is not limited has none.
 func TestFlowKnowsWhatIsOurs(t *testing.T) {
 	t.Parallel()
-	shared := New(epoch, Settings{Fraction: 0.5}, false)
+	shared := New(epoch, Settings{Fraction: 0.5, MaxPerWindow: 60}, false)
 	read(shared, says(1, 100))
-	if got := shared.given(time.Hour); got != 50 {
-		t.Errorf("half of 100 an hour: gives %v", got)
+	if got := shared.given(at(1), time.Hour); got != 60 {
+		t.Errorf("60 of 100 an hour at most, of what others leave: gives %v", got)
+	}
+	declared := New(epoch, Settings{Fraction: 0.5, Fixed: &Fixed{Pulls: 100, Window: time.Hour}}, false)
+	if got := declared.given(at(1), time.Hour); got != 50 {
+		t.Errorf("half of a declared 100 an hour: gives %v", got)
 	}
 	taken := New(epoch, Settings{}, false)
 	read(taken, says(0, 100))
 	read(taken, says(1, 70))
-	if got := taken.given(time.Hour); got > 70 {
+	if got := taken.given(at(1), time.Hour); got > 70 {
 		t.Errorf("others take 30 of 100: gives %v", got)
 	}
 	silence := New(epoch, Settings{}, false)

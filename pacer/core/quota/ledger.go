@@ -163,12 +163,12 @@ func (l *Ledger) believed(now time.Time, class core.Class, d Demand) core.Units 
 	if l.Unlimited(now) {
 		return math.MaxInt64 / 2
 	}
-	free := l.free(now)
-	free -= l.rollbackReserve(class, d)
+	kept := l.rollbackReserve(class, d)
+	free := l.free(now, kept)
 	if d.Held >= 0 && d.Held <= free {
 		return free // the last window of a finite demand
 	}
-	return free - l.percentReserve(class)
+	return l.free(now, kept+l.percentReserve(class))
 }
 
 // rollbackReserve is what class leaves for rollbacks: half of the limit at most,
@@ -192,13 +192,14 @@ func (l *Ledger) percentReserve(class core.Class) core.Units {
 	return l.limit() * percent / 100
 }
 
-// free is what is left before any reserve.
-func (l *Ledger) free(now time.Time) core.Units {
+// free is what is left beside a reserve. Of a reading the reserve is kept before our
+// share is taken, so that what is kept is as much for each who shares.
+func (l *Ledger) free(now time.Time, kept core.Units) core.Units {
 	reserved, ungated, open := l.outstanding()
 	var free core.Units
 	switch f := l.settings.Fixed; {
 	case !l.readable(now) && !l.local(now):
-		return 0
+		return -kept
 	case f != nil && f.Rate > 0:
 		b := l.bucket
 		b.refill(now, *f, l.since)
@@ -208,12 +209,9 @@ func (l *Ledger) free(now time.Time) core.Units {
 	case l.local(now):
 		free = l.limit() - l.spentWithin(now) - open - l.takenByOthers(now) - l.settings.Guard
 	default:
-		free = l.share(l.last.Header.Remaining-l.margin(now)) - reserved - ungated - l.heads.kept()
+		free = l.share(l.last.Header.Remaining-l.margin(now)-kept) + kept - reserved - ungated - l.heads.kept()
 	}
-	if l.shared() {
-		free = min(free, l.Ceiling()-l.spentWithin(now)-(open-l.sums.begun))
-	}
-	return free
+	return l.capped(now, free, open) - kept
 }
 
 // local reports whether a limit that cannot be read any more is counted here.
@@ -390,7 +388,7 @@ func (l *Ledger) ThrottledAt() time.Time { return l.throttledAt }
 // Most is what class can ever be given at once: what the account ever allows us
 // less the reserves of the class.
 func (l *Ledger) Most(class core.Class, d Demand) core.Units {
-	return l.Ceiling() - l.rollbackReserve(class, d) - l.percentReserve(class)
+	return l.ceiling(l.rollbackReserve(class, d) + l.percentReserve(class))
 }
 
 // Limit is what the account allows in a window, zero when unknown.

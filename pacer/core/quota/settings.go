@@ -19,9 +19,9 @@ type Settings struct {
 	// where that is less), ProbeIdle otherwise (default 5 min).
 	ProbeInterval time.Duration `json:"probeInterval,omitempty"`
 	ProbeIdle     time.Duration `json:"probeIdle,omitempty"`
-	// Fraction of what remains that this cluster may spend at a reading, and of the
-	// limit that it may spend in a window, of clusters that share the account; 0 is
-	// 1. Guard is kept back besides.
+	// Fraction of what remains that this cluster may spend at a reading, of clusters
+	// that share the account; of the limit in a window where that is counted and not
+	// read; 0 is 1. Guard is kept back besides.
 	Fraction float64    `json:"fraction,omitempty"`
 	Guard    core.Units `json:"guard,omitempty"`
 	// MaxPerWindow caps what this cluster spends in a window; 0: no cap.

@@ -17,10 +17,10 @@ import (
 )
 
 // shared is the stage of twoClusters: one user's account, of which each of two clusters
-// may take half, and leaves a unit for the one reading that it does not see.
+// may take half in a window, and at a reading half of what remains less a unit.
 var shared = stage.Options{
 	Login: true, Limit: 2 * stage.Limit, Window: 2 * stage.Window,
-	Share: &v1alpha1.Share{FractionOfRemaining: new(resource.MustParse("0.5")), Guard: 1},
+	Share: &v1alpha1.Share{FractionOfRemaining: new(resource.MustParse("0.5")), Guard: 1, MaxPerWindow: stage.Limit},
 }
 
 // twoClusters rolls out in two clusters at once, each with its own controller, which
