@@ -30,13 +30,15 @@ type nameServer struct {
 	mu    sync.Mutex
 	hosts map[string]netip.Addr
 	deaf  map[netip.Prefix]bool // queries from there get no answer
+	// broken are names that queries from there are told that something failed.
+	broken map[netip.Prefix]map[string]bool
 	// services finds an address of a Service; nil until there is an API server.
 	services func(namespace, name string) (netip.Addr, bool)
 }
 
 // newNameServer listens in the network namespace of the process pid.
 func newNameServer(pid int, at netip.Addr) (*nameServer, error) {
-	s := &nameServer{hosts: map[string]netip.Addr{}, deaf: map[netip.Prefix]bool{}}
+	s := &nameServer{hosts: map[string]netip.Addr{}, deaf: map[netip.Prefix]bool{}, broken: map[netip.Prefix]map[string]bool{}}
 	address := netip.AddrPortFrom(at, 53).String()
 	err := inNetwork(pid, func() (err error) {
 		if s.packets, err = net.ListenPacket("udp4", address); err != nil {
@@ -107,6 +109,38 @@ func (s *nameServer) ignore(from netip.Prefix, ignored bool) {
 	}
 }
 
+// spoil decides whether queries for the name from the network end in a failure of the
+// server.
+func (s *nameServer) spoil(from netip.Prefix, name string, spoiled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := s.broken[from]
+	switch name = canonical(name); {
+	case !spoiled:
+		delete(names, name)
+	case names == nil:
+		s.broken[from] = map[string]bool{name: true}
+	default:
+		names[name] = true
+	}
+}
+
+// fails says whether a query for the name from there ends in a failure.
+func (s *nameServer) fails(from net.Addr, name string) bool {
+	source, err := netip.ParseAddrPort(from.String())
+	if err != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for network, names := range s.broken {
+		if network.Contains(source.Addr().Unmap()) && names[canonical(name)] {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *nameServer) lookup(name string) (netip.Addr, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,7 +200,7 @@ func (s *nameServer) servePackets() {
 		}
 		one := slices.Clone(query[:n])
 		s.done.Go(func() {
-			if answer, err := s.answer(one); err == nil {
+			if answer, err := s.answer(one, from); err == nil {
 				// A client that has gone asks again or does not care.
 				_, _ = s.packets.WriteTo(answer, from)
 			}
@@ -201,14 +235,14 @@ func (s *nameServer) serveStream(conn net.Conn) {
 	if _, err := io.ReadFull(conn, query); err != nil {
 		return
 	}
-	if answer, err := s.answer(query); err == nil {
+	if answer, err := s.answer(query, conn.RemoteAddr()); err == nil {
 		_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
 	}
 }
 
 // answer makes the reply to one query: an address for a known name, no data
 // for other questions about it, and NXDOMAIN for unknown names.
-func (s *nameServer) answer(query []byte) ([]byte, error) {
+func (s *nameServer) answer(query []byte, from net.Addr) ([]byte, error) {
 	var parser dnsmessage.Parser
 	header, err := parser.Start(query)
 	if err != nil {
@@ -224,6 +258,8 @@ func (s *nameServer) answer(query []byte) ([]byte, error) {
 	}
 	address, known := s.resolve(question.Name.String())
 	switch {
+	case s.fails(from, question.Name.String()):
+		reply.RCode = dnsmessage.RCodeServerFailure
 	case !known:
 		reply.RCode = dnsmessage.RCodeNameError
 	case question.Type == dnsmessage.TypeA:

@@ -10,13 +10,23 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
+// asker is where the queries come from.
+var asker = &net.UDPAddr{IP: net.ParseIP("198.19.1.7"), Port: 4711}
+
 func TestNameServerAnswers(t *testing.T) {
 	t.Parallel()
-	s := &nameServer{hosts: map[string]netip.Addr{}}
+	s := &nameServer{hosts: map[string]netip.Addr{}, broken: map[netip.Prefix]map[string]bool{}}
 	s.setServices(func(namespace, name string) (netip.Addr, bool) {
 		return netip.MustParseAddr("198.19.0.2"), namespace == "shop" && name == "web"
 	})
 	s.set("Hub.Test.", netip.MustParseAddr("198.18.0.1"))
+	for _, name := range []string{"broken.test", "elsewhere.test", "mended.test"} {
+		s.set(name, netip.MustParseAddr("198.18.0.1"))
+	}
+	s.spoil(netip.MustParsePrefix("198.19.1.0/24"), "Broken.test", true)
+	s.spoil(netip.MustParsePrefix("198.19.2.0/24"), "elsewhere.test", true)
+	s.spoil(netip.MustParsePrefix("198.19.1.0/24"), "mended.test", true)
+	s.spoil(netip.MustParsePrefix("198.19.1.0/24"), "mended.test", false)
 	for name, tc := range map[string]struct {
 		question    string
 		kind        dnsmessage.Type
@@ -29,6 +39,9 @@ func TestNameServerAnswers(t *testing.T) {
 		"a Service by its full name":          {"web.shop.svc.cluster.local.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
 		"a Service by a short name":           {"web.shop.svc.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
 		"an unknown Service":                  {"web.other.svc.", dnsmessage.TypeA, dnsmessage.RCodeNameError, 0},
+		"a name that is broken for who asks":  {"broken.test.", dnsmessage.TypeA, dnsmessage.RCodeServerFailure, 0},
+		"a name that is broken for others":    {"elsewhere.test.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
+		"a name that is broken no more":       {"mended.test.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
 		"not quite a Service":                 {"web.shop.s.", dnsmessage.TypeA, dnsmessage.RCodeNameError, 0},
 		"an unknown name":                     {"hub.test.default.svc.cluster.local.", dnsmessage.TypeA, dnsmessage.RCodeNameError, 0},
 	} {
@@ -42,7 +55,7 @@ func TestNameServerAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			raw, err := s.answer(packed)
+			raw, err := s.answer(packed, asker)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +74,7 @@ func TestNameServerRefusesJunk(t *testing.T) {
 	t.Parallel()
 	s := &nameServer{}
 	for _, query := range []string{"", "x", "\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"} {
-		if _, err := s.answer([]byte(query)); err == nil {
+		if _, err := s.answer([]byte(query), asker); err == nil {
 			t.Errorf("query %q was answered", query)
 		}
 	}
@@ -70,13 +83,12 @@ func TestNameServerRefusesJunk(t *testing.T) {
 func TestNameServerIgnoresDeafNetworks(t *testing.T) {
 	t.Parallel()
 	s := &nameServer{deaf: map[netip.Prefix]bool{}}
-	from := &net.UDPAddr{IP: net.ParseIP("198.19.1.7"), Port: 4711}
 	s.ignore(netip.MustParsePrefix("198.19.1.0/24"), true)
-	if s.hears(from) {
+	if s.hears(asker) {
 		t.Error("a query from an ignored network was heard")
 	}
 	s.ignore(netip.MustParsePrefix("198.19.1.0/24"), false)
-	if !s.hears(from) {
+	if !s.hears(asker) {
 		t.Error("a query from a network that is no longer ignored was not heard")
 	}
 }

@@ -147,6 +147,13 @@ func (n *Node) SetDNS(on bool) {
 	n.cluster.dns.ignore(n.pods, !on)
 }
 
+// SetNameBroken decides whether the cluster's name server fails the node and its pods
+// when they ask for a name; all other names resolve there as elsewhere.
+func (n *Node) SetNameBroken(name string, broken bool) {
+	n.cluster.dns.spoil(netip.PrefixFrom(n.address, 32), name, broken)
+	n.cluster.dns.spoil(n.pods, name, broken)
+}
+
 // DropPodPort has everything that the API server's machine sends to a port of a pod
 // vanish, as behind a firewall that drops: no answer, no refusal. With false it
 // passes again. Nodes reach their own pods all the same.

@@ -27,6 +27,8 @@ type RetryAfter struct {
 	Form RetryForm
 	// After is the time to wait; 0 means until a unit is free.
 	After time.Duration
+	// Until is when to come back at the earliest, by the server's clock; it wins over After.
+	Until time.Time
 }
 
 // A Denial is how a registry refuses. Its zero value is 429 with code TOOMANYREQUESTS.
@@ -51,7 +53,7 @@ func HubDenial() Denial {
 
 // HubAbuseDenial is Docker Hub's answer to too many requests of any kind.
 func HubAbuseDenial() Denial {
-	return Denial{Body: "Too Many Requests (HAP429).\n", ContentType: "text/plain", RetryAfter: RetryAfter{RetrySeconds, time.Minute}}
+	return Denial{Body: "Too Many Requests (HAP429).\n", ContentType: "text/plain", RetryAfter: RetryAfter{Form: RetrySeconds, After: time.Minute}}
 }
 
 // GHCRDenial says only in the body when to come back.
@@ -85,8 +87,11 @@ func (d Denial) status() int {
 // answer makes the response to a request of the identity. wait is the time until a unit is free.
 func (d Denial) answer(now time.Time, id Identity, wait time.Duration) *answer {
 	a := &answer{status: d.status(), header: http.Header{}}
-	if d.RetryAfter.After > 0 {
-		wait = d.RetryAfter.After
+	switch r := d.RetryAfter; {
+	case !r.Until.IsZero():
+		wait = max(0, r.Until.Sub(now))
+	case r.After > 0:
+		wait = r.After
 	}
 	if v := d.RetryAfter.header(now, wait); v != "" {
 		a.header.Set("Retry-After", v)

@@ -176,6 +176,15 @@ func Failing(status int, kinds ...Kind) Fault {
 		Answer: &Denial{Status: status, Body: http.StatusText(status) + "\n", ContentType: "text/plain"}}
 }
 
+// Refusing answers requests of the given kinds as a limiter would that nothing else tells of: no header does, and
+// nothing is charged.
+func Refusing(d Denial, kinds ...Kind) Fault {
+	return Fault{Name: "refusing", Kinds: kinds, AfterAuth: true, Answer: &d}
+}
+
+// Unreachable resets the connection of every request.
+func Unreachable() Fault { return Fault{Name: "unreachable", Drop: DropReset} }
+
 // HeadThrottled answers 429 to each HEAD of a manifest and leaves the rest alone.
 func HeadThrottled() Fault {
 	return Fault{Name: "HEAD throttled", Kinds: []Kind{ManifestHEAD}, AfterAuth: true, Answer: &Denial{}}

@@ -137,15 +137,43 @@ func TestAnswerFaults(t *testing.T) {
 	}
 }
 
+// TestRefusingUntil asks 10.5 s before the way is clear, and again 4 s later: what is said is the time that is left,
+// though the account has units and every header says so.
+func TestRefusingUntil(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	s, h := openHost(t, c, registry.Limiter{Spec: perHour(10)})
+	push(t, s, "registry.test/team/app:1")
+	denial := registry.GHCRDenial()
+	denial.RetryAfter.Until = c.Now().Add(10500 * time.Millisecond)
+	lift := h.Inject(registry.Refusing(denial, registry.ManifestGET))
+	for _, want := range []string{"10.5s", "6.5s"} {
+		got := do(t, s.Client("192.0.2.7"), "GET", base+"manifests/1", nil)
+		body := `{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: ` + want + `, allowed: 44000/minute"}]}`
+		if got.status != 429 || got.body != body || got.header.Get("RateLimit-Remaining") != "10;w=3600" {
+			t.Errorf("got %d %q with %q left, want 429 %q with 10 left", got.status, got.body, got.header.Get("RateLimit-Remaining"), body)
+		}
+		if head := do(t, s.Client("192.0.2.7"), "HEAD", base+"manifests/1", nil); head.status != 200 {
+			t.Errorf("HEAD while GETs are refused: %d, want 200", head.status)
+		}
+		c.add(4 * time.Second)
+	}
+	lift()
+	if got := do(t, s.Client("192.0.2.7"), "GET", base+"manifests/1", nil); got.status != 200 {
+		t.Errorf("GET afterwards: %d, want 200", got.status)
+	}
+}
+
 func TestDropsInProcess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, h := openHost(t, newClock(), registry.Limiter{Spec: perHour(10)})
 		push(t, s, "registry.test/team/app:1")
-		h.Inject(registry.Fault{Name: "reset", Times: 1, Drop: registry.DropReset})
+		lift := h.Inject(registry.Unreachable())
 		if _, err := try(t, s.Client("192.0.2.7"), "GET", base+"manifests/1", nil); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("reset: error %v, want ECONNRESET", err)
 		}
+		lift()
 		h.Inject(registry.Fault{Name: "silence", Times: 1, Drop: registry.DropTimeout})
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // passes at once: time in the bubble is virtual
 		defer cancel()

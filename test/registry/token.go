@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ type TokenConfig struct {
 	Path, Realm string
 	// Service is Host unless set.
 	Service string
-	// Accounts are passwords by user.
+	// Accounts are passwords by user; SetPasswords changes them.
 	Accounts map[string]string
 	// Downgrade answers a bad password with an anonymous token rather than 401.
 	Downgrade bool
@@ -43,9 +44,10 @@ func DockerHubToken(accounts map[string]string) TokenConfig {
 type TokenService struct {
 	*front
 	config TokenConfig
-	// grants holds access tokens, logins refresh tokens; the lock of front guards both.
-	grants map[string]grant
-	logins map[string]string
+	// grants holds access tokens, logins refresh tokens, passwords those of each user; the lock of front guards all.
+	grants    map[string]grant
+	logins    map[string]string
+	passwords map[string][]string
 }
 
 type grant struct {
@@ -80,7 +82,19 @@ func newTokenService(s *Server, c TokenConfig) (*TokenService, error) {
 		return nil, err
 	}
 	f.dialect, f.denial = c.Dialect, c.Denial
-	return &TokenService{front: f, config: c, grants: map[string]grant{}, logins: map[string]string{}}, nil
+	t := &TokenService{front: f, config: c, grants: map[string]grant{}, logins: map[string]string{}, passwords: map[string][]string{}}
+	for user, password := range c.Accounts {
+		t.passwords[user] = []string{password}
+	}
+	return t, nil
+}
+
+// SetPasswords makes these the passwords of a user, as with tokens that a user makes for several machines; with none
+// the user cannot log in. What was given out before stays valid until it ends, or until Revoke.
+func (t *TokenService) SetPasswords(user string, passwords ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.passwords[user] = slices.Clone(passwords)
 }
 
 // Revoke makes all tokens invalid, refresh tokens too.
@@ -130,14 +144,13 @@ func (t *TokenService) account(l login) (account string, ok bool) {
 	if !l.presented {
 		return "", true
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if l.refresh != "" {
-		t.mu.Lock()
-		defer t.mu.Unlock()
 		account, ok = t.logins[l.refresh]
 		return account, ok
 	}
-	want, known := t.config.Accounts[l.user]
-	if known && want == l.password {
+	if slices.Contains(t.passwords[l.user], l.password) {
 		return l.user, true
 	}
 	return "", false

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -248,6 +249,31 @@ func TestTokenServiceHasItsOwnLimiter(t *testing.T) {
 	}
 	if got := first.header.Get("X-RateLimit-Limit"); got != "1, 1;w=60" {
 		t.Errorf("limit header %q, want %q", got, "1, 1;w=60")
+	}
+}
+
+// TestPasswordsThatAreTakenAway logs in by either of two passwords of one user, of which one is taken away and later
+// given back: who has the other never notices.
+func TestPasswordsThatAreTakenAway(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, registry.Options{Clock: newClock().Now})
+	ts := addTokens(t, s, registry.TokenConfig{Host: "auth.test", Accounts: map[string]string{"robot": "first"}})
+	login := func(password string) int {
+		header := http.Header{}
+		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("robot:"+password)))
+		return do(t, s.Client("192.0.2.7"), "GET", "https://auth.test/token", header).status
+	}
+	for _, tc := range []struct {
+		valid []string
+		want  [2]int
+	}{
+		{[]string{"first", "second"}, [2]int{200, 200}}, {[]string{"second"}, [2]int{401, 200}},
+		{nil, [2]int{401, 401}}, {[]string{"first"}, [2]int{200, 401}},
+	} {
+		ts.SetPasswords("robot", tc.valid...)
+		if got := [2]int{login("first"), login("second")}; got != tc.want {
+			t.Errorf("with passwords %q: %v, want %v", tc.valid, got, tc.want)
+		}
 	}
 }
 
