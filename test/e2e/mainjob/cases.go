@@ -13,9 +13,6 @@ import (
 	"github.com/pullpace/pace/test/e2e/suite"
 )
 
-// play is what a case does on its stage.
-type play func(ctx context.Context, s *stage.Stage, r *suite.Report) error
-
 // builder makes cases on one lab, and on a second one beside it.
 type builder struct {
 	lab *stage.Lab
@@ -25,16 +22,16 @@ type builder struct {
 }
 
 // on is a case with a stage of its own.
-func (b *builder) on(name string, o stage.Options, p play) suite.Case {
-	return playedOn(name, o, p, func(context.Context) (*stage.Lab, error) { return b.lab, nil })
+func (b *builder) on(name string, o stage.Options, p stage.Play) suite.Case {
+	return stage.Case(name, o, p, func(context.Context) (*stage.Lab, error) { return b.lab, nil })
 }
 
 // second is the lane of the cases that use the second cluster.
 const second = "second"
 
 // apart is a case with a stage on the second cluster, which it may disturb.
-func (b *builder) apart(name string, o stage.Options, p play) suite.Case {
-	c := playedOn(name, o, p, b.second)
+func (b *builder) apart(name string, o stage.Options, p stage.Play) suite.Case {
+	c := stage.Case(name, o, p, b.second)
 	c.Lane, c.Apart = second, true
 	return c
 }
@@ -45,37 +42,6 @@ func (b *builder) second(ctx context.Context) (lab *stage.Lab, err error) {
 		b.other, err = b.lab.Second(ctx)
 	}
 	return b.other, err
-}
-
-// playedOn is a case with a stage of its own on a lab.
-func playedOn(name string, o stage.Options, p play, lab func(context.Context) (*stage.Lab, error)) suite.Case {
-	return suite.Case{
-		Name: name,
-		Run: func(ctx context.Context, r *suite.Report) error {
-			l, err := lab(ctx)
-			if err != nil {
-				return err
-			}
-			s, err := l.New(ctx, name, o)
-			if err != nil {
-				return err
-			}
-			err = p(ctx, s, r)
-			r.Note("pulls", s.Charges(""))
-			r.Note("429", s.Throttled(time.Time{}))
-			if err != nil {
-				return err // the stage is left as it is, to be inspected
-			}
-			return s.Clear(ctx)
-		},
-		Inspect: func(ctx context.Context, _ error) string {
-			l, err := lab(ctx)
-			if err != nil {
-				return ""
-			}
-			return l.Evidence(ctx, name)
-		},
-	}
 }
 
 // alone marks a case that disturbs the whole cluster.

@@ -83,7 +83,7 @@ func refusedRelease(ctx context.Context, s *stage.Stage) (err error) {
 		return err
 	}
 	pods, err := s.AwaitPods(ctx, "refused", "its release to be refused", func(pods []corev1.Pod) bool {
-		return stage.Count(pods, heldFor(core.ReleaseRefused)) == 2
+		return stage.Count(pods, stage.HeldFor(core.ReleaseRefused)) == 2
 	})
 	if err != nil {
 		return err

@@ -80,7 +80,7 @@ func egressGroups(ctx context.Context, s *stage.Stage, _ *suite.Report) (err err
 		return err
 	}
 	if _, err := s.AwaitPods(ctx, "far", "its pods to be held for their own account", func(pods []corev1.Pod) bool {
-		return len(pods) == 2 && stage.Count(pods, heldFor(core.WaitingForBudget)) == 2
+		return len(pods) == 2 && stage.Count(pods, stage.HeldFor(core.WaitingForBudget)) == 2
 	}); err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func egressPerNode(ctx context.Context, s *stage.Stage, _ *suite.Report) (err er
 		return err
 	}
 	if _, err := s.AwaitPods(ctx, "on-"+used, "its pod to be held for its own account", func(pods []corev1.Pod) bool {
-		return len(pods) == 1 && stage.Count(pods, heldFor(core.WaitingForBudget)) == 1
+		return len(pods) == 1 && stage.Count(pods, stage.HeldFor(core.WaitingForBudget)) == 1
 	}); err != nil {
 		return err
 	}

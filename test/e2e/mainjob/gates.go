@@ -142,7 +142,7 @@ func foreignGate(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 		return err
 	}
 	if _, err := s.AwaitPods(ctx, "approved", "its pods to be held for the other gate", func(pods []corev1.Pod) bool {
-		return stage.Count(pods, heldFor(core.ForeignGate)) == 2
+		return stage.Count(pods, stage.HeldFor(core.ForeignGate)) == 2
 	}); err != nil {
 		return err
 	}
@@ -183,15 +183,6 @@ func preferences() []corev1.PreferredSchedulingTerm {
 		}})
 	}
 	return terms
-}
-
-// heldFor says whether a pod's condition names a reason.
-func heldFor(reason core.Reason) func(*corev1.Pod) bool {
-	return func(p *corev1.Pod) bool {
-		return stage.Held(p) && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == v1alpha1.ConditionHeld && c.Reason == string(reason)
-		})
-	}
 }
 
 // approve takes the other owner's gate off.

@@ -130,7 +130,7 @@ func heldJobs(ctx context.Context, s *stage.Stage) error {
 		return fmt.Errorf("a held Job has labels %v, annotations %v and started at %v", timed.Labels, timed.Annotations, timed.Status.StartTime)
 	}
 	if _, err := s.AwaitPods(ctx, "plain", "the pods of the Job without a deadline to be held", func(pods []corev1.Pod) bool {
-		return len(pods) == 2 && stage.Count(pods, heldFor(core.Paused)) == 2
+		return len(pods) == 2 && stage.Count(pods, stage.HeldFor(core.Paused)) == 2
 	}); err != nil {
 		return err
 	}

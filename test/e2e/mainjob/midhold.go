@@ -61,7 +61,7 @@ func midHold(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 		return err
 	}
 	// More than twice the deadline of "late".
-	if err := pass(ctx, time.Until(held.Add(2*lateDeadline+2*time.Second))); err != nil {
+	if err := stage.Pass(ctx, time.Until(held.Add(2*lateDeadline+2*time.Second))); err != nil {
 		return err
 	}
 	stop()
@@ -363,16 +363,6 @@ func late(d *appsv1.Deployment) bool {
 		}
 	}
 	return false
-}
-
-// pass lets time pass: a hold that is longer than a deadline is what is tested.
-func pass(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // finish expects that all but the broken one come to their end, and that all are as

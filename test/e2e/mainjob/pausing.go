@@ -45,7 +45,7 @@ func pausedFirst(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 		return fmt.Errorf("rolling out: %s", out)
 	}
 	// It is paused by the very write; a while later nothing else has happened.
-	if err := pass(ctx, 5*time.Second); err != nil {
+	if err := stage.Pass(ctx, 5*time.Second); err != nil {
 		return err
 	}
 	var held appsv1.Deployment

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/test/registry"
 )
 
@@ -93,6 +94,32 @@ func Held(p *corev1.Pod) bool {
 	return slices.ContainsFunc(p.Spec.SchedulingGates, func(g corev1.PodSchedulingGate) bool { return g.Name == v1alpha1.Gate })
 }
 
+// Pass lets time pass, where that itself is what is tested.
+func Pass(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// HeldReason is why the pod is held, by its condition; empty: it is not held, or
+// nothing says why yet.
+func HeldReason(p *corev1.Pod) core.Reason {
+	for _, c := range p.Status.Conditions {
+		if Held(p) && c.Type == v1alpha1.ConditionHeld {
+			return core.Reason(c.Reason)
+		}
+	}
+	return ""
+}
+
+// HeldFor says whether a pod is held for that reason.
+func HeldFor(reason core.Reason) func(*corev1.Pod) bool {
+	return func(p *corev1.Pod) bool { return HeldReason(p) == reason }
+}
+
 // Released says whether the pod carries the mark of a release.
 func Released(p *corev1.Pod) bool { return p.Annotations[v1alpha1.AnnotationRelease] != "" }
 
@@ -101,6 +128,8 @@ type Release struct {
 	App, Pod string
 	At       time.Time
 	Reason   string
+	// Decision is that of the turn that let it go.
+	Decision string
 	Units    int64
 }
 
@@ -116,7 +145,7 @@ func Releases(pods []corev1.Pod) ([]Release, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pod %s: %w", p.Name, err)
 		}
-		r := Release{App: p.Labels["app"], Pod: p.Namespace + "/" + p.Name, At: mark.Time, Reason: mark.Reason}
+		r := Release{App: p.Labels["app"], Pod: p.Namespace + "/" + p.Name, At: mark.Time, Reason: mark.Reason, Decision: mark.Decision}
 		for _, c := range mark.Cost {
 			r.Units += c.Units
 		}

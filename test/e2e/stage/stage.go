@@ -151,8 +151,15 @@ type Options struct {
 	// Login makes the account that of a user, whose name is the stage's: pods carry a
 	// pull secret, and Pace has the login too.
 	Login bool
+	// Strict has a login that fails refused; otherwise, as on Docker Hub, who fails to
+	// log in is anonymous.
+	Strict bool
 	// Share of the PullBudget.
 	Share *v1alpha1.Share
+	// Breaker of the PullBudget.
+	Breaker *v1alpha1.Breaker
+	// PullSecrets are names of further pull secrets that log in to the account.
+	PullSecrets []string
 }
 
 // The limit of a stage, unless its options say otherwise: real-cluster cases use
@@ -166,8 +173,10 @@ const (
 // and the first label of its registry host.
 type Stage struct {
 	*Lab
-	Name    string
-	Host    *registry.Host
+	Name string
+	Host *registry.Host
+	// Tokens is the token service of the host; nil: nobody logs in.
+	Tokens  *registry.TokenService
 	Options Options
 }
 
@@ -196,7 +205,7 @@ func (s *Stage) Beside(ctx context.Context, other *Lab) (*Stage, error) {
 	if err := other.Reach(s.Host.Name()); err != nil {
 		return nil, err
 	}
-	twin := &Stage{Lab: other, Name: s.Name, Host: s.Host, Options: s.Options}
+	twin := &Stage{Lab: other, Name: s.Name, Host: s.Host, Tokens: s.Tokens, Options: s.Options}
 	return twin, twin.furnish(ctx)
 }
 
@@ -213,11 +222,14 @@ func (s *Stage) open(ctx context.Context) (err error) {
 		config.Dialect = dialect.None
 	}
 	if s.Options.Login {
-		// As on Docker Hub, who fails to log in is anonymous.
 		config.Auth, config.Limiters[0].Per = registry.BearerAuth, registry.PerAccount
-		config.Token, err = s.AddToken(registry.TokenConfig{Host: config.Name, Accounts: map[string]string{s.Name: Password}, Downgrade: true})
+		s.Tokens, err = s.AddToken(registry.TokenConfig{Host: config.Name, Accounts: map[string]string{s.Name: Password}, Downgrade: !s.Options.Strict})
 		if err != nil {
 			return err
+		}
+		config.Token = s.Tokens
+		if s.Options.Strict {
+			config.Private = []string{"*"}
 		}
 	}
 	if s.Host, err = s.AddHost(config); err != nil {
@@ -265,6 +277,7 @@ func (s *Stage) Budget() *v1alpha1.PullBudget {
 			Probe:    &v1alpha1.Probe{Repository: "probe:1", CABundle: string(s.Registry.CA().PEM())},
 			Reserve:  &v1alpha1.Reserve{Percent: s.Options.ReservePercent},
 			Share:    s.Options.Share,
+			Breaker:  s.Options.Breaker,
 		},
 	}
 	if s.Options.Fixed {
@@ -275,7 +288,7 @@ func (s *Stage) Budget() *v1alpha1.PullBudget {
 	}
 	if s.Options.Login {
 		budget.Spec.Identity, budget.Spec.Credentials = v1alpha1.Credentials, &v1alpha1.BudgetCredentials{SecretName: s.Name}
-		budget.Spec.Match = &v1alpha1.BudgetMatch{PullSecretNames: []string{s.Name}}
+		budget.Spec.Match = &v1alpha1.BudgetMatch{PullSecretNames: append([]string{s.Name}, s.Options.PullSecrets...)}
 	}
 	return budget
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/pullpace/pace/test/e2e/feedback"
 	"github.com/pullpace/pace/test/e2e/fidelity"
 	"github.com/pullpace/pace/test/e2e/mainjob"
 	"github.com/pullpace/pace/test/e2e/stage"
@@ -66,7 +67,7 @@ func main() {
 
 // suites are the suites by name.
 func suites() map[string]func(*stage.Lab) []suite.Case {
-	return map[string]func(*stage.Lab) []suite.Case{"main": mainjob.Cases, "fidelity": fidelity.Cases}
+	return map[string]func(*stage.Lab) []suite.Case{"main": mainjob.Cases, "fidelity": fidelity.Cases, "feedback": feedback.Cases}
 }
 
 func parse(args []string) (settings, error) {

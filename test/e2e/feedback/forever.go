@@ -1,0 +1,199 @@
+//go:build linux
+
+package feedback
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/test/e2e/stage"
+	"github.com/pullpace/pace/test/e2e/suite"
+	"github.com/pullpace/pace/test/registry"
+)
+
+// longest is the bound of a hold on an account that denies for ever.
+const longest = 40 * time.Second
+
+// boundedHolds is a policy whose holds end soon.
+func boundedHolds() *v1alpha1.PacePolicySpec {
+	return &v1alpha1.PacePolicySpec{Mode: v1alpha1.Enforce, MaxHold: &metav1.Duration{Duration: longest}}
+}
+
+// deniesForEver has a registry deny every pull from the start, though it says that there
+// are units. What was let go before that was known fails; the others are held and say
+// why, until their bound. Then they go by drops, and the first that is denied stops them.
+func deniesForEver(ctx context.Context, s *scene, r *suite.Report) error {
+	s.Host.Inject(registry.Refusing(registry.HubDenial(), registry.ManifestGET))
+	began := time.Now()
+	names, err := s.Fleet(ctx, 6)
+	if err != nil {
+		return err
+	}
+	breaker, _, err := awaitBreaker(ctx, s, paused)
+	if err != nil {
+		return err
+	}
+	if breaker.Cause == "" || breaker.Until == nil {
+		err = fmt.Errorf("a paused account does not say why or until when: %+v", breaker)
+	}
+	if _, also := s.AwaitPods(ctx, "", "a pod to be held as BreakerOpen", func(pods []corev1.Pod) bool {
+		return stage.Count(pods, stage.HeldFor(core.BreakerOpen)) > 0
+	}); also != nil {
+		return all(err, also)
+	}
+	held := ""
+	pods, also := s.Pods(ctx, "")
+	for i := range pods {
+		if stage.HeldReason(&pods[i]) == core.BreakerOpen {
+			held = pods[i].Name
+		}
+	}
+	if err = all(err, also, explained(ctx, s, []string{string(core.BreakerOpen), "429"}, "explain", "pod/"+held, "-n", s.Name)); err != nil {
+		return err
+	}
+	first, err := releases(ctx, s)
+	if err != nil {
+		return err
+	}
+	// All bounds have passed, and two tries of the breaker since.
+	if err := stage.Pass(ctx, time.Until(began.Add(longest+25*time.Second))); err != nil {
+		return err
+	}
+	gone, err := releases(ctx, s)
+	if err != nil {
+		return err
+	}
+	expired := 0
+	for _, g := range gone {
+		if g.Reason == string(core.HoldExpired) {
+			expired++
+		}
+	}
+	refused := s.Throttled(time.Time{})
+	r.Note("at_first", len(first))
+	r.Note("later", len(gone)-len(first))
+	r.Note("expired", expired)
+	if expired == 0 {
+		err = fmt.Errorf("no hold ended at its bound of %s", longest)
+	}
+	// One is tried at a time and fails after it has asked 5 times; the next waits for
+	// the breaker, 5 s and then 10 s at most, with a jitter that may be nothing at all.
+	if most := len(names) * stage.Nodes / 2; len(gone) > most+len(first) {
+		err = all(err, fmt.Errorf("%d pods were let go on an account that denies, want %d at most after the first %d", len(gone), most, len(first)))
+	}
+	if most := len(gone) * ladder(time.Since(began)) * attempts; refused > most {
+		err = all(err, fmt.Errorf("the nodes met %d answers of 429, want %d at most", refused, most))
+	}
+	return all(err)
+}
+
+// hopeless says for long that nobody need come back: 10 minutes, longer than a case.
+func hopeless(time.Time) registry.Fault {
+	d := registry.GHCRDenial()
+	d.RetryAfter.After = 10 * time.Minute
+	return registry.Refusing(d, registry.ManifestGET)
+}
+
+// stuck is a rollout whose account is paused for longer than a case, though the registry
+// is well again.
+func stuck(ctx context.Context, s *scene) (*storm, error) {
+	st, lift, err := brew(ctx, s, blockedApps, s.Host.Inject, hopeless)
+	if err != nil {
+		return nil, err
+	}
+	defer lift()
+	if _, _, err := awaitBreaker(ctx, s, paused); err != nil {
+		return nil, err
+	}
+	_, err = s.AwaitPods(ctx, "", "pods to be held as BreakerOpen", func(pods []corev1.Pod) bool {
+		return stage.Count(pods, stage.HeldFor(core.BreakerOpen)) > 0
+	})
+	return st, err
+}
+
+// resumeOverride has a person say that an account is well again: the rollout goes on at
+// once, and who said it is told.
+func resumeOverride(ctx context.Context, s *scene, _ *suite.Report) error {
+	st, err := stuck(ctx, s)
+	if err != nil {
+		return err
+	}
+	const why = "the registry was mended"
+	if out := s.Kubectl(ctx, "pace", "resume", "budget/"+s.Name, "--reason", why); out.Code != 0 {
+		return fmt.Errorf("resuming: %s", out)
+	}
+	if err := s.Await(ctx, st.names...); err != nil {
+		return err
+	}
+	if _, _, err := awaitBreaker(ctx, s, ok); err != nil {
+		return err
+	}
+	told := s.Kubectl(ctx, "get", "events", "-A", "-o", "jsonpath={range .items[*]}{.regarding.name}{.involvedObject.name} {.message}{\"\\n\"}{end}")
+	for _, line := range strings.Split(told.Stdout, "\n") {
+		if strings.HasPrefix(line, s.Name+" ") && strings.Contains(line, why) {
+			return nil
+		}
+	}
+	return fmt.Errorf("no Event of the PullBudget tells who resumed it and why: %s", told)
+}
+
+// recreated deletes the pods that are in back-off. Those that come in their place are
+// held like all others: nothing pulls that did not before.
+func recreated(ctx context.Context, s *scene, r *suite.Report) error {
+	st, err := stuck(ctx, s)
+	if err != nil {
+		return err
+	}
+	seen, err := failed(st.witness, "")
+	if err != nil {
+		return err
+	}
+	victims := map[string]bool{}
+	for _, f := range seen {
+		victims[f.Pod] = true
+	}
+	before := map[string]bool{}
+	pods, err := s.Pods(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, p := range pods {
+		before[p.Name] = true
+	}
+	r.Note("deleted", len(victims))
+	at := time.Now()
+	for pod := range victims {
+		if out := s.Kubectl(ctx, "delete", "pod", pod, "-n", s.Name); out.Code != 0 {
+			return fmt.Errorf("deleting a pod in back-off: %s", out)
+		}
+	}
+	fresh := func(p *corev1.Pod) bool { return !before[p.Name] && stage.HeldReason(p) == core.BreakerOpen }
+	if _, err := s.AwaitPods(ctx, "", fmt.Sprintf("%d new pods to be held", len(victims)), func(pods []corev1.Pod) bool {
+		return stage.Count(pods, fresh) == len(victims)
+	}); err != nil {
+		return err
+	}
+	bound, err := st.witness.Sights(func(s stage.Sight) bool { return s.Bound && s.At.After(at) })
+	if err == nil && len(bound) > 0 {
+		err = fmt.Errorf("%d pods were bound on a paused account, the first %s", len(bound), bound[0].Pod)
+	}
+	f := s.Own()
+	f.Kind, f.NotBefore = registry.ManifestHEAD, at
+	if n := s.Registry.Log().Count(f); n > 0 {
+		err = all(err, fmt.Errorf("%d pulls began after all that were in back-off were deleted, want none", n))
+	}
+	if err != nil {
+		return err
+	}
+	if out := s.Kubectl(ctx, "pace", "resume", "budget/"+s.Name, "--reason", "the case is over"); out.Code != 0 {
+		return fmt.Errorf("resuming: %s", out)
+	}
+	return s.Await(ctx, st.names...)
+}

@@ -1,0 +1,125 @@
+//go:build linux
+
+package feedback
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/feedback"
+	"github.com/pullpace/pace/test/e2e/stage"
+	"github.com/pullpace/pace/test/e2e/suite"
+	"github.com/pullpace/pace/test/registry"
+)
+
+// downFor is how long a registry is down, half of it without any answer.
+const downFor = 40 * time.Second
+
+// registryDown has a registry go down in the middle of a rollout, while another one
+// serves. Nothing more is let go until it answers, and all goes on by itself.
+func registryDown(ctx context.Context, s *scene, r *suite.Report) error {
+	other, err := s.New(ctx, s.Name+"-other", stage.Options{})
+	if err != nil {
+		return err
+	}
+	beside, err := other.Witness(ctx)
+	if err != nil {
+		return err
+	}
+	names, err := s.Fleet(ctx, throttledApps)
+	if err != nil {
+		return err
+	}
+	others, err := other.Fleet(ctx, 6)
+	if err != nil {
+		return err
+	}
+	if _, err := s.AwaitCharged(ctx, stage.Limit+1); err != nil {
+		return err
+	}
+	down := time.Now()
+	lift := s.Host.Inject(registry.Unreachable())
+	breaker, at, err := awaitBreaker(ctx, s, paused)
+	if err != nil {
+		return err
+	}
+	r.Note("cause", fmt.Sprintf("%q", breaker.Cause))
+	err = stage.Pass(ctx, time.Until(down.Add(downFor/2)))
+	lift()
+	lift = s.Host.Inject(registry.Failing(http.StatusServiceUnavailable))
+	err = all(err, stage.Pass(ctx, time.Until(down.Add(downFor))))
+	up := time.Now()
+	lift()
+	if err != nil {
+		return err
+	}
+	gone, err := releases(ctx, s)
+	if err != nil {
+		return err
+	}
+	r.Note("let_go_before_paused", len(between(gone, down, at)))
+	if after := between(gone, at, up); len(after) > 0 {
+		err = fmt.Errorf("%d pods were let go to a registry that was known to be down, want none", len(after))
+	}
+	err = all(err, other.Await(ctx, others...), s.Await(ctx, names...), alone(beside, others))
+	if err != nil {
+		return err
+	}
+	_, _, err = awaitBreaker(ctx, s, ok)
+	return all(err, classified(s, feedback.Reset, feedback.Timeout), other.Clear(ctx))
+}
+
+// classified complains of a failure that is taken for something else.
+func classified(s *scene, want ...feedback.Class) error {
+	seen, err := failed(s.witness, "")
+	for _, f := range seen {
+		got := feedback.Classify(f.Waiting, f.Message, s.Host.Name()).Class
+		right := false
+		for _, c := range want {
+			right = right || got == c
+		}
+		if !right {
+			err = all(err, fmt.Errorf("a failure is taken for %s, want one of %v: %s", got, want, f.Message))
+		}
+	}
+	return err
+}
+
+// dnsOfOneNode breaks the registry's name for one node of four. Its pulls fail, the
+// account is nobody's to pause for that, and the pods of other nodes go on.
+func dnsOfOneNode(ctx context.Context, s *scene, r *suite.Report) error {
+	node := s.Cluster.Nodes()[stage.Nodes-1]
+	node.SetNameBroken(s.Host.Name(), true)
+	defer node.SetNameBroken(s.Host.Name(), false)
+	names, err := s.Fleet(ctx, 6)
+	if err != nil {
+		return err
+	}
+	// All pods of the other nodes get their images; then all that is left is there.
+	elsewhere := len(names) * (stage.Nodes - 1)
+	if _, err := s.AwaitCharged(ctx, elsewhere); err != nil {
+		return err
+	}
+	seen, err := failed(s.witness, "")
+	if err != nil {
+		return err
+	}
+	pods := map[string]bool{}
+	for _, f := range seen {
+		pods[f.Pod] = true
+		if f.Node != node.Name() {
+			err = all(err, fmt.Errorf("%s failed on %s, whose name server is well: %s", f.Pod, f.Node, f.Message))
+		}
+	}
+	r.Note("failed_there", len(pods))
+	if len(pods) == 0 {
+		err = all(err, fmt.Errorf("no pull failed on %s: nothing is proved", node.Name()))
+	}
+	err = all(err, classified(s, feedback.DNS), neverHeld(s.witness, names, core.BreakerOpen, core.ImageFailing))
+	err = all(err, explained(ctx, s, []string{node.Name(), string(feedback.DNS)}, "doctor", "node/"+node.Name()))
+	node.SetNameBroken(s.Host.Name(), false)
+	return all(err, s.Await(ctx, names...))
+}

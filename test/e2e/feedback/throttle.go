@@ -1,0 +1,233 @@
+//go:build linux
+
+package feedback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core/feedback"
+	"github.com/pullpace/pace/test/e2e/stage"
+	"github.com/pullpace/pace/test/e2e/suite"
+	"github.com/pullpace/pace/test/registry"
+)
+
+// The rollout that is throttled in its middle: 9 Deployments on 4 nodes, 36 pulls. Of
+// them 8 at most are under way at once when paced, and 28 fail at once when not.
+const (
+	throttledApps = 9
+	throttledFor  = 25 * time.Second
+)
+
+// storm is a rollout on a registry that refuses everything for a while.
+type storm struct {
+	*scene
+	names []string
+	// from and to are when the registry refused.
+	from, to time.Time
+}
+
+// refuse makes a fault that says, where it says anything, when it will be over.
+type refuse func(until time.Time) registry.Fault
+
+// brew starts a rollout and has the registry refuse as soon as the second wave pulls.
+func brew(ctx context.Context, s *scene, apps int, inject func(registry.Fault) func(), how refuse) (st *storm, lift func(), err error) {
+	st = &storm{scene: s}
+	if st.names, err = s.Fleet(ctx, apps); err != nil {
+		return nil, nil, err
+	}
+	if _, err := s.AwaitCharged(ctx, stage.Limit+1); err != nil {
+		return nil, nil, err
+	}
+	st.from = time.Now()
+	return st, inject(how(st.from.Add(throttledFor))), nil
+}
+
+// pass lets the time of the fault pass, and ends it.
+func (st *storm) pass(ctx context.Context, lift func()) error {
+	err := stage.Pass(ctx, time.Until(st.from.Add(throttledFor)))
+	lift()
+	st.to = time.Now()
+	return err
+}
+
+// silently refuses GETs of manifests as GHCR does: only the body says when to come back,
+// and every header and HEAD says that there are units.
+func silently(until time.Time) registry.Fault {
+	d := registry.GHCRDenial()
+	d.RetryAfter.Until = until
+	return registry.Refusing(d, registry.ManifestGET)
+}
+
+// throttledMidRollout has the registry refuse for a while. Pace lets nothing more go
+// after the turn that saw it, so that only what was under way fails, and goes on when the
+// registry said that it may. Left alone the same rollout fails many times as often.
+func throttledMidRollout(ctx context.Context, s *scene, r *suite.Report) error {
+	alone, err := s.New(ctx, s.Name+"-unpaced", stage.Options{NotPaced: true, NoBudget: true})
+	if err != nil {
+		return err
+	}
+	unpaced := make(chan error, 1)
+	go func() {
+		st, lift, err := brew(ctx, &scene{Stage: alone}, throttledApps, alone.Host.Inject, silently)
+		if err == nil {
+			err = st.pass(ctx, lift)
+		}
+		unpaced <- err
+	}()
+	st, lift, err := brew(ctx, s, throttledApps, s.Host.Inject, silently)
+	if err != nil {
+		return err
+	}
+	if err := st.pass(ctx, lift); err != nil {
+		return err
+	}
+	if err := all(s.Await(ctx, st.names...), <-unpaced); err != nil {
+		return err
+	}
+	paced, control := s.Throttled(time.Time{}), alone.Throttled(time.Time{})
+	r.Note("unpaced_429", control)
+	err = st.contained(ctx, r, true)
+	if control < 5*paced {
+		err = all(err, fmt.Errorf("unpaced the nodes met %d answers of 429, want 5 times the %d of the paced run at least", control, paced))
+	}
+	return all(err, st.resumed(ctx, r), alone.Clear(ctx))
+}
+
+// contained expects that the refusals were met by pulls that were under way alone, and
+// that nothing was let go after the turn that saw the first.
+func (st *storm) contained(ctx context.Context, r *suite.Report, charged bool) error {
+	seen, err := failed(st.witness, "")
+	if err != nil {
+		return err
+	}
+	if len(seen) == 0 {
+		return errors.New("no pull failed: nothing is proved")
+	}
+	for _, f := range seen {
+		if got := feedback.Classify(f.Waiting, f.Message, st.Host.Name()).Class; got != feedback.Throttled {
+			err = all(err, fmt.Errorf("a refusal is taken for %s: %s", got, f.Message))
+		}
+	}
+	gone, also := releases(ctx, st.scene)
+	if err = all(err, also); err != nil {
+		return err
+	}
+	// The turn that takes a failure in may have begun just before, and been seen later.
+	after := between(gone, seen[0].At, st.to)
+	if n := decisions(after); n > 1 {
+		err = fmt.Errorf("%d decisions let %d pods go after the first refusal was seen, want one at most: that of the turn it was seen in", n, len(after))
+	}
+	f := st.Own()
+	f.Kind, f.Charged = registry.ManifestGET, true
+	served := 0
+	for _, e := range st.Registry.Log().Entries(f) {
+		if e.Time.Before(st.from) {
+			served++
+		}
+	}
+	flying := len(between(gone, time.Time{}, st.to)) - served
+	most := flying * ladder(st.to.Sub(st.from)) * attempts
+	r.Note("under_way", flying)
+	r.Note("let_go_after", len(after))
+	if got := st.Throttled(time.Time{}); got == 0 || got > most {
+		err = all(err, fmt.Errorf("the nodes met %d answers of 429, want some and %d at most: %d for each of %d tries of %d pulls under way",
+			got, most, attempts, ladder(st.to.Sub(st.from)), flying))
+	}
+	if got := st.Throttled(st.to); got > 0 {
+		err = all(err, fmt.Errorf("the nodes met %d answers of 429 after the registry stopped refusing, want 0", got))
+	}
+	if charged {
+		if got, want := st.Charges(""), int64(len(st.names)*stage.Nodes); got != want {
+			err = all(err, fmt.Errorf("the nodes were charged %d units, want %d", got, want))
+		}
+	}
+	return err
+}
+
+// soon is the longest that a reading is awaited while work waits.
+const soon = 20 * time.Second
+
+// resumed expects that the first pod went within one interval of readings from when the
+// registry said that it would serve again.
+func (st *storm) resumed(ctx context.Context, r *suite.Report) error {
+	gone, err := releases(ctx, st.scene)
+	if err != nil {
+		return err
+	}
+	later := between(gone, st.to, time.Now())
+	if len(later) == 0 {
+		return errors.New("no pod was left to go when the registry served again: nothing is proved")
+	}
+	waited := later[0].At.Sub(st.to)
+	r.Note("resumed_after", waited.Round(100*time.Millisecond))
+	if waited > soon {
+		return fmt.Errorf("the first pod went %s after the registry served again, want %s at most", waited, soon)
+	}
+	return nil
+}
+
+// tokenThrottled has the token service refuse logins for a while: no pull gets as far as
+// the registry, and no reading either.
+func tokenThrottled(ctx context.Context, s *scene, r *suite.Report) error {
+	return blocked(ctx, s, r, s.Tokens.Inject, func(until time.Time) registry.Fault {
+		return registry.Refusing(registry.Denial{
+			Message:    "too many failed login attempts for username or IP address",
+			RetryAfter: registry.RetryAfter{Form: registry.RetrySeconds, Until: until},
+		}, registry.Token)
+	})
+}
+
+// headsThrottled has the registry refuse every HEAD for a while and serve every GET: so do
+// limits of requests. A pull asks by HEAD first, and so does a reading.
+func headsThrottled(ctx context.Context, s *scene, r *suite.Report) error {
+	return blocked(ctx, s, r, s.Host.Inject, func(until time.Time) registry.Fault {
+		f := registry.HeadThrottled()
+		f.Answer.RetryAfter = registry.RetryAfter{Form: registry.RetrySeconds, Until: until}
+		return f
+	})
+}
+
+// blockedApps are the Deployments of a rollout whose readings are refused too.
+const blockedApps = 6
+
+// blocked runs a rollout that is refused before anything is charged. While readings are
+// refused no pod is tried, and they are not asked for again before they may.
+func blocked(ctx context.Context, s *scene, r *suite.Report, inject func(registry.Fault) func(), how refuse) error {
+	st, lift, err := brew(ctx, s, blockedApps, inject, how)
+	if err != nil {
+		return err
+	}
+	_, at, err := awaitBreaker(ctx, s, paused)
+	if err != nil {
+		return err
+	}
+	if err := st.pass(ctx, lift); err != nil {
+		return err
+	}
+	gone, err := releases(ctx, s)
+	if err != nil {
+		return err
+	}
+	if after := between(gone, at, st.to); len(after) > 0 {
+		err = fmt.Errorf("%d pods were let go while the account was paused and no reading came, want none", len(after))
+	}
+	asked := 0
+	for _, kind := range []registry.Kind{registry.ManifestHEAD, registry.Token} {
+		for _, e := range ownAsked(s, kind, st.from) {
+			if e.Throttled() {
+				asked++
+			}
+		}
+	}
+	r.Note("own_429", asked)
+	if asked > 3 {
+		err = all(err, fmt.Errorf("readings were asked for %d times and refused, want 3 at most: it was said when to come back", asked))
+	}
+	if err := all(err, s.Await(ctx, st.names...)); err != nil {
+		return err
+	}
+	return all(st.contained(ctx, r, true), st.resumed(ctx, r))
+}
