@@ -14,10 +14,10 @@ import (
 	"github.com/pullpace/pace/test/registry"
 )
 
-// The rollout that is throttled in its middle: 9 Deployments on 4 nodes, 36 pulls. Of
-// them 8 at most are under way at once when paced, and 28 fail at once when not.
+// The rollout that is throttled in its middle: 10 Deployments on 4 nodes, 40 pulls. Of
+// them 8 at most are under way at once when paced, and 32 fail at once when not.
 const (
-	throttledApps = 9
+	throttledApps = 10
 	throttledFor  = 25 * time.Second
 )
 
