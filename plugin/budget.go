@@ -47,7 +47,7 @@ func newBudget(s *session) *cobra.Command {
 		},
 	}
 	o.out.add(cmd.Flags())
-	cmd.Flags().BoolVar(&o.spent, "spent", false, "show what was spent when")
+	cmd.Flags().BoolVar(&o.spent, "spent", false, "show who spent the window, and when")
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "show it again every 5s until interrupted")
 	return cmd
 }

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +16,8 @@ import (
 // concurrent use.
 type Metrics struct {
 	board                                   *board
+	window                                  *windowBoard
+	held                                    *heldBoard
 	shadow                                  *shadowBoard
 	releases, admissions, probes, throttles *prometheus.CounterVec
 	releaseErrors, refusals, turnErrors     prometheus.Counter
@@ -48,6 +49,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		board:         newBoard(),
+		window:        newWindowBoard(),
+		held:          newHeldBoard(),
 		shadow:        newShadowBoard(),
 		releases:      counters("releases_total", "Pods let go.", "reason"),
 		admissions:    counters("admissions_total", "Pods seen at admission: Held, or the Reason why not.", "answer"),
@@ -63,7 +66,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		gateActive: gauge("gate_active", "Whether the last dry run of a pod came back gated: 1 or 0."),
 		gateProof:  gauge("gate_proof_seconds", "How long the API server took for the last dry run of a pod, the webhook included."),
 	}
-	r.MustRegister(m.board, m.shadow, m.turns, m.lastTurn)
+	r.MustRegister(m.board, m.window, m.held, m.shadow, m.turns, m.lastTurn)
 	return m
 }
 
@@ -103,70 +106,48 @@ func (m *Metrics) admitted(v kube.Verdict) {
 
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
-// board shows the last decision: a whole one at every scrape.
+// board shows the books of the last decision: a whole one at every scrape.
 type board struct {
+	display
 	limit, remaining, reserved, ungated, foreign, available, read, demand, held, slipped *prometheus.Desc
-
-	mu    sync.Mutex
-	shown []prometheus.Metric
 }
 
 var _ prometheus.Collector = (*board)(nil)
 
 func newBoard() *board {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(prometheus.BuildFQName(metricsNamespace, "", name), help, labels, nil)
-	}
-	return &board{
-		limit:     desc("account_limit_units", "What the registry allows in a window.", "account"),
-		remaining: desc("account_remaining_units", "What the registry said is left, by the last reading.", "account"),
-		reserved:  desc("account_reserved_units", "Set aside for releases that no reading covers yet.", "account"),
-		ungated:   desc("account_ungated_units", "Set aside for pods that were not held.", "account"),
-		foreign:   desc("account_foreign_units_per_hour", "The pace of others on the account.", "account"),
-		available: desc("account_available_units", "What a class may spend now.", "account", "class"),
-		read:      desc("account_reading_timestamp_seconds", "When the last reading was sent.", "account"),
-		demand:    desc("account_demand_units", "What held pods may cost at most.", "account"),
-		held:      desc("held_pods", "Pods held now.", "reason", "class"),
-		slipped:   desc("slipped_pods", "Living pods that the policy would hold and that the webhook never saw.", "policy"),
-	}
+	b := &board{}
+	b.limit = b.describe("account_limit_units", "What the registry allows in a window.", "account")
+	b.remaining = b.describe("account_remaining_units", "What the registry said is left, by the last reading.", "account")
+	b.reserved = b.describe("account_reserved_units", "Set aside for releases that no reading covers yet.", "account")
+	b.ungated = b.describe("account_ungated_units", "Set aside for pods that were not held.", "account")
+	b.foreign = b.describe("account_foreign_units_per_hour", "The pace of others on the account.", "account")
+	b.available = b.describe("account_available_units", "What a class may spend now.", "account", "class")
+	b.read = b.describe("account_reading_timestamp_seconds", "When the last reading was sent.", "account")
+	b.demand = b.describe("account_demand_units", "What held pods may cost at most.", "account")
+	b.held = b.describe("held_pods", "Pods held now.", "reason", "class")
+	b.slipped = b.describe("slipped_pods", "Living pods that the policy would hold and that the webhook never saw.", "policy")
+	return b
 }
 
-// Describe implements prometheus.Collector.
-func (b *board) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{b.limit, b.remaining, b.reserved, b.ungated, b.foreign, b.available, b.read, b.demand, b.held, b.slipped} {
-		out <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (b *board) Collect(out chan<- prometheus.Metric) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, m := range b.shown {
-		out <- m
-	}
-}
-
-// observe shows a decision from now on.
-func (m *Metrics) observe(d engine.Decision, t *kube.Tracker) {
+// observe shows a decision from now on, and what the state of the accounts is.
+func (m *Metrics) observe(d engine.Decision, state engine.State, t *kube.Tracker) {
+	m.window.observe(d, state)
+	m.held.observe(d, t)
 	b := m.board
-	var shown []prometheus.Metric
-	add := func(desc *prometheus.Desc, value float64, labels ...string) {
-		shown = append(shown, prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...))
-	}
+	var shown readings
 	for _, a := range d.Accounts {
 		account := string(a.Account)
-		add(b.limit, float64(a.Limit), account)
-		add(b.remaining, float64(a.Remaining), account)
-		add(b.reserved, float64(a.Reserved), account)
-		add(b.ungated, float64(a.Ungated), account)
-		add(b.foreign, a.ForeignPerHour, account)
-		add(b.demand, float64(a.Demand), account)
+		shown.add(b.limit, float64(a.Limit), account)
+		shown.add(b.remaining, float64(a.Remaining), account)
+		shown.add(b.reserved, float64(a.Reserved), account)
+		shown.add(b.ungated, float64(a.Ungated), account)
+		shown.add(b.foreign, a.ForeignPerHour, account)
+		shown.add(b.demand, float64(a.Demand), account)
 		if !a.SentAt.IsZero() {
-			add(b.read, seconds(a.SentAt), account)
+			shown.add(b.read, seconds(a.SentAt), account)
 		}
 		for i, units := range a.Available {
-			add(b.available, float64(units), account, core.Class(i).String())
+			shown.add(b.available, float64(units), account, core.Class(i).String())
 		}
 	}
 	held := map[[2]string]int{}
@@ -176,13 +157,11 @@ func (m *Metrics) observe(d engine.Decision, t *kube.Tracker) {
 		}
 	}
 	for labels, n := range held {
-		add(b.held, float64(n), labels[0], labels[1])
+		shown.add(b.held, float64(n), labels[0], labels[1])
 	}
 	slipped := t.Slipped()
 	for _, policy := range t.Policies() {
-		add(b.slipped, float64(slipped[policy]), policy)
+		shown.add(b.slipped, float64(slipped[policy]), policy)
 	}
-	b.mu.Lock()
-	b.shown = shown
-	b.mu.Unlock()
+	b.show(shown)
 }

@@ -156,10 +156,11 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 	t.explainer.explain(ctx, t.world.tracker, d)
 	t.doubter.tell(ctx, t.world, d)
 	t.answers.set(d, t.world.tracker)
-	t.metrics.observe(d, t.world.tracker)
+	page := t.page(d, false)
+	t.metrics.observe(d, page.state, t.world.tracker)
 	t.metrics.shadow.observe(t.watch.record, t.watch.held())
 	if err == nil {
-		err = t.books.write(ctx, now, t.page(d, false))
+		err = t.books.write(ctx, now, page)
 	}
 	if err != nil {
 		t.metrics.turnFailed()

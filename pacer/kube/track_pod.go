@@ -330,6 +330,22 @@ func (t *Tracker) HeldPods(id core.GroupID) []*corev1.Pod {
 	return pods
 }
 
+// FirstExpiry is when the first hold of a group's pods ends by its bound; zero: none
+// has a bound.
+func (t *Tracker) FirstExpiry(id core.GroupID) time.Time {
+	var first time.Time
+	g := t.groups[id]
+	if g == nil {
+		return first
+	}
+	for pod := range g.held {
+		if until := t.pods[pod].announced.HoldUntil; !until.IsZero() && (first.IsZero() || until.Before(first)) {
+			first = until
+		}
+	}
+	return first
+}
+
 // Choose picks the pods of a release: those it names, or the oldest that only
 // our gate holds.
 func (t *Tracker) Choose(r engine.Release) []*corev1.Pod {

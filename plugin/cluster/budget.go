@@ -14,6 +14,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core/quota"
+	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/view"
 )
 
@@ -117,9 +118,43 @@ func accountRow(row *view.Budget, a *v1alpha1.AccountStatus) {
 			Most: c.Most, Certain: quota.Certain(int(c.Batches), int(c.Samples)),
 		})
 	}
+	row.Window = usage(a)
 	for _, s := range a.Spent {
 		row.Spent = append(row.Spent, view.Spent{End: s.End.Time, Units: s.Units})
 	}
+}
+
+// usage is who spent the window; nil where nothing was counted and nothing was read.
+func usage(a *v1alpha1.AccountStatus) *view.Usage {
+	if len(a.UsedBy) == 0 && a.SentAt == nil && len(a.Spent) == 0 {
+		return nil
+	}
+	u := &view.Usage{UnderWay: a.Open, Namespaces: []view.NamespaceUse{}}
+	if a.SentAt != nil && a.Limit > 0 {
+		others := a.ForeignTaken
+		u.NotThisCluster, u.Used = &others, others
+	}
+	at := map[string]int{}
+	for _, use := range a.UsedBy {
+		u.Used += use.Units
+		owner, ok := kube.ParseOwner(use.Workload)
+		if !ok {
+			u.Unnamed += use.Units
+			continue
+		}
+		i, known := at[owner.Namespace]
+		if !known {
+			i = len(u.Namespaces)
+			at[owner.Namespace], u.Namespaces = i, append(u.Namespaces, view.NamespaceUse{Namespace: owner.Namespace})
+		}
+		n := &u.Namespaces[i]
+		n.Units += use.Units
+		n.Workloads = append(n.Workloads, view.WorkloadUse{Workload: owner.Kind + "/" + owner.Name, Units: use.Units})
+	}
+	slices.SortStableFunc(u.Namespaces, func(a, b view.NamespaceUse) int {
+		return cmp.Or(cmp.Compare(b.Units, a.Units), cmp.Compare(a.Namespace, b.Namespace))
+	})
+	return u
 }
 
 // problems returns the conditions that say that something is wrong.

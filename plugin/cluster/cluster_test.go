@@ -259,3 +259,31 @@ func TestShareInPlainNumbers(t *testing.T) {
 		})
 	}
 }
+
+// TestUsage: who spent the window, by namespace; the parts make the whole.
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	used := []v1alpha1.UseStatus{{Workload: "Deployment/shop/api", Units: 11}, {Workload: "Job/ci/nightly", Units: 10}, {Workload: "Pod/ci/build-7", Units: 2}, {Units: 3}}
+	at := metav1.NewMicroTime(time.Unix(1, 0))
+	tests := map[string]struct {
+		account v1alpha1.AccountStatus
+		want    *view.Usage
+	}{
+		"nothing is known": {v1alpha1.AccountStatus{Account: "docker.io/anonymous"}, nil},
+		"read": {v1alpha1.AccountStatus{Limit: 100, Remaining: 58, SentAt: &at, ForeignTaken: 9, Open: 4, UsedBy: used}, &view.Usage{
+			Used: 35, Unnamed: 3, UnderWay: 4, NotThisCluster: new(int64(9)), Namespaces: []view.NamespaceUse{
+				{Namespace: "ci", Units: 12, Workloads: []view.WorkloadUse{{Workload: "Job/nightly", Units: 10}, {Workload: "Pod/build-7", Units: 2}}},
+				{Namespace: "shop", Units: 11, Workloads: []view.WorkloadUse{{Workload: "Deployment/api", Units: 11}}},
+			}}},
+		"declared: of others nothing is known": {v1alpha1.AccountStatus{Limit: 20, UsedBy: used[:1]}, &view.Usage{
+			Used: 11, Namespaces: []view.NamespaceUse{{Namespace: "shop", Units: 11, Workloads: []view.WorkloadUse{{Workload: "Deployment/api", Units: 11}}}}}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(tc.want, usage(&tc.account)); diff != "" {
+				t.Errorf("usage (-want +got)\n%s", diff)
+			}
+		})
+	}
+}

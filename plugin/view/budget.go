@@ -53,6 +53,7 @@ type Budget struct {
 	Breaker      Breaker     `json:"breaker,omitzero"`
 	PausedReason string      `json:"pausedReason,omitempty"`
 	Spent        []Spent     `json:"spent,omitempty"`
+	Window       *Usage      `json:"window,omitempty"`
 	Problems     []Condition `json:"problems,omitempty"`
 }
 
@@ -80,6 +81,35 @@ type Breaker struct {
 	State string    `json:"state,omitempty"`
 	Cause string    `json:"cause,omitempty"`
 	Until time.Time `json:"until,omitzero"`
+}
+
+// Usage is who spent the window.
+type Usage struct {
+	// Used is what the parts come to: what this cluster's pulls took, those that the last
+	// reading cannot know of yet included, and what it knew of others.
+	Used int64 `json:"used"`
+	// Namespaces spent most first, and in each the workloads; Unnamed are those of this
+	// cluster that are too many to be listed.
+	Namespaces []NamespaceUse `json:"namespaces"`
+	Unnamed    int64          `json:"unnamed"`
+	// NotThisCluster is what was gone at the last reading and not taken here; nil where
+	// no reading tells.
+	NotThisCluster *int64 `json:"notThisCluster,omitempty"`
+	// UnderWay is what pulls that have not ended may take besides.
+	UnderWay int64 `json:"underWay"`
+}
+
+// NamespaceUse is what the pulls of a namespace took of the window.
+type NamespaceUse struct {
+	Namespace string        `json:"namespace"`
+	Units     int64         `json:"units"`
+	Workloads []WorkloadUse `json:"workloads"`
+}
+
+// WorkloadUse is what the pulls for a workload took.
+type WorkloadUse struct {
+	Workload string `json:"workload"`
+	Units    int64  `json:"units"`
 }
 
 // Spent is units set aside in the bucket of time that ends at End.
@@ -233,7 +263,8 @@ func (b Budget) state(c Controller, st Style) painted {
 	return painted{b.Grade, warn}
 }
 
-// BudgetSpent explains one account: the books, and what was spent when.
+// BudgetSpent explains accounts: who spent the window, whether demand can be met, the
+// books, and what was spent when.
 func BudgetSpent(w io.Writer, b Budgets, st Style) error {
 	p := page{style: st}
 	for i, item := range b.Items {
@@ -255,11 +286,15 @@ func (p *page) spent(b Budget, c Controller) {
 		used = fmt.Sprintf("; the registry counts %d of %s used (read %s ago)", max(*b.Limit-*b.Remaining, 0), b.limit(), p.style.age(b.ReadAt))
 	}
 	p.line("%s  %s  %s", b.Name, b.Registry, b.state(c, p.style))
-	p.field("spent", "%d set aside by Pace in this window%s", total, used)
+	p.usage(b)
+	p.line("demand %s", b.demand())
+	for i, line := range b.Window.lines() {
+		p.field([]string{"by workload", ""}[min(i, 1)], "%s", line)
+	}
+	p.field("spent", "%d counted by Pace in this window%s", total, used)
 	p.field("open", "%d reserved for releases that no reading covers yet, %d for pods that Pace did not hold", b.Reserved, b.UngatedDemand)
 	p.field("others", "%s an hour, estimated", dash(b.OthersPerHour))
 	p.field("free", "%s", b.byClass())
-	p.field("demand", "%s", b.demand())
 	for _, c := range b.PerPull {
 		p.field("per pull", "%s (%d seen) through %s, %d %s", c.Mean, c.Samples, dash(c.Host), c.Manifests, many(c.Manifests, "manifest"))
 	}
@@ -274,6 +309,51 @@ func (p *page) spent(b Budget, c Controller) {
 	}
 }
 
+// usage is the verdict: how much of the window is gone, and who took it.
+func (p *page) usage(b Budget) {
+	w := b.Window
+	if w == nil {
+		p.line("nothing is known of this window yet")
+		return
+	}
+	parts := make([]string, 0, len(w.Namespaces)+3)
+	for _, n := range w.Namespaces {
+		parts = append(parts, fmt.Sprintf("%s %d", n.Namespace, n.Units))
+	}
+	if w.Unnamed > 0 {
+		parts = append(parts, fmt.Sprintf("others of this cluster %d", w.Unnamed))
+	}
+	if w.NotThisCluster != nil {
+		parts = append(parts, fmt.Sprintf("not this cluster %d", *w.NotThisCluster))
+	}
+	if len(parts) == 0 {
+		parts = []string{"nobody pulled"}
+	}
+	of := ""
+	if b.Limit != nil {
+		of = fmt.Sprintf(" of %d", *b.Limit)
+	}
+	under := ""
+	if w.UnderWay > 0 {
+		under = fmt.Sprintf("   (%d more under way)", w.UnderWay)
+	}
+	p.line("%d%s in this window: %s%s", w.Used, of, strings.Join(parts, "   "), under)
+}
+
+// lines are what each workload took, namespace by namespace.
+func (u *Usage) lines() []string {
+	if u == nil {
+		return nil
+	}
+	var lines []string
+	for _, n := range u.Namespaces {
+		for _, w := range n.Workloads {
+			lines = append(lines, fmt.Sprintf("%d  %s -n %s", w.Units, w.Workload, n.Namespace))
+		}
+	}
+	return lines
+}
+
 // demand says whether pacing can work: whether what is asked for drains.
 func (b Budget) demand() string {
 	if b.Flow.OverSeconds == 0 {
@@ -283,8 +363,11 @@ func (b Budget) demand() string {
 	if !b.Flow.HopelessSince.IsZero() {
 		verdict = "no queue drains: nothing is held"
 	}
-	return fmt.Sprintf("%s/h, supply %s/h over the last %s: %s", b.Flow.AskedPerHour, b.Flow.GivenPerHour, span(time.Duration(b.Flow.OverSeconds)*time.Second), verdict)
+	return fmt.Sprintf("%s/h, supply %s/h over the last %s: %s", whole(b.Flow.AskedPerHour), whole(b.Flow.GivenPerHour), span(time.Duration(b.Flow.OverSeconds)*time.Second), verdict)
 }
+
+// whole takes off decimals that say nothing.
+func whole(number string) string { return strings.TrimSuffix(number, ".00") }
 
 func many(n int32, thing string) string {
 	if n == 1 {

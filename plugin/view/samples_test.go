@@ -27,9 +27,12 @@ func sampleBudgets() Budgets {
 		Flow: Flow{AskedPerHour: "61.00", GivenPerHour: "100.00", OverSeconds: 6 * 3600}, Share: "0.5 of what remains",
 		PerPull: []Charge{{Host: "docker.io", Manifests: 2, Mean: "1.00", Samples: 131}, {Host: "cache.corp", Manifests: 1, Mean: "0.00", Samples: 9}}, ReadAt: now.Add(-12 * time.Second), Grade: "OK",
 		Spent: []Spent{{End: now.Add(-time.Minute), Units: 22}, {End: now, Units: 11}},
+		Window: &Usage{Used: 42, NotThisCluster: ptr[int64](9), UnderWay: 4, Namespaces: []NamespaceUse{
+			{"ci", 22, []WorkloadUse{{"Job/nightly", 20}, {"Pod/build-7", 2}}}, {"shop", 11, []WorkloadUse{{"Deployment/api", 11}}},
+		}},
 	}, {
 		Name: "busy", Registry: "docker.io", Account: "docker.io/busy", Identity: "Credentials", Grade: "OK", Limit: ptr[int64](100), WindowSeconds: 3600, Remaining: ptr[int64](0),
-		ReadAt: now.Add(-5 * time.Second), Mirrors: []string{"mirror.corp"},
+		ReadAt: now.Add(-5 * time.Second), Mirrors: []string{"mirror.corp"}, Window: &Usage{Used: 100, NotThisCluster: ptr[int64](100), Namespaces: []NamespaceUse{}},
 		Flow:     Flow{AskedPerHour: "150.00", GivenPerHour: "100.00", OverSeconds: 6 * 3600, HopelessSince: now.Add(-time.Hour)},
 		Problems: []Condition{{Type: "Sufficient", Reason: "Hopeless", Message: "150 units an hour are asked and 100 given"}},
 	}, {

@@ -121,6 +121,9 @@ func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
 	for _, b := range state.Spent {
 		s.Spent = append(s.Spent, SpentBucket{End: metav1.NewMicroTime(b.End), Units: int64(b.Units)})
 	}
+	for _, u := range state.Use {
+		s.UsedBy = append(s.UsedBy, UseStatus{Workload: u.Workload, Units: int64(u.Units), Last: metav1.NewMicroTime(u.Last)})
+	}
 	for _, c := range state.Charges {
 		s.ChargePerPull = append(s.ChargePerPull, ChargePerPull{
 			Host: c.Host, Manifests: int32(c.Manifests), Mean: formatFloat(c.Mean), Samples: int32(c.Samples),
@@ -202,6 +205,9 @@ func (a AccountStatus) State() engine.AccountState {
 	}
 	for _, b := range a.Spent {
 		out.Spent = append(out.Spent, quota.Spent{End: b.End.Time, Units: core.Units(max(b.Units, 0))})
+	}
+	for _, u := range a.UsedBy {
+		out.Use = append(out.Use, quota.Use{Workload: u.Workload, Units: core.Units(max(u.Units, 0)), Last: u.Last.Time})
 	}
 	for _, c := range a.ChargePerPull {
 		out.Charges = append(out.Charges, quota.Charge{Host: c.Host, Manifests: int(c.Manifests), Mean: parseFloat(c.Mean), Samples: int(max(c.Samples, 0)),

@@ -407,6 +407,12 @@ type AccountStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
 	Spent []SpentBucket `json:"spent,omitempty"`
+	// UsedBy is who spent it: the workloads of this cluster whose pulls took most of the
+	// window, and in sum, without a name, those that are not listed.
+	// +optional
+	// +kubebuilder:validation:MaxItems=33
+	// +listType=atomic
+	UsedBy []UseStatus `json:"usedBy,omitempty"`
 	// Breaker tells whether the account is paused.
 	// +optional
 	Breaker *BreakerStatus `json:"breaker,omitempty"`
@@ -476,6 +482,20 @@ type SpentBucket struct {
 	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}(Z|[+-][0-9]{2}:[0-9]{2})$`
 	End   metav1.MicroTime `json:"end"`
 	Units int64            `json:"units"`
+}
+
+// UseStatus is what the pulls for one workload took of the window.
+type UseStatus struct {
+	// Workload is "Kind/namespace/name"; empty: of all that are not listed.
+	// +optional
+	// +kubebuilder:validation:MaxLength=600
+	Workload string `json:"workload,omitempty"`
+	Units    int64  `json:"units"`
+	// Last is the end of the bucket of time in which it spent last.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}(Z|[+-][0-9]{2}:[0-9]{2})$`
+	Last metav1.MicroTime `json:"last"`
 }
 
 // BreakerStatus is why and until when an account is paused.

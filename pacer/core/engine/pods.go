@@ -271,8 +271,19 @@ func (e *Engine) setClaim(now time.Time, running *pull, done bool) {
 		return
 	}
 	a.ledger.Set(now, running.claim, quota.Claim{
-		Units: e.price(running.image, running.account), Ungated: ungated, Manifests: e.manifests(running.image), Host: running.image.Host(),
+		Units: e.price(running.image, running.account), Ungated: ungated, Manifests: e.manifests(running.image), Host: running.image.Host(), By: e.payer(running),
 	})
+}
+
+// payer is the workload that a pull is for: of several that wait for it the first.
+func (e *Engine) payer(running *pull) string {
+	if len(running.pods) == 0 {
+		return ""
+	}
+	if g := e.groups[running.pods[0].Group]; g != nil {
+		return g.Workload
+	}
+	return ""
 }
 
 // price is what one cold pull of an image is charged on an account at most.

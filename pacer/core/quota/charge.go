@@ -257,7 +257,7 @@ func (l *Ledger) disbelieve(now time.Time) {
 			l.change(c, func() { c.Units = l.price(c.kind()) })
 			c.unexplained = c.Units
 			if !c.closed.IsZero() {
-				l.spend(now, c.Units)
+				l.spend(now, c.By, c.Units)
 			}
 		}
 	}

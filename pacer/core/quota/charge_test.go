@@ -54,7 +54,7 @@ func TestPriceIsNotLearnedInTroubledWater(t *testing.T) {
 		"another pull under way":        func(l *Ledger) { l.Set(at(2), "other", Claim{Units: 1, Manifests: 1}) },
 		"one of the batch failed":       func(l *Ledger) { l.Set(at(2), "bad", Claim{Units: 1, Manifests: 1}); l.Close(at(3), "bad", Failed) },
 		"two shapes in one batch":       func(l *Ledger) { l.Set(at(2), "multi", Claim{Units: 2, Manifests: 2}); l.Close(at(3), "multi", Pulled) },
-		"own charge leaving the window": func(l *Ledger) { l.spend(at(-3595), 5) },
+		"own charge leaving the window": func(l *Ledger) { l.spend(at(-3595), "", 5) },
 	}
 	for name, trouble := range tests {
 		l := New(at(-4000), Settings{}, false)

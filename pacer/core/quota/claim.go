@@ -18,6 +18,8 @@ type Claim struct {
 	// Host is the host of its image.
 	Manifests int
 	Host      string
+	// By is whose pull it is, for people; empty where it is nobody's alone.
+	By string
 }
 
 // Outcome says how a claim ended.
@@ -52,7 +54,7 @@ func (l *Ledger) Set(now time.Time, id string, c Claim) {
 	old, ok := l.claims[id]
 	if c.Units <= 0 && c.Manifests == 0 {
 		if ok && old.closed.IsZero() {
-			l.unspend(now, old.begun)
+			l.unspend(now, old.By, old.begun)
 			l.drop(id, old)
 		}
 		return
@@ -63,6 +65,9 @@ func (l *Ledger) Set(now time.Time, id string, c Claim) {
 		l.claims[id] = made
 		l.sums.count(made, 1)
 		return
+	}
+	if c.By == "" {
+		c.By = old.By // it is the same pull still
 	}
 	l.change(old, func() {
 		old.unexplained = max(0, old.unexplained+c.Units-old.Units)
@@ -80,9 +85,9 @@ func (l *Ledger) spendAtOnce(now time.Time, c *claim) {
 		return
 	}
 	if more := c.Units - c.begun; more > 0 {
-		l.spend(now, more)
+		l.spend(now, c.By, more)
 	} else {
-		l.unspend(now, -more)
+		l.unspend(now, c.By, -more)
 	}
 	c.begun = c.Units
 }
@@ -142,12 +147,12 @@ func (l *Ledger) Close(now time.Time, id string, outcome Outcome) {
 		return
 	}
 	if outcome == Present {
-		l.unspend(now, c.begun)
+		l.unspend(now, c.By, c.begun)
 		l.drop(id, c)
 		return
 	}
 	l.change(c, func() { c.closed, c.outcome = now, outcome })
-	l.spend(now, c.Units-c.begun)
+	l.spend(now, c.By, c.Units-c.begun)
 	if l.settings.Fixed != nil {
 		l.drop(id, c) // it is spent, and no reading ever covers it
 	}

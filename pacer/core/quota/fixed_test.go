@@ -97,7 +97,7 @@ func TestSpentStaysWithin64Buckets(t *testing.T) {
 	t.Parallel()
 	l := New(epoch, Settings{Fixed: &Fixed{Pulls: 1000, Window: time.Hour}}, false)
 	for i := range 500 {
-		l.spend(at(float64(i*7)), 1) // 3,500 s: all within the hour
+		l.spend(at(float64(i*7)), "", 1) // 3,500 s: all within the hour
 	}
 	if n := len(l.spent); n > maxSpent {
 		t.Errorf("%d buckets, want %d at most", n, maxSpent)

@@ -40,7 +40,7 @@ func TestFlowByHand(t *testing.T) {
 			held += asked
 			now = now.Add(time.Hour)
 			went := min(held, 100)
-			l.spend(now, core.Units(went))
+			l.spend(now, "", core.Units(went))
 			held -= went
 			l.Watch(now, core.Units(held))
 		}

@@ -24,6 +24,7 @@ type Ledger struct {
 	span    span
 	charges map[kind]*charge
 	spent   []Spent
+	use     use
 	// spentTotal is what was spent since these books began.
 	spentTotal core.Units
 	flow       flow
@@ -282,6 +283,7 @@ func (l *Ledger) Export(now time.Time) State {
 	_, _, open := l.outstanding()
 	s := State{
 		Spent:          slices.Clone(l.spent),
+		Use:            l.Use(now),
 		Open:           open,
 		Charges:        l.Charges(),
 		Hopeless:       l.flow.since,
@@ -310,6 +312,7 @@ func (l *Ledger) Restore(now time.Time, s State) {
 		l.spent[i].End = earliest(l.spent[i].End, now.Add(l.logWindow()/maxSpent))
 	}
 	// None is forgotten yet: a declared window is not known before Configure.
+	l.use = restoredUse(s.Use, now.Add(l.logWindow()/maxSpent))
 	slices.SortFunc(l.spent, func(a, b Spent) int { return cmp.Or(a.End.Compare(b.End), cmp.Compare(a.Units, b.Units)) })
 	l.restored = max(s.Open, 0)
 	l.restoreCharges(s.Charges)
@@ -347,7 +350,7 @@ func (l *Ledger) Reopened(now time.Time) {
 			open += l.weight(id, children, maxDepth)
 		}
 	}
-	l.spend(now, l.restored-open)
+	l.spend(now, "", l.restored-open)
 	l.restored = 0
 }
 

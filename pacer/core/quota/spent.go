@@ -23,8 +23,8 @@ func (l *Ledger) logWindow() time.Duration {
 	return fallbackWindow
 }
 
-// spend notes units in the bucket that ends at or after now.
-func (l *Ledger) spend(now time.Time, units core.Units) {
+// spend notes units, and whose they were, in the bucket that ends at or after now.
+func (l *Ledger) spend(now time.Time, by string, units core.Units) {
 	if units <= 0 {
 		return
 	}
@@ -33,8 +33,8 @@ func (l *Ledger) spend(now time.Time, units core.Units) {
 		l.bucket.refill(now, *f, l.since)
 		l.bucket.level -= float64(units)
 	}
-	width := max(l.logWindow()/maxSpent, time.Nanosecond)
-	end := now.Truncate(width).Add(width)
+	end := l.bucketEnd(now)
+	l.use.note(end, now.Add(-l.logWindow()), by, units)
 	l.forget(now)
 	if n := len(l.spent); n > 0 && !l.spent[n-1].End.Before(end) {
 		l.spent[n-1].Units += units
@@ -48,6 +48,12 @@ func (l *Ledger) spend(now time.Time, units core.Units) {
 	}
 }
 
+// bucketEnd is the end of the bucket that now is in.
+func (l *Ledger) bucketEnd(now time.Time) time.Time {
+	width := max(l.logWindow()/maxSpent, time.Nanosecond)
+	return now.Truncate(width).Add(width)
+}
+
 // Spent is what was spent since these books began, and whether a claim is open of which
 // some may have been charged too.
 func (l *Ledger) Spent() (units core.Units, open bool) {
@@ -56,12 +62,13 @@ func (l *Ledger) Spent() (units core.Units, open bool) {
 }
 
 // unspend takes back what was spent on a pull of a declared rate that was not charged.
-func (l *Ledger) unspend(now time.Time, units core.Units) {
+func (l *Ledger) unspend(now time.Time, by string, units core.Units) {
 	f := l.settings.Fixed
 	if units <= 0 || f == nil || f.Rate <= 0 {
 		return
 	}
 	l.spentTotal -= units
+	l.use.takeBack(by, units)
 	l.bucket.refill(now, *f, l.since)
 	l.bucket.level = min(float64(f.Burst), l.bucket.level+float64(units))
 }

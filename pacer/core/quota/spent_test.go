@@ -28,7 +28,7 @@ func TestNextUnit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := New(start, tc.settings, false)
-			l.spend(start.Add(10*time.Second), tc.spend)
+			l.spend(start.Add(10*time.Second), "", tc.spend)
 			var got time.Duration
 			if at := l.NextUnit(start.Add(tc.after)); !at.IsZero() {
 				got = at.Sub(start)

@@ -13,6 +13,8 @@ type State struct {
 	Last *Observation `json:"last,omitempty"`
 	// Spent are units granted, for limits that are counted here; at most 64.
 	Spent []Spent `json:"spent,omitempty"`
+	// Use is whose they were, the most first.
+	Use []Use `json:"use,omitempty"`
 	// Open is what was set aside and not yet closed.
 	Open core.Units `json:"open,omitempty"`
 	// ForeignPerHour is the pace of others on the account.
