@@ -57,7 +57,16 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("dns-one-node", stage.Options{}, dnsOfOneNode),
 		b.on("resume-override", stage.Options{}, resumeOverride),
 		b.on("recreated", stage.Options{}, recreated),
+		{Name: "decided-again", Alone: true, Run: b.decidedAgain},
 	}
+}
+
+// decidedAgain has what the controller decided in all cases before decided again by
+// another process: pauses, tries and their draws too.
+func (b builder) decidedAgain(ctx context.Context, r *suite.Report) error {
+	replay, err := b.lab.Replayed(ctx)
+	r.Note("decisions", replay.Decisions)
+	return err
 }
 
 // hastyBreaker tries again sooner than the default does, so that a case ends in its
