@@ -4,7 +4,9 @@ package feedback
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,41 +153,43 @@ func recreated(ctx context.Context, s *scene, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	seen, err := failed(st.witness, "")
+	// What was under way when the account was paused has come to its end.
+	pods, err := s.AwaitPods(ctx, "", "all pods that were let go to run or to fail", func(pods []corev1.Pod) bool {
+		return stage.Count(pods, func(p *corev1.Pod) bool { return stage.Held(p) || running(p) || inBackOff(p) }) == len(pods)
+	})
 	if err != nil {
 		return err
-	}
-	victims := map[string]bool{}
-	for _, f := range seen {
-		victims[f.Pod] = true
 	}
 	before := map[string]bool{}
-	pods, err := s.Pods(ctx, "")
-	if err != nil {
-		return err
-	}
-	for _, p := range pods {
-		before[p.Name] = true
-	}
-	r.Note("deleted", len(victims))
-	at := time.Now()
-	for pod := range victims {
-		if out := s.Kubectl(ctx, "delete", "pod", pod, "-n", s.Name); out.Code != 0 {
-			return fmt.Errorf("deleting a pod in back-off: %s", out)
+	victims := []string{"delete", "pod", "-n", s.Name}
+	for i := range pods {
+		before[pods[i].Name] = true
+		if inBackOff(&pods[i]) {
+			victims = append(victims, pods[i].Name)
 		}
 	}
+	deleted := len(victims) - 4
+	r.Note("deleted", deleted)
+	if deleted == 0 {
+		return errors.New("no pod is in back-off: nothing is proved")
+	}
+	paused := time.Now()
+	if out := s.Kubectl(ctx, victims...); out.Code != 0 {
+		return fmt.Errorf("deleting pods in back-off: %s", out)
+	}
+	gone := time.Now()
 	fresh := func(p *corev1.Pod) bool { return !before[p.Name] && stage.HeldReason(p) == core.BreakerOpen }
-	if _, err := s.AwaitPods(ctx, "", fmt.Sprintf("%d new pods to be held", len(victims)), func(pods []corev1.Pod) bool {
-		return stage.Count(pods, fresh) == len(victims)
+	if _, err := s.AwaitPods(ctx, "", fmt.Sprintf("%d new pods to be held", deleted), func(pods []corev1.Pod) bool {
+		return stage.Count(pods, fresh) == deleted
 	}); err != nil {
 		return err
 	}
-	bound, err := st.witness.Sights(func(s stage.Sight) bool { return s.Bound && s.At.After(at) })
+	bound, err := st.witness.Sights(func(s stage.Sight) bool { return s.Bound && s.At.After(paused) })
 	if err == nil && len(bound) > 0 {
 		err = fmt.Errorf("%d pods were bound on a paused account, the first %s", len(bound), bound[0].Pod)
 	}
 	f := s.Own()
-	f.Kind, f.NotBefore = registry.ManifestHEAD, at
+	f.Kind, f.NotBefore = registry.ManifestHEAD, gone
 	if n := s.Registry.Log().Count(f); n > 0 {
 		err = all(err, fmt.Errorf("%d pulls began after all that were in back-off were deleted, want none", n))
 	}
@@ -196,4 +200,14 @@ func recreated(ctx context.Context, s *scene, r *suite.Report) error {
 		return fmt.Errorf("resuming: %s", out)
 	}
 	return s.Await(ctx, st.names...)
+}
+
+// running says whether a pod runs.
+func running(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning }
+
+// inBackOff says whether a container of a pod waits because its pull failed.
+func inBackOff(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+		return c.State.Waiting != nil && pullReason(c.State.Waiting.Reason)
+	})
 }
