@@ -29,7 +29,7 @@ func registryDown(ctx context.Context, s *scene, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	names, err := s.Fleet(ctx, throttledApps)
+	names, err := s.Fleet(ctx, 6)
 	if err != nil {
 		return err
 	}
