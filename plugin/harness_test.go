@@ -117,7 +117,10 @@ func newHarness(t *testing.T, hooks interceptor.Funcs, objects ...client.Object)
 	byName := func(o client.Object) []string { return []string{o.GetName()} }
 	h := &harness{t: t}
 	plain := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-		WithIndex(&appsv1.Deployment{}, "metadata.name", byName).Build()
+		WithIndex(&appsv1.Deployment{}, "metadata.name", byName).
+		WithIndex(&corev1.Event{}, "type", func(o client.Object) []string { return []string{o.(*corev1.Event).Type} }).
+		WithIndex(&corev1.Event{}, "reason", func(o client.Object) []string { return []string{o.(*corev1.Event).Reason} }).
+		WithIndex(&corev1.Secret{}, "type", secretTypes(objects)).Build()
 	h.client = interceptor.NewClient(interceptor.NewClient(plain, hooks), interceptor.Funcs{Create: quoting(plain)})
 	h.env = Env{
 		Vars: map[string]string{}, In: strings.NewReader(""), Width: func() int { return 100 },
@@ -137,6 +140,18 @@ func newHarness(t *testing.T, hooks interceptor.Funcs, objects ...client.Object)
 		},
 	}
 	return h
+}
+
+// secretTypes finds the type of a Secret by its name: who lists names alone selects by
+// it all the same.
+func secretTypes(objects []client.Object) client.IndexerFunc {
+	types := map[client.ObjectKey]string{}
+	for _, o := range objects {
+		if s, ok := o.(*corev1.Secret); ok {
+			types[client.ObjectKeyFromObject(s)] = string(s.Type)
+		}
+	}
+	return func(o client.Object) []string { return []string{types[client.ObjectKeyFromObject(o)]} }
 }
 
 // run runs one command line and returns its exit code.

@@ -65,7 +65,7 @@ func New(env Env) *cobra.Command {
 	s.flags.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		newRollout(s), newBudget(s), newCost(s), newStatus(s), newExplain(s),
-		newPause(s), newResume(s), newRelease(s), newCheck(s), newSimulate(s),
+		newPause(s), newResume(s), newRelease(s), newCheck(s), newDoctor(s), newSimulate(s),
 		newInstall(s), newUninstall(s), newCompletion(s), newVersion(s),
 	)
 	return root

@@ -77,7 +77,7 @@ func manifest(version string, archives []archived) ([]byte, error) {
 		Description: "Treats the pulls that a registry will still allow as a resource, and admits\n" +
 			"rollouts, scale-ups and new nodes against it. It is never in the pull path:\n" +
 			"it only decides when a pod may go ahead.\n",
-		Caveats: "Read-only until `kubectl pace install`. Start with `kubectl pace install --dry-run`.\n" +
+		Caveats: "Read-only until `kubectl pace install`. Start with `kubectl pace doctor`.\n" +
 			"Completion: kubectl pace completion kubectl > ~/.krew/bin/kubectl_complete-pace\n" +
 			"            chmod +x ~/.krew/bin/kubectl_complete-pace\n",
 	}

@@ -30,6 +30,8 @@ type Cluster struct {
 	Client client.WithWatch
 	// Namespace is the one that the flags or the context name.
 	Namespace string
+	// Context is what the kubeconfig calls the cluster; empty where it has no name.
+	Context string
 	// Version asks the API server for its version.
 	Version func() (*version.Info, error)
 	// Kubelet asks the kubelet of a node for its configuration, through the API server.
@@ -81,6 +83,10 @@ func Connect(flags *genericclioptions.ConfigFlags, o Options) (*Cluster, error) 
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
+	called := raw.CurrentContext
+	if *flags.Context != "" {
+		called = *flags.Context
+	}
 	config = rest.CopyConfig(config)
 	config.UserAgent, config.QPS, config.Burst = o.UserAgent, clientQPS, clientBurst
 	config.WarningHandler = warnings(o.Warn)
@@ -96,7 +102,7 @@ func Connect(flags *genericclioptions.ConfigFlags, o Options) (*Cluster, error) 
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
 	}
-	return &Cluster{Client: c, Namespace: namespace, Version: disco.ServerVersion, Ask: asking(config), Kubelet: asksKubelet(disco.RESTClient())}, nil
+	return &Cluster{Client: c, Namespace: namespace, Context: called, Version: disco.ServerVersion, Ask: asking(config), Kubelet: asksKubelet(disco.RESTClient())}, nil
 }
 
 // asksKubelet asks kubelets by the proxy of the API server.

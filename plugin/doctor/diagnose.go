@@ -1,0 +1,173 @@
+package doctor
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pullpace/pace/plugin/view"
+)
+
+// The verdicts.
+const (
+	RateLimited     = "RateLimited"
+	WasRateLimited  = "WasRateLimited"
+	NotRateLimiting = "NotRateLimiting"
+	Warnings        = "Warnings"
+	Healthy         = "Healthy"
+	Unknown         = "Unknown"
+)
+
+// Diagnose looks at a snapshot.
+func Diagnose(s *Snapshot, scope Scope) view.Diagnosis {
+	e := newExam(s, scope)
+	d := view.Diagnosis{
+		Scope: cmp.Or(scope.Name, "cluster"), Namespace: scope.Namespace, At: s.Now,
+		Cluster: e.cluster(), Evidence: e.evidence(), Pulling: e.pulling(),
+		Findings: []view.Finding{}, Clear: []string{}, Unknown: []view.UnknownCheck{}, Fixes: []view.Fix{},
+	}
+	if !s.read(Pods) {
+		d.Verdict, d.Summary = Unknown, "pods could not be read, and without them nothing can be told: "+s.Unread[Pods]
+		return d
+	}
+	d.Findings = append(d.Findings, e.failed()...)
+	for _, check := range []func() []view.Finding{e.hopeless, e.anonymous, e.shared, e.always, e.moved, e.pruned, e.cut, e.costly} {
+		d.Findings = append(d.Findings, check()...)
+	}
+	slices.SortStableFunc(d.Findings, func(a, b view.Finding) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(slices.Index(order, a.Check), slices.Index(order, b.Check)))
+	})
+	d.Unknown = e.unknown()
+	d.Clear = clear(d)
+	d.Verdict, d.Summary = e.verdict(d.Findings)
+	d.Fixes = e.fixes(d.Findings)
+	return d
+}
+
+// rank puts what fails now first.
+func rank(f view.Finding) int {
+	switch {
+	case f.Severity == fail && f.Now:
+		return 0
+	case f.Severity == fail:
+		return 1
+	}
+	return 2
+}
+
+// verdict says the whole in a word and a sentence.
+func (e *exam) verdict(findings []view.Finding) (word, text string) {
+	of := ""
+	if !e.scope.whole() {
+		of = " of " + e.scope.Name
+	}
+	var first *view.Finding
+	for i := range findings {
+		f := &findings[i]
+		if f.Check == CheckThrottled && f.Now {
+			return RateLimited, fmt.Sprintf("%s (%s)", f.Text, reached(*f))
+		}
+		if first == nil && f.Class != "" && f.Now {
+			first = f
+		}
+	}
+	if first != nil {
+		return NotRateLimiting, fmt.Sprintf("pulls%s fail of something else: %s (%s)", of, first.Text, reached(*first))
+	}
+	for _, f := range findings {
+		if f.Check == CheckThrottled {
+			return WasRateLimited, fmt.Sprintf("no pull%s fails now; %s (%s)", of, f.Text, reached(f))
+		}
+	}
+	if len(findings) > 0 {
+		return Warnings, fmt.Sprintf("no pull%s fails now; %d things may make one fail, or did", of, len(findings))
+	}
+	return Healthy, fmt.Sprintf("no pull%s fails, and nothing was found that would make one fail", of)
+}
+
+func reached(f view.Finding) string {
+	return fmt.Sprintf("%s, %s, %s", count(f.Pods, "pod"), count(f.Nodes, "node"), count(f.Workloads, "workload"))
+}
+
+func count(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// clear are the checks that looked and found nothing.
+func clear(d view.Diagnosis) []string {
+	out := []string{}
+	for _, check := range order {
+		found := slices.ContainsFunc(d.Findings, func(f view.Finding) bool { return f.Check == check })
+		unknown := slices.ContainsFunc(d.Unknown, func(u view.UnknownCheck) bool { return u.Check == check })
+		if !found && !unknown && !slices.Contains(neverClear, check) {
+			out = append(out, check)
+		}
+	}
+	return out
+}
+
+// neverClear are names under which only what is not known is told.
+var neverClear = []string{CheckMirrorInUse, CheckWindow, CheckManyAtOnce, CheckKubeletConfig}
+
+// cluster sums up what was looked at.
+func (e *exam) cluster() view.DiagnosedCluster {
+	c := view.DiagnosedCluster{Name: e.Context, Version: e.Version, Controller: e.controller()}
+	arch, runtimes := map[string]int{}, map[string]int{}
+	for i := range e.Nodes {
+		n := &e.Nodes[i]
+		if e.scope.Node != "" && n.Name != e.scope.Node {
+			continue
+		}
+		c.Nodes++
+		arch[cmp.Or(n.Status.NodeInfo.Architecture, "unknown")]++
+		runtimes[cmp.Or(n.Status.NodeInfo.ContainerRuntimeVersion, "unknown")]++
+	}
+	c.Architectures = counted(arch)
+	c.Runtimes = []view.RuntimeCost{}
+	for _, r := range counted(runtimes) {
+		c.Runtimes = append(c.Runtimes, costOf(r.Name, r.Count))
+	}
+	return c
+}
+
+func (e *exam) controller() string {
+	switch {
+	case !e.Controller.Installed:
+		return "absent"
+	case e.Controller.Alive(e.Now):
+		return "working"
+	}
+	return "silent"
+}
+
+// evidence is what was read, and what was not.
+func (e *exam) evidence() []view.Evidence {
+	counts := []struct {
+		part Part
+		n    int
+	}{
+		{Pods, len(e.Pods)}, {Nodes, len(e.Nodes)}, {Events, len(e.Events)}, {ReplicaSets, len(e.ReplicaSets)}, {Deployments, len(e.Deployments)},
+		{Secrets, len(e.Secrets)}, {ServiceAccounts, len(e.ServiceAccounts)}, {Budgets, len(e.Budgets)}, {Kubelets, len(e.Kubelets)},
+	}
+	out := make([]view.Evidence, 0, len(counts))
+	for _, c := range counts {
+		ev := view.Evidence{Part: string(c.part), Count: c.n}
+		ev.Unread = strings.Join(filled(e.Unread[c.part], e.Cut[c.part]), "; ")
+		if c.part == Events {
+			for i := range e.Events {
+				ev.Oldest = earliest(ev.Oldest, eventTime(&e.Events[i]))
+			}
+			ev.Unread = strings.Join(filled(ev.Unread, e.Unread[Pulled], e.Cut[Pulled]), "; ")
+		}
+		out = append(out, ev)
+	}
+	return out
+}
+
+func filled(texts ...string) []string {
+	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+}
