@@ -22,6 +22,7 @@ func TestPagesAreCurrent(t *testing.T) {
 		"metrics.md": reference.Metrics(),
 		"api.md":     reference.API(crds(t)),
 		"result.md":  result(t),
+		"doctor.md":  diagnosis(t),
 
 		"scenario.md":          reference.Scenario(scenarioSchema(t)),
 		"scenario.schema.json": asJSON(t, scenarioSchema(t)),
@@ -49,6 +50,19 @@ func result(t *testing.T) string {
 		t.Fatal(err)
 	}
 	page, err := reference.Result(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page
+}
+
+func diagnosis(t *testing.T) string {
+	t.Helper()
+	source, err := os.ReadFile("../../plugin/view/diagnosis.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := reference.Diagnosis(source)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,27 +9,16 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pullpace/pace/plugin/doctor"
 	"github.com/pullpace/pace/simulate/report"
 )
 
 // Result is the page of what simulations come to, from the source of its types and
 // the list of metrics.
 func Result(source []byte) (string, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "result.go", source, parser.ParseComments)
+	types, docs, err := structs(source)
 	if err != nil {
 		return "", fmt.Errorf("parsing the types of results: %w", err)
-	}
-	types := map[string]*ast.StructType{}
-	docs := map[string]string{}
-	for _, d := range file.Decls {
-		gen, ok := d.(*ast.GenDecl)
-		if !ok || gen.Tok != token.TYPE {
-			continue
-		}
-		spec := gen.Specs[0].(*ast.TypeSpec)
-		if s, ok := spec.Type.(*ast.StructType); ok {
-			types[spec.Name.Name], docs[spec.Name.Name] = s, gen.Doc.Text()
-		}
 	}
 	var b strings.Builder
 	b.WriteString(generated + "# Result\n\nWhat `simulate FILE -o json` prints, and `-o yaml`. " + paragraph(docs["Result"]) + "\n\n| field | type | meaning |\n| --- | --- | --- |\n")
@@ -48,6 +37,43 @@ func Result(source []byte) (string, error) {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", m.Name, unit)
 	}
 	return b.String(), nil
+}
+
+// Diagnosis is the page of what doctor prints as JSON, from the source of its types,
+// and of its checks.
+func Diagnosis(source []byte) (string, error) {
+	types, docs, err := structs(source)
+	if err != nil {
+		return "", fmt.Errorf("parsing the types of a diagnosis: %w", err)
+	}
+	var b strings.Builder
+	b.WriteString(generated + "# Diagnosis\n\nWhat `doctor -o json` prints, and `-o yaml`. " + paragraph(docs["Diagnosis"]) + " What to do about it: [doctor](../doctor.md).\n\n| field | type | meaning |\n| --- | --- | --- |\n")
+	if err := resultFields(&b, types, "Diagnosis", ""); err != nil {
+		return "", err
+	}
+	b.WriteString("\n## Checks\n\nThe values of `findings[].check`, `clear[]` and `unknown[].check`, in order: ")
+	b.WriteString("`" + strings.Join(doctor.Checks(), "`, `") + "`.\n")
+	return b.String(), nil
+}
+
+// structs are the types of a source that have fields, and what is said of each.
+func structs(source []byte) (types map[string]*ast.StructType, docs map[string]string, err error) {
+	file, err := parser.ParseFile(token.NewFileSet(), "types.go", source, parser.ParseComments)
+	if err != nil {
+		return nil, nil, err
+	}
+	types, docs = map[string]*ast.StructType{}, map[string]string{}
+	for _, d := range file.Decls {
+		gen, ok := d.(*ast.GenDecl)
+		if !ok || gen.Tok != token.TYPE {
+			continue
+		}
+		spec := gen.Specs[0].(*ast.TypeSpec)
+		if s, ok := spec.Type.(*ast.StructType); ok {
+			types[spec.Name.Name], docs[spec.Name.Name] = s, gen.Doc.Text()
+		}
+	}
+	return types, docs, nil
 }
 
 // resultFields writes a row for each field of a type, and of the types in it.
@@ -99,6 +125,8 @@ func resultKind(t ast.Expr) (kind, inner, suffix string) {
 			return "whole number", "", ""
 		}
 		return "object", t.Name, ""
+	case *ast.SelectorExpr: // time.Time is the only type of another package
+		return "time", "", ""
 	}
 	return "", "", ""
 }

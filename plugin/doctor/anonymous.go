@@ -26,7 +26,33 @@ func (e *exam) anonymous() []view.Finding {
 		out = append(out, e.unusedSecrets()...)
 		out = append(out, e.missingSecrets()...)
 	}
+	out = append(out, e.downgraded()...)
 	return append(out, e.doubted()...)
+}
+
+// downgradedPulls are refused as anonymous although their pods name a pull secret.
+func (e *exam) downgradedPulls() []failure {
+	var out []failure
+	for _, f := range e.failures {
+		p := e.pods[podKey{f.namespace, f.pod}]
+		if f.Class == feedback.Throttled && f.now && p != nil && len(p.Spec.ImagePullSecrets) > 0 && unauthenticated(f.message) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// downgraded is one finding of pulls that go out as anonymous in spite of a pull secret.
+func (e *exam) downgraded() []view.Finding {
+	list := e.downgradedPulls()
+	if len(list) == 0 {
+		return nil
+	}
+	f := view.Finding{Check: CheckAnonymous, Severity: fail, Registry: list[0].host,
+		Text:  fmt.Sprintf("pods name a pull secret, and %s takes them for anonymous: it is for another registry, or its password is refused", list[0].host),
+		Facts: e.secretsOf(list), Fix: "see which registry the Secret is for, and renew its password"}
+	e.reach(&f, list)
+	return []view.Finding{f}
 }
 
 // unusedSecrets is one finding of all pull secrets that nobody names.

@@ -9,7 +9,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/plugin/capture"
+	"github.com/pullpace/pace/plugin/view"
 )
 
 // now is the clock of every test.
@@ -105,4 +107,39 @@ func (b builder) event(kind, namespace, name, reason, message string, age time.D
 		Reason:         reason, Message: message, Type: corev1.EventTypeWarning, Count: 1,
 		FirstTimestamp: metav1.NewTime(now.Add(-age)), LastTimestamp: metav1.NewTime(now.Add(-age)),
 	})
+}
+
+// roll has three of four pods of a new revision wait.
+func (b builder) roll(image, message string) {
+	for i := range 3 {
+		b.waits("shop", "web", image, fmt.Sprint("node-", i+1), message)
+	}
+}
+
+// secret is a pull secret; user is a ServiceAccount that names it, empty for none.
+func (b builder) secret(namespace, name, user string) {
+	b.Secrets = append(b.Secrets, Secret{namespace, name})
+	if user != "" {
+		b.ServiceAccounts = append(b.ServiceAccounts, corev1.ServiceAccount{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: user}, ImagePullSecrets: []corev1.LocalObjectReference{{Name: name}},
+		})
+	}
+}
+
+// account is one that a controller at work reads.
+func (b builder) account(a v1alpha1.AccountStatus) {
+	b.Controller = view.Controller{Installed: true, Heartbeat: now, Ready: 2, Wanted: 2}
+	sent := metav1.NewMicroTime(now.Add(-12 * time.Second))
+	a.SentAt = &sent
+	b.Budgets = append(b.Budgets, v1alpha1.PullBudget{
+		ObjectMeta: metav1.ObjectMeta{Name: "hub"}, Spec: v1alpha1.PullBudgetSpec{Registry: "docker.io"},
+		Status: v1alpha1.PullBudgetStatus{Accounts: []v1alpha1.AccountStatus{a}},
+	})
+}
+
+// came adds a pod of the new revision that has its image.
+func (b builder) came(namespace, app, image, node string) {
+	p := b.pod(namespace, app, "two", image, node, 5*time.Minute)
+	p.Status.Phase = corev1.PodRunning
+	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: app, Image: image, ImageID: "docker.io/acme/" + app + "@sha256:cc", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
 }

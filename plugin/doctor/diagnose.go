@@ -59,6 +59,9 @@ func rank(f view.Finding) int {
 // verdict says the whole in a word and a sentence.
 func (e *exam) verdict(findings []view.Finding) (word, text string) {
 	of := ""
+	if f := e.refusedFirst(findings); f != nil {
+		return NotRateLimiting, fmt.Sprintf("the password is refused; pulls then go out as anonymous and meet that limit (%s)", reached(*f))
+	}
 	if !e.scope.whole() {
 		of = " of " + e.scope.Name
 	}
@@ -81,9 +84,24 @@ func (e *exam) verdict(findings []view.Finding) (word, text string) {
 		}
 	}
 	if len(findings) > 0 {
-		return Warnings, fmt.Sprintf("no pull%s fails now; %d things may make one fail, or did", of, len(findings))
+		more := ""
+		if len(findings) > 1 {
+			more = fmt.Sprintf(" (and %d more)", len(findings)-1)
+		}
+		return Warnings, fmt.Sprintf("no pull%s fails now; %s%s", of, findings[0].Text, more)
 	}
 	return Healthy, fmt.Sprintf("no pull%s fails, and nothing was found that would make one fail", of)
+}
+
+// refusedFirst is the finding of credentials that a registry refuses, which is the
+// cause where the same pods are then throttled as anonymous.
+func (e *exam) refusedFirst(findings []view.Finding) *view.Finding {
+	for i := range findings {
+		if f := &findings[i]; f.Check == CheckAuth && f.Now && slices.ContainsFunc(e.downgradedPulls(), func(d failure) bool { return d.host == f.Registry }) {
+			return f
+		}
+	}
+	return nil
 }
 
 func reached(f view.Finding) string {

@@ -72,9 +72,11 @@ func (e *exam) finding(s *symptom) view.Finding {
 		f.Facts = append(f.Facts, e.kubeletLimits(s.list)...)
 	case feedback.WrongPlatform:
 		f.Facts = append(f.Facts, e.architectures(s.list)...)
-	case feedback.Auth, feedback.NotFound:
-		f.Facts = append(f.Facts, e.secretsOf(s.list)...)
-		f.Facts = append(f.Facts, e.disguised(s)...)
+	case feedback.Auth, feedback.NotFound, feedback.Mirror:
+		if s.check.class != feedback.Mirror {
+			f.Facts = append(f.Facts, e.secretsOf(s.list)...)
+		}
+		f.Facts = append(f.Facts, disguised(s)...)
 	}
 	if s.check.way {
 		f.Facts = append(f.Facts, e.where(s)...)
@@ -164,7 +166,8 @@ func shortened(message string) string {
 	return message
 }
 
-// where tells whether a failure is of some nodes or of all that use the registry.
+// where tells whether a failure is of some nodes or of all that pull from the registry
+// at the time.
 func (e *exam) where(s *symptom) []view.Fact {
 	failing := map[string]bool{}
 	for _, f := range s.list {
@@ -173,9 +176,8 @@ func (e *exam) where(s *symptom) []view.Fact {
 		}
 	}
 	fine := map[string]bool{}
-	for i := range e.Pods {
-		p := &e.Pods[i]
-		if node := p.Spec.NodeName; node != "" && !failing[node] && e.gotFrom(p, s.host) {
+	for _, p := range e.waveOf(s.host, s.list).pods {
+		if node := p.Spec.NodeName; !failing[node] && gotFrom(p, s.host) {
 			fine[node] = true
 		}
 	}
@@ -183,14 +185,16 @@ func (e *exam) where(s *symptom) []view.Fact {
 	switch {
 	case len(names) == 0:
 		return nil
-	case len(fine) == 0:
-		return []view.Fact{{Name: "where", Text: fmt.Sprintf("on every node that was seen to pull from there (%d): rather the registry, or the way that they share", len(names)), Source: string(Pods)}}
+	case len(fine) > 0:
+		return []view.Fact{{Name: "where", Text: fmt.Sprintf("on %s only: %s pulled from there at the same time: rather these nodes", list(names), count(len(fine), "other node")), Source: string(Pods)}}
+	case len(names) > 1:
+		return []view.Fact{{Name: "where", Text: fmt.Sprintf("on all %d nodes that were seen to pull from there at the time: rather the registry, or the way that they share", len(names)), Source: string(Pods)}}
 	}
-	return []view.Fact{{Name: "where", Text: fmt.Sprintf("on %s only; %d other nodes have its images: rather these nodes", list(names), len(fine)), Source: string(Pods)}}
+	return []view.Fact{{Name: "where", Text: fmt.Sprintf("on %s; no other node was seen to pull from there at the time", names[0]), Source: string(Pods)}}
 }
 
 // gotFrom reports whether a pod runs an image of the registry.
-func (e *exam) gotFrom(p *corev1.Pod, host string) bool {
+func gotFrom(p *corev1.Pod, host string) bool {
 	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		if s.ImageID == "" {
 			continue
@@ -267,10 +271,10 @@ func (e *exam) secretsOf(failures []failure) []view.Fact {
 }
 
 // disguised warns that some registries answer 401, 403 or 404 where they throttle.
-func (e *exam) disguised(s *symptom) []view.Fact {
-	for _, f := range e.everywhere {
-		if f.Class == feedback.Throttled && f.host == s.host {
-			return []view.Fact{{Name: "maybe throttled", Text: "the same registry answers 429 too; some refuse by 401, 403 or 404 what they throttle", Source: string(f.by)}}
+func disguised(s *symptom) []view.Fact {
+	for _, f := range s.list {
+		if f.Suspect {
+			return []view.Fact{{Name: "maybe throttled", Text: "the same registry answers 429 too; some refuse by 401, 403 or 404 what they throttle: look at that first", Source: string(f.by)}}
 		}
 	}
 	return nil

@@ -80,11 +80,44 @@ func (e *exam) findFailures() {
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(told), compareAttempts) {
 		f := told[key]
-		e.note(*f, e.pods[podKey{f.namespace, f.pod}])
+		p := e.pods[podKey{f.namespace, f.pod}]
+		f.now = p != nil && p.UID == key.pod && !started(p) && !finished(p) && e.Now.Sub(f.to) <= betweenTries
+		e.note(*f, p)
 	}
 	slices.SortStableFunc(e.failures, compareFailures)
 	slices.SortStableFunc(e.everywhere, compareFailures)
+	e.suspect()
 }
+
+// suspect marks answers that may be throttles in disguise: refusals and missing images
+// of registries that throttled at about the same time.
+func (e *exam) suspect() {
+	var recent feedback.Recent
+	for _, list := range [][]failure{e.everywhere, e.failures} {
+		byTime := make([]*failure, len(list))
+		for i := range list {
+			byTime[i] = &list[i]
+		}
+		slices.SortStableFunc(byTime, func(a, b *failure) int {
+			return cmp.Or(e.at(a).Compare(e.at(b)), cmp.Compare(slices.Index(order, checkOf(a.Class).check), slices.Index(order, checkOf(b.Class).check)))
+		})
+		for _, f := range byTime {
+			f.Failure = recent.See(e.at(f), f.host, f.Failure)
+		}
+	}
+}
+
+// at is when a failure was seen last.
+func (e *exam) at(f *failure) time.Time {
+	if f.now {
+		return e.Now
+	}
+	return f.to
+}
+
+// betweenTries is how long a kubelet waits for the next try at most, with some slack.
+// Source: kubelet 1.37, MaxImageBackOff.
+const betweenTries = 6 * time.Minute
 
 // note keeps a failure; pod is nil where it is gone.
 func (e *exam) note(f failure, pod *corev1.Pod) {

@@ -123,6 +123,11 @@ func (e *exam) makeSecrets() []string {
 			hosts[Secret{f.namespace, ref.Name}] = f.host
 		}
 	}
+	for _, f := range e.downgradedPulls() {
+		for _, ref := range e.pods[podKey{f.namespace, f.pod}].Spec.ImagePullSecrets {
+			hosts[Secret{f.namespace, ref.Name}] = f.host
+		}
+	}
 	if e.read(Secrets) {
 		for i := range e.Pods {
 			p := &e.Pods[i]

@@ -50,7 +50,7 @@ func (e *exam) pruned() []view.Finding {
 		f.Facts = append(f.Facts, view.Fact{Name: "events", Text: words(counted(reasons)), Source: string(Events)})
 	}
 	f.Nodes, f.Objects = len(nodes), some(sorted(nodes))
-	f.Text = fmt.Sprintf("%s delete images for room, or are about to: what they held is pulled again", count(len(nodes), "node"))
+	f.Text = fmt.Sprintf("images are deleted for room, or will be, on %s: what was there is pulled again", count(len(nodes), "node"))
 	return []view.Finding{f}
 }
 
@@ -83,7 +83,7 @@ func (e *exam) cut() []view.Finding {
 	}
 	return []view.Finding{{
 		Check: CheckCacheUnknown, Severity: warn, Now: true, Nodes: len(nodes), Objects: some(sorted(nodes)), Facts: []view.Fact{},
-		Text: fmt.Sprintf("%s report exactly %d images, where the kubelet cuts: small images may be there, so that prices are ranges", count(len(nodes), "node"), listedImages),
+		Text: fmt.Sprintf("exactly %d images are reported by %s, where the kubelet cuts the list: small images may be there, so that prices are ranges", listedImages, count(len(nodes), "node")),
 		Fix:  "nodeStatusMaxImages: -1 in the kubelets' configuration lists all",
 	}}
 }
@@ -105,7 +105,7 @@ func (e *exam) costly() []view.Finding {
 	}
 	return []view.Finding{{
 		Check: CheckRuntime, Severity: warn, Now: true, Nodes: len(nodes), Objects: some(sorted(nodes)),
-		Text:  fmt.Sprintf("%s run CRI-O 1.33.0 - 1.33.3, which asks for up to 4 manifests per pull, also of images that are there (Always)", count(len(nodes), "node")),
+		Text:  fmt.Sprintf("CRI-O 1.33.0 - 1.33.3 on %s asks for up to 4 manifests per pull, with Always also of images that are there", count(len(nodes), "node")),
 		Facts: []view.Fact{{Name: "runtimes", Text: words(counted(versions)), Source: string(Nodes)}},
 		Fix:   "update CRI-O to 1.33.4 or later",
 	}}

@@ -101,9 +101,9 @@ func (e *exam) always() []view.Finding {
 	f.Workloads, f.Namespaces, f.Nodes, f.Objects = len(owners), len(spaces), len(nodes), some(workloadNames(owners))
 	cost := "a HEAD per start on containerd (0 units)"
 	if crio > 0 {
-		cost += fmt.Sprintf(", 1 - 2 manifests per start on the %d nodes with CRI-O, also when the image is there", crio)
+		cost += fmt.Sprintf(", 1 - 2 manifests per start on %s with CRI-O, also when the image is there", count(crio, "node"))
 	}
-	f.Text = fmt.Sprintf("%s ask the registry at every start (imagePullPolicy Always: %s, tag latest or none: %s): %s",
+	f.Text = fmt.Sprintf("every start asks the registry in %s (imagePullPolicy Always: %s, tag latest or none: %s): %s",
 		count(f.Workloads, "workload"), count(policy, "pod"), count(latest, "pod"), cost)
 	f.Facts = append(f.Facts, view.Fact{Name: "when it is down", Text: "these pods do not start, whatever their nodes have", Source: string(Pods)})
 	f.Fix = "name a version or a digest, and imagePullPolicy IfNotPresent"
@@ -169,17 +169,10 @@ func (e *exam) moved() []view.Finding {
 	names := slices.Sorted(maps.Keys(images))
 	return []view.Finding{{
 		Check: CheckMoved, Severity: warn, Now: true, Workloads: len(all), Objects: some(names),
-		Text:  fmt.Sprintf("%s under %s different images on different nodes: the tag moved, and who starts next may get, and pay for, another", list(names), plural(len(names), "is", "are")),
+		Text:  fmt.Sprintf("%s: different images under one tag on different nodes: it moved, and who starts next may get, and pay for, another", list(names)),
 		Facts: []view.Fact{{Name: "workloads", Text: list(workloadNames(all)), Source: string(Pods)}},
 		Fix:   "name digests (image@sha256:...)",
 	}}
-}
-
-func plural(n int, one, more string) string {
-	if n == 1 {
-		return one
-	}
-	return more
 }
 
 // running are the images by tag of a pod's containers with the digests that run.

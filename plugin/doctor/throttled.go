@@ -21,21 +21,21 @@ type limiter struct {
 
 // limiters by the kind of a throttle.
 var limiters = map[feedback.Kind]limiter{
-	feedback.KindPull: {"pull", "its pull limit", "spend less of it or have more: log in, put a mirror in front, or let Pace pace what is left"},
-	"Request":         {"request", "a limit on requests, not on pulls", "fewer requests: fewer layers and fewer starts at once; Always and mirrors that ask for every tag add to it"},
-	"Abuse":           {"abuse", "the limit against abuse, which all requests of an address count for", "stop what asks over and over (crash loops with Always, scanners, probes), then wait a minute; more pulls would not have been refused"},
+	feedback.KindPull:    {"pull", "its pull limit", "spend less of it or have more: log in, put a mirror in front, or let Pace pace what is left"},
+	feedback.KindRequest: {"request", "a limit on requests, not on pulls", "fewer requests: fewer layers and fewer starts at once; Always and mirrors that ask for every tag add to it"},
+	feedback.KindAbuse:   {"abuse", "the limit against abuse, which all requests of an address count for", "stop what asks over and over (crash loops with Always, scanners, probes), then wait a minute; more pulls would not have been refused"},
 	feedback.KindToken: {"token", "its token service, or the login: no manifest was asked for, nothing was charged",
 		"fewer logins at once: raise maxParallelImagePulls less, and correct credentials that are refused; it heals by itself"},
 	feedback.KindUpstream: {"upstream", "the registry behind the mirror or cache refuses it", "give the mirror a login of its own, and let it fetch once what many miss (single flight)"},
-	"Foreign":             {"foreign", "the quota of the registry's owner, which all who pull from there use up", "nothing here spends it: use a mirror or another registry for these images"},
-	"Unsaid":              {"unsaid", "answers of 429 that do not say which limit", "see what the controller reads (kubectl pace budget), or ask the registry's owner"},
+	feedback.KindForeign:  {"foreign", "the quota of the registry's owner, which all who pull from there use up", "nothing here spends it: use a mirror or another registry for these images"},
+	feedback.KindUnsaid:   {"unsaid", "answers of 429 that do not say which limit", "see what the controller reads (kubectl pace budget), or ask the registry's owner"},
 }
 
 func limiterOf(kind feedback.Kind) limiter {
 	if l, ok := limiters[kind]; ok {
 		return l
 	}
-	return limiters["Unsaid"]
+	return limiters[feedback.KindUnsaid]
 }
 
 // throttled completes the finding of a registry that refuses.
@@ -55,6 +55,11 @@ func (e *exam) throttled(f *view.Finding, s *symptom) {
 // asWhom reads whom a registry says that it meters. Source: answers of Docker Hub.
 var asWhom = regexp.MustCompile(`pull rate limit as '([^']{1,100})'`)
 
+// unauthenticated reports whether a registry says that it knows nobody.
+func unauthenticated(message string) bool {
+	return strings.Contains(strings.ToLower(message), "unauthenticated pull rate limit")
+}
+
 // bucket tells whose account the registry refuses, as far as messages, pods and
 // readings tell.
 func (e *exam) bucket(s *symptom) string {
@@ -63,7 +68,7 @@ func (e *exam) bucket(s *symptom) string {
 	for _, f := range s.list {
 		if m := asWhom.FindStringSubmatch(f.message); m != nil {
 			users[m[1]] = true
-		} else if strings.Contains(strings.ToLower(f.message), "unauthenticated pull rate limit") {
+		} else if unauthenticated(f.message) {
 			anonymous++
 		}
 		if p := e.pods[podKey{f.namespace, f.pod}]; p != nil && len(p.Spec.ImagePullSecrets) > 0 {
@@ -74,7 +79,7 @@ func (e *exam) bucket(s *symptom) string {
 	}
 	var parts []string
 	switch {
-	case s.kind == "Foreign":
+	case s.kind == feedback.KindForeign:
 		return "not this cluster's: the owner of " + s.host + " is metered for all who pull from there"
 	case len(users) > 0:
 		parts = append(parts, "the account of "+list(slices.Sorted(maps.Keys(users)))+", as the registry says")
@@ -163,7 +168,7 @@ func (e *exam) drawn(s *symptom) string {
 	if len(w.pods) == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("%d pods on %d nodes since %s: %d have their images, %d are refused", len(w.pods), len(w.nodes), w.from.UTC().Format("15:04Z"), w.got, w.refused)
+	text := fmt.Sprintf("%s on %s since %s: %d have their images, %d are refused", count(len(w.pods), "pod"), count(len(w.nodes), "node"), w.from.UTC().Format("15:04Z"), w.got, w.refused)
 	for _, c := range causes(e, w.pods) {
 		text += "; " + c.Text
 		if len(text) > 300 {

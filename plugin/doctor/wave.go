@@ -178,10 +178,10 @@ func (e *exam) causeOf(p *corev1.Pod, sets map[podKey]*metav1.PartialObjectMetad
 
 // causeText says a cause.
 func causeText(c view.Cause) string {
-	n := fmt.Sprintf("%s: %d pods on %d nodes", c.Workload, c.Pods, c.Nodes)
+	n := fmt.Sprintf("%s: %s on %s", c.Workload, count(c.Pods, "pod"), count(c.Nodes, "node"))
 	switch c.Kind {
 	case newNodes:
-		return n + " that are new"
+		return n + " that came lately"
 	case rollout:
 		return n + ", a rollout"
 	case newWorkload:

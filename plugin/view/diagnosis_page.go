@@ -112,6 +112,9 @@ func (p *page) finding(f Finding) {
 		paint = bad
 	}
 	p.line("%s  %-18s %s", painted{f.Severity, paint}, f.Check, f.Text)
+	if f.Class != "" {
+		p.fact("class", strings.Join(nonEmpty(f.Class, f.Limiter), ", "))
+	}
 	if extent := f.extent(p.style); extent != "" {
 		p.fact("reaches", extent)
 	}
@@ -253,6 +256,8 @@ func (p *page) diagnosisNext(d Diagnosis) {
 	switch {
 	case len(d.Fixes) > 0:
 		p.next("%s", p.style.command(append(append([]string{"doctor"}, args...), "--fix", fmt.Sprint(d.Fixes[0].Number), "--dry-run")...))
+	case d.Verdict == "NotRateLimiting":
+		p.next("%s, when that is done", p.style.command(append([]string{"doctor"}, args...)...))
 	case d.Cluster.Controller == "absent":
 		p.next("%s", p.style.command("install", "--shadow", "--dry-run"))
 	default:

@@ -58,6 +58,10 @@ func screens() map[string]screen {
 		"rollout-held":         drawn(sampleRollout(), RolloutScreen),
 		"rollout-lines":        drawn(sampleRollout(), RolloutLine),
 		"rollout-done":         drawn(doneRollout(), RolloutLine),
+		"doctor":               drawn(sampleDiagnosis(), DiagnosisPage),
+		"doctor-workload":      drawn(narrowDiagnosis(), DiagnosisPage),
+		"doctor-healthy":       drawn(quietDiagnosis(), DiagnosisPage),
+		"doctor-fix":           drawn(sampleDiagnosis().Fixes[0], FixPage),
 		"check":                drawn(sampleCheck(), CheckPage),
 		"replay":               drawn(sampleReplay(), ReplayPage),
 		"prediction":           drawn(samplePrediction(), PredictionTable),
@@ -101,7 +105,7 @@ func TestGolden(t *testing.T) {
 // TestJSON keeps the field names: scripts read them.
 func TestJSON(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories", "replay-differs", "prediction"} {
+	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories", "replay-differs", "prediction", "doctor", "doctor-fix"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
@@ -193,6 +197,10 @@ func redraw(name string, model any, w io.Writer) error {
 			return RolloutScreen(w, m, st)
 		}
 		return RolloutLine(w, m, st)
+	case Diagnosis:
+		return DiagnosisPage(w, m, st)
+	case Fix:
+		return FixPage(w, m, st)
 	case Check:
 		return CheckPage(w, m, st)
 	case Replay:
