@@ -86,10 +86,10 @@ func (b *windowBoard) observe(d engine.Decision, state engine.State) {
 
 // breakerState is the state of an account's breaker in the word of metrics.
 func breakerState(a engine.View) string {
-	if a.Paused || a.Throttled {
+	if a.Paused {
 		return states["paused"]
 	}
-	return states["ok"]
+	return states[string(a.Breaker.State)]
 }
 
 // showUsed names those that spent most and sums up the others of each account.

@@ -13,6 +13,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/pacer/shadow"
 )
@@ -51,8 +52,8 @@ func (w *watching) restore(policies []v1alpha1.PacePolicy) {
 
 // observe takes in what the engine that acts took in.
 func (w *watching) observe(now time.Time, ev engine.Event, t *kube.Tracker) {
-	if ev.Throttled != nil {
-		if policy := t.WatchedBy(ev.Throttled.Pod); policy != "" {
+	if ev.Failed != nil && ev.Failed.Class == feedback.Throttled {
+		if policy := t.WatchedBy(ev.Failed.Pod); policy != "" {
 			w.record.Throttled(now, policy)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/heartbeat"
 )
 
@@ -178,9 +179,9 @@ func (t *Turn) observe(ctx context.Context, now time.Time) {
 	changes := t.feed.take()
 	t.watch.noteRules(changes)
 	for _, ev := range t.world.observe(now, changes) {
-		if ev.Throttled != nil {
-			log.FromContext(ctx).Info("a pull was throttled", "account", ev.Throttled.Account)
-			t.metrics.throttled(ev.Throttled.Account)
+		if f := ev.Failed; f != nil && f.Class == feedback.Throttled && f.Account != "" {
+			log.FromContext(ctx).Info("a pull was throttled", "account", f.Account)
+			t.metrics.throttled(f.Account)
 		}
 		t.tell(now, ev)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
@@ -31,6 +32,7 @@ type budget struct {
 	perNode    bool
 	egressName string
 	settings   quota.Settings
+	breaker    feedback.Settings
 	paused     bool
 	generation int64
 }
@@ -102,7 +104,7 @@ func (b *budget) accountID(egress string) core.AccountID {
 func (b *budget) account(egress string) engine.Account {
 	return engine.Account{
 		ID: b.accountID(egress), Host: b.hosts[0], Egress: egress,
-		Credentials: b.credentials, Settings: b.settings, Paused: b.paused, Generation: b.generation,
+		Credentials: b.credentials, Settings: b.settings, Breaker: b.breaker, Paused: b.paused, Generation: b.generation,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/gate"
 )
 
@@ -164,11 +165,11 @@ func groupsOf(events []engine.Event) []engine.Group {
 	return out
 }
 
-func throttledOf(events []engine.Event) []engine.Throttled {
-	var out []engine.Throttled
+func throttledOf(events []engine.Event) []engine.PullFailed {
+	var out []engine.PullFailed
 	for _, ev := range events {
-		if ev.Throttled != nil {
-			out = append(out, *ev.Throttled)
+		if ev.Failed != nil && ev.Failed.Class == feedback.Throttled {
+			out = append(out, *ev.Failed)
 		}
 	}
 	return out

@@ -170,12 +170,6 @@ var pullReasons = map[string]bool{
 	"ImageInspectError": true, "ErrImageNeverPull": true, "InvalidImageName": true,
 }
 
-// failedFree reports whether every failed pull of the pod failed before it could
-// be charged.
-func failedFree(failures []pullFailure) bool {
-	return len(failures) > 0 && !slices.ContainsFunc(failures, func(f pullFailure) bool { return !f.Free() })
-}
-
 // systemPriority reports whether the pod is of those that keep the cluster alive.
 func systemPriority(spec *corev1.PodSpec) bool {
 	return strings.HasPrefix(spec.PriorityClassName, "system-")

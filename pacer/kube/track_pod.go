@@ -181,7 +181,7 @@ func (t *Tracker) describe(p *trackedPod) engine.Group {
 		Class: rules.classOf(p.object), Lane: p.lane, Whole: t.whole(p.owner),
 	}
 	if rules != nil {
-		g.Waves, g.Weight = rules.spec.EngineWaves(), rules.spec.WeightOf(p.object.Namespace)
+		g.Waves, g.Weight, g.PauseOn = rules.spec.EngineWaves(), rules.spec.WeightOf(p.object.Namespace), rules.spec.EnginePauseOn()
 	}
 	for _, image := range Pulls(spec) {
 		g.Images = append(g.Images, engine.ImageUse{
@@ -239,7 +239,7 @@ func (t *Tracker) announcePod(p *trackedPod, target core.NodeID) {
 	id := PodID(p.object)
 	next := engine.Pod{
 		ID: id, Group: p.group, Phase: podPhase(p.object), Created: p.object.CreationTimestamp.Time,
-		Node: core.NodeID(p.object.Spec.NodeName), FailedFree: failedFree(failing(p.object)),
+		Node:       core.NodeID(p.object.Spec.NodeName),
 		ReleasedAt: t.releasedAt(p),
 	}
 	switch next.Phase {
@@ -268,22 +268,19 @@ func (t *Tracker) announcePod(p *trackedPod, target core.NodeID) {
 	t.emit(engine.Event{Pod: &next})
 }
 
-// noteFailures announces each new answer of 429 to a pull of the pod.
+// noteFailures announces each failed attempt of the pod to pull an image, once.
 func (t *Tracker) noteFailures(now time.Time, p *trackedPod) {
 	var seen map[string]pullFailure
 	for _, f := range failing(p.object) {
 		before, known := p.failures[f.Container]
-		again := known && before.Class == feedback.Throttled && (before.Attempt == f.Attempt || !f.Attempt)
-		if f.Class == feedback.Throttled && !again {
-			if account := t.accountAt(p, f.Image); account != "" {
-				t.emit(engine.Event{Throttled: &engine.Throttled{Account: account, Pod: PodID(p.object), At: now, RetryAfter: f.RetryAfter}})
-			}
+		if f.Class == feedback.Unknown && known && !f.Attempt {
+			f.Failure = before.Failure // an older kubelet's back-off does not repeat the cause
+		}
+		if again := known && before.Class == f.Class && (before.Attempt == f.Attempt || !f.Attempt); !again {
+			t.emit(engine.Event{Failed: &engine.PullFailed{Pod: PodID(p.object), Image: f.Image, Account: t.accountAt(p, f.Image), At: now, Failure: f.Failure}})
 		}
 		if seen == nil {
 			seen = map[string]pullFailure{}
-		}
-		if f.Class == feedback.Unknown && known && !f.Attempt {
-			f.Failure = before.Failure // an older kubelet's back-off does not repeat the cause
 		}
 		seen[f.Container] = f
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 )
 
 func TestPodsAlikeAreOneGroup(t *testing.T) {
@@ -31,6 +32,7 @@ func TestPodsAlikeAreOneGroup(t *testing.T) {
 		ID: g.ID, Namespace: "shop", Workload: "Deployment/shop/web", Revision: "v1", Class: core.ClassRollout, Weight: 1,
 		Images: []engine.ImageUse{{Image: "docker.io/acme/web:v1", Accounts: []core.AccountID{"docker.io/anonymous"}}},
 		Pool:   g.Pool, Waves: engine.Waves{By: "Egress"},
+		PauseOn: feedback.Threshold{FailurePercent: 20, MinPods: 5, Window: 2 * time.Minute, ResumeBelow: 5},
 	}
 	if diff := cmp.Diff(want, g); diff != "" {
 		t.Errorf("group (-want +got):\n%s", diff)
@@ -296,14 +298,16 @@ func TestThrottledIsSaidOncePerAttempt(t *testing.T) {
 			t.Errorf("step %d (%s): %d throttled, want %d", i, step.reason, len(got), step.want)
 		}
 		for _, th := range got {
-			want := engine.Throttled{Account: "docker.io/anonymous", Pod: "shop/web-v1-1/uid-web-v1-1", At: start, RetryAfter: 3 * time.Second}
+			want := engine.PullFailed{Account: "docker.io/anonymous", Pod: "shop/web-v1-1/uid-web-v1-1", Image: "docker.io/acme/web:v1", At: start,
+				Failure: feedback.Failure{Class: feedback.Throttled, Kind: feedback.KindUnsaid, RetryAfter: 3 * time.Second}}
 			if diff := cmp.Diff(want, th); diff != "" {
 				t.Errorf("step %d (-want +got):\n%s", i, diff)
 			}
 		}
 	}
-	if p := tr.pods[PodID(makePod("v1", 1))]; !p.announced.FailedFree {
-		t.Error("a pod whose pull failed of DNS is not FailedFree")
+	again := tr.Pod(start, makePod("v1", 1, bound("n1"), waiting("ErrImagePull", "dial tcp: lookup quay.io: no such host")))
+	if len(again) != 0 {
+		t.Errorf("the same failure is said again: %v", again)
 	}
 }
 

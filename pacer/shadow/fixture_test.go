@@ -6,6 +6,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
@@ -78,7 +79,7 @@ func (p *pair) observe(now time.Time, events ...engine.Event) {
 		if ev.Pod != nil {
 			let = &pass
 		}
-		if ev.Throttled != nil {
+		if ev.Failed != nil && ev.Failed.Class == feedback.Throttled {
 			p.record.Throttled(now, pass.Policy)
 		}
 		p.shadow.Observe(now, ev, let)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 )
 
 // Pass is what is known of a pod that Shadow let pass.
@@ -111,8 +112,8 @@ func (s *Shadow) Observe(now time.Time, ev engine.Event, pass *Pass) {
 		s.observePod(now, *ev.Pod, pass)
 	case ev.PodGone != "":
 		s.dropPod(now, ev.PodGone)
-	case ev.Throttled != nil:
-		s.throttled(now, ev)
+	case ev.Failed != nil:
+		s.failed(now, ev)
 	default:
 		s.engine.Observe(now, ev)
 	}
@@ -184,16 +185,21 @@ func (s *Shadow) dropPod(now time.Time, id core.PodID) {
 	s.engine.Observe(now, engine.Event{PodGone: id})
 }
 
-// throttled takes in an answer of 429, unless it would not have come.
-func (s *Shadow) throttled(now time.Time, ev engine.Event) {
-	p := s.pods[ev.Throttled.Pod]
-	if p != nil {
+// failed takes in a failed attempt to pull, unless it would not have been made: of a
+// pod that Enforce would hold, and an answer of 429 that would not have come.
+func (s *Shadow) failed(now time.Time, ev engine.Event) {
+	p := s.pods[ev.Failed.Pod]
+	throttled := ev.Failed.Class == feedback.Throttled
+	if p != nil && throttled {
 		p.refused = true
 	}
 	switch {
+	case !throttled && p != nil && p.held:
+	case !throttled:
+		s.engine.Observe(now, ev)
 	case p != nil && p.held:
 		s.record.Of(now, p.pass.Policy).count(now, func(c *Counts) { c.Saved++ })
-	case !s.drained(now, ev.Throttled.Account, ev.Throttled.Pod):
+	case !s.drained(now, ev.Failed.Account, ev.Failed.Pod):
 		s.engine.Observe(now, ev)
 	case p != nil:
 		s.assume(now, p)

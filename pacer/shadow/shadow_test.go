@@ -8,6 +8,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 )
 
 // TestTheFirstDecisionIsThatOfEnforce lets the same pods start in both modes; in
@@ -153,7 +154,7 @@ func watched(t *testing.T, pods, seconds int) (gone []int) {
 				p.observe(now, engine.Event{Pod: &seen}, engine.Event{Node: &node})
 			default:
 				refused++
-				p.observe(now, engine.Event{Throttled: &engine.Throttled{Account: hub, Pod: podID(i), At: now}})
+				p.observe(now, engine.Event{Failed: refusal(i, now)})
 			}
 		}
 		p.acts.Decide(now)
@@ -197,9 +198,9 @@ func TestAnswersOf429ThatWouldNotHaveComeCloseNoAccount(t *testing.T) {
 				p.observe(now, engine.Event{Pod: &seen})
 			}
 			p.shadow.Decide(now, p.acts)
-			p.observe(now.Add(time.Second), engine.Event{Throttled: &engine.Throttled{Account: hub, Pod: podID(0), At: now.Add(time.Second)}})
+			p.observe(now.Add(time.Second), engine.Event{Failed: refusal(0, now.Add(time.Second))})
 			d := p.shadow.Decide(now.Add(2*time.Second), p.acts)
-			if got := d.Accounts[0].Throttled; got != tc.wantClosed {
+			if got := d.Accounts[0].Breaker.State == feedback.Paused; got != tc.wantClosed {
 				t.Errorf("account closed by the 429: %v, want %v", got, tc.wantClosed)
 			}
 			if total := p.total(); total.Throttled != 1 || total.Saved != 0 {
@@ -307,4 +308,9 @@ func TestAPriceThatIsLearnedLaterCounts(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"shop": 2}, p.shadow.Held()); diff != "" {
 		t.Errorf("held when the two units of the two pulls are moved (-want +got):\n%s", diff)
 	}
+}
+
+// refusal is an answer of 429 to a pull of a pod.
+func refusal(pod int, at time.Time) *engine.PullFailed {
+	return &engine.PullFailed{Pod: podID(pod), Image: image, Account: hub, At: at, Failure: feedback.Failure{Class: feedback.Throttled, Kind: feedback.KindPull}}
 }

@@ -66,12 +66,13 @@ type host struct {
 	statuses []status           // of nodes that will report, the first due first
 	noted    []bool             // by node: it is among them
 
-	dirty     []model.PodID
-	changed   []model.WorkloadID
-	throttled []refusal
-	news      []engine.Event // of nodes and probes
-	probes    *limiter.Limiter
-	shapes    *limiter.Limiter
+	dirty    []model.PodID
+	changed  []model.WorkloadID
+	failures []failure          // since the last turn
+	failing  map[pullOf]failure // that pods show
+	news     []engine.Event     // of nodes and probes
+	probes   *limiter.Limiter
+	shapes   *limiter.Limiter
 
 	signalled bool          // something changed since the last turn
 	writing   time.Duration // when the last release will be written
@@ -91,13 +92,6 @@ type decider interface {
 	Restore(now time.Time, s engine.State)
 }
 
-// refusal is a pull that was answered by 429.
-type refusal struct {
-	pod   model.PodID
-	node  model.NodeID
-	image model.ImageID
-}
-
 // status is a node that will report its images.
 type status struct {
 	node model.NodeID
@@ -107,7 +101,7 @@ type status struct {
 // newHost reads the policy and the budgets. What they select by labels is refused:
 // nothing in a scenario has any.
 func newHost(spec *scenario.Spec, p *scenario.Pace) (*host, error) {
-	h := &host{spec: spec, policy: *p.Policy.DeepCopy(), started: map[model.PodID][]core.Image{},
+	h := &host{spec: spec, policy: *p.Policy.DeepCopy(), started: map[model.PodID][]core.Image{}, failing: map[pullOf]failure{},
 		namespaces: map[string]*int{}, daemons: map[daemonKey]bool{},
 		make: func(seed uint64) decider { return engine.New(engine.Config{Seed: seed}) }}
 	if h.policy.NamespaceSelector != nil || h.policy.PodSelector != nil {

@@ -86,7 +86,7 @@ func (h *host) declare(r model.RegistryID, spec *v1alpha1.PullBudgetSpec, groups
 		id += "@" + egress
 	}
 	a := &account{id: core.AccountID(id), index: int32(len(h.accounts)), registry: r, byAddress: byAddress, limits: h.spec.Registries[r].Limiters}
-	a.Account = engine.Account{ID: a.id, Host: spec.Registry, Egress: egress, Settings: spec.Settings(),
+	a.Account = engine.Account{ID: a.id, Host: spec.Registry, Egress: egress, Settings: spec.Settings(), Breaker: spec.BreakerSettings(),
 		Credentials: spec.Identity == v1alpha1.Credentials}
 	for _, g := range groups {
 		first := 0

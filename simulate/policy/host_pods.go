@@ -22,13 +22,12 @@ type podState struct {
 type podFlags uint8
 
 const (
-	podDirty     podFlags = 1 << iota // it changed since the last turn
-	podKnown                          // the engine knows it
-	podHeld                           // it counts among the held
-	podWent                           // it was let go
-	podNoRoom                         // the scheduler found no node
-	podReady                          // it serves
-	podCostsNone                      // its last attempt cannot have been charged
+	podDirty  podFlags = 1 << iota // it changed since the last turn
+	podKnown                       // the engine knows it
+	podHeld                        // it counts among the held
+	podWent                        // it was let go
+	podNoRoom                      // the scheduler found no node
+	podReady                       // it serves
 	podGone
 )
 
@@ -185,7 +184,7 @@ func (h *host) groupOf(w *workload, revision int32, lane engine.Lane) int {
 	g := &group{workload: w, revision: revision, lane: lane}
 	g.announced = engine.Group{
 		ID: core.GroupID(fmt.Sprintf("%s/%d%s", w.name, revision, lane)), Namespace: w.namespace, Workload: w.name,
-		Revision: strconv.Itoa(int(revision)), Class: w.class, Weight: w.weight, Lane: lane, Pool: w.pool.id, Waves: h.policy.EngineWaves(),
+		Revision: strconv.Itoa(int(revision)), Class: w.class, Weight: w.weight, Lane: lane, Pool: w.pool.id, Waves: h.policy.EngineWaves(), PauseOn: h.policy.EnginePauseOn(),
 	}
 	for _, image := range h.world.Images(w.id, revision) {
 		g.announced.Images = append(g.announced.Images, h.use(image, w.always))
@@ -244,28 +243,9 @@ func (h *host) moved(e model.Event) {
 			g.workload.ready[g.revision]--
 		}
 		p.flags |= podGone
+		h.forgetFailures(e.Pod)
 	}
 	h.note(e.Pod)
-}
-
-// failed takes in that a pull failed, as the pod's status says.
-func (h *host) failed(e model.Event) {
-	if e.Cause == model.Throttled {
-		h.throttled = append(h.throttled, refusal{e.Pod, e.Node, e.Image})
-		h.signal()
-	}
-	if e.Pod == model.None || int(e.Pod) >= len(h.pods) || h.pods[e.Pod].group == model.None {
-		return
-	}
-	p := &h.pods[e.Pod]
-	was := p.flags & podCostsNone
-	p.flags &^= podCostsNone
-	if e.Cause == model.QPSExceeded {
-		p.flags |= podCostsNone
-	}
-	if p.flags&podCostsNone != was {
-		h.note(e.Pod)
-	}
 }
 
 // finished takes in that an image is on a node.
@@ -275,8 +255,8 @@ func (h *host) finished(e model.Event) {
 		h.daemonDone(e)
 		return
 	}
+	delete(h.failing, pullOf{e.Pod, e.Image})
 	p := &h.pods[e.Pod]
-	p.flags &^= podCostsNone
 	if g := h.groups[p.group]; len(g.announced.Images) > 1 {
 		h.started[e.Pod] = append(h.started[e.Pod], h.images[e.Image])
 		h.note(e.Pod)
@@ -349,7 +329,6 @@ func (h *host) see(id model.PodID, out *engine.Pod) {
 	case model.PodBinding:
 		out.Phase, out.Node = engine.PodBound, h.nodes[p.Node]
 		out.Started = slices.Clone(h.started[id])
-		out.FailedFree = state.flags&podCostsNone != 0
 	default:
 		out.Phase, out.Node = engine.PodPulled, h.nodes[p.Node]
 	}

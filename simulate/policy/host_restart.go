@@ -18,7 +18,7 @@ func (h *host) lose() {
 // stands.
 func (h *host) recover() {
 	h.down = false
-	h.dirty, h.changed, h.news, h.throttled = nil, nil, nil, nil
+	h.dirty, h.changed, h.news, h.failures = nil, nil, nil, nil
 	h.signalled, h.finishing, h.due = false, false, never
 	clear(h.started)
 	for _, a := range h.accounts {
@@ -61,7 +61,7 @@ func (h *host) meetAgain() {
 			continue
 		}
 		p := &h.pods[id]
-		p.released, p.flags = was.released, p.flags|was.flags&(podWent|podNoRoom|podCostsNone)
+		p.released, p.flags = was.released, p.flags|was.flags&(podWent|podNoRoom)
 		if h.world.Pod(id).Phase == model.PodGated {
 			h.hold(id)
 		}
@@ -101,7 +101,7 @@ func (h *host) everything() []engine.Event {
 		}
 	}
 	h.everyDaemon(add)
-	return out
+	return append(out, h.standing()...)
 }
 
 func (h *host) stateNow(g *group) (int, []engine.ImageUse) {

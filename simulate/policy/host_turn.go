@@ -84,10 +84,10 @@ func (h *host) take(now time.Duration) {
 		}
 	}
 	h.takePods(tell)
-	for _, r := range h.throttled {
-		h.tellThrottled(now, r, tell)
+	for _, f := range h.failures {
+		tell(h.event(f))
 	}
-	h.throttled = h.throttled[:0]
+	h.failures = h.failures[:0]
 	for _, ev := range readings {
 		tell(ev)
 	}
@@ -191,18 +191,6 @@ func (h *host) state(g *group, view model.Workload) (more int, back []engine.Ima
 		}
 	}
 	return view.More, back
-}
-
-func (h *host) tellThrottled(now time.Duration, r refusal, tell func(engine.Event)) {
-	a := h.accountAt(r.image, r.node)
-	if a == nil {
-		return
-	}
-	ev := &engine.Throttled{Account: a.id, At: at(now)}
-	if r.pod != model.None {
-		ev.Pod = h.names.of(r.pod)
-	}
-	tell(engine.Event{Throttled: ev})
 }
 
 // act books what a decision lets go and writes it.
@@ -350,5 +338,5 @@ func (h *host) holds() bool {
 
 // waits reports whether something is to be taken in.
 func (h *host) waits() bool {
-	return len(h.dirty) > 0 || len(h.changed) > 0 || len(h.news) > 0 || len(h.throttled) > 0
+	return len(h.dirty) > 0 || len(h.changed) > 0 || len(h.news) > 0 || len(h.failures) > 0
 }

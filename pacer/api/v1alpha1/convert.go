@@ -10,6 +10,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
@@ -49,6 +50,34 @@ func (l *Limit) fixed() *quota.Fixed {
 		f.Rate = l.Rate.AsApproximateFloat64()
 	}
 	return f
+}
+
+// BreakerSettings are the constants of the breakers of the budget's accounts.
+func (s *PullBudgetSpec) BreakerSettings() feedback.Settings {
+	out := feedback.Settings{FailurePercent: int(DefaultFailurePercent), Base: DefaultBreakerBase, Max: DefaultBreakerMax}
+	if b := s.Breaker; b != nil {
+		if b.FailurePercent != nil {
+			out.FailurePercent = int(*b.FailurePercent)
+		}
+		if b.Base != nil {
+			out.Base = b.Base.Duration
+		}
+		if b.Max != nil {
+			out.Max = b.Max.Duration
+		}
+	}
+	return out
+}
+
+// EnginePauseOn says when failing pulls pause a revision. A rate of 0 % means any
+// failure in a sample.
+func (s *PacePolicySpec) EnginePauseOn() feedback.Threshold {
+	spec := s.DeepCopy()
+	spec.Default()
+	p := spec.PauseOn
+	failure, _ := percent(p.FailureRate, DefaultFailurePercent)
+	resume, _ := percent(p.ResumeBelow, DefaultResumePercent)
+	return feedback.Threshold{FailurePercent: max(failure, 1), MinPods: int(*p.MinPods), Window: p.Window.Duration, ResumeBelow: resume}
 }
 
 // EngineWaves are the waves that the spec gives to groups.
@@ -158,10 +187,12 @@ func breakerOf(v engine.View) *BreakerStatus {
 	switch {
 	case v.Paused:
 		return &BreakerStatus{State: "paused", Cause: string(core.Paused)}
-	case v.Throttled:
-		return &BreakerStatus{State: "paused", Cause: "a pull was answered by 429; waiting for a reading sent after it"}
 	}
-	return &BreakerStatus{State: "ok"}
+	s := &BreakerStatus{State: string(v.Breaker.State), Cause: v.Breaker.Cause.String()}
+	if !v.Breaker.Until.IsZero() {
+		s.Until = new(metav1.NewTime(v.Breaker.Until))
+	}
+	return s
 }
 
 // States are what the engine takes back of the accounts of the budget. What was found

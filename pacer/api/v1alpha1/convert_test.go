@@ -15,6 +15,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
@@ -30,7 +31,7 @@ func busy() (engine.View, quota.State) {
 	for i := range 64 {
 		state.Spent = append(state.Spent, quota.Spent{End: at.Add(time.Duration(i) * time.Minute), Units: core.Units(i)})
 	}
-	view := engine.View{Account: "docker.io/anonymous@nat-a", Held: 20, Demand: 40, Throttled: true, Books: quota.Books{
+	view := engine.View{Account: "docker.io/anonymous@nat-a", Held: 20, Demand: 40, Breaker: feedback.View{State: feedback.Paused, Cause: feedback.Cause{Class: feedback.Throttled}}, Books: quota.Books{
 		Grade: quota.GradeOK, Limit: 100, Window: time.Hour, Remaining: -3, Source: "203.0.113.42", SentAt: at,
 		Reserved: 5, Ungated: 2, Foreign: 4, ForeignPerHour: 9.25, Available: []core.Units{9, 8, 7, 6, 5, 4},
 		Forecast: quota.Range{From: at.Add(time.Minute), To: at.Add(time.Hour)}, HeadsCharged: since,

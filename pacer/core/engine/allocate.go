@@ -16,7 +16,7 @@ import (
 func (t *turn) allocate(class core.Class) {
 	var line []*candidate
 	for _, c := range t.line {
-		if c.Class == class && t.releasable(c) > 0 && !c.Paused && !c.Failing {
+		if c.Class == class && t.releasable(c) > 0 && !c.Paused {
 			line = append(line, c)
 		}
 	}
@@ -272,8 +272,6 @@ func (t *turn) explain(c *candidate) {
 		c.reason, c.account = core.ReleaseRefused, ""
 	case c.foreign == c.left:
 		c.reason, c.account = core.ForeignGate, ""
-	case c.Failing:
-		c.reason, c.account = core.ImageFailing, ""
 	case c.Paused:
 		c.reason, c.account = core.Paused, ""
 	}

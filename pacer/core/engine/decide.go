@@ -136,7 +136,7 @@ func (t *turn) letPass(c *candidate) {
 		}
 		t.release(c, t.releasable(c), reason)
 	}
-	if c.Paused || c.Failing {
+	if c.Paused {
 		return
 	}
 	if n := t.releasable(c); n > 0 && !c.pullsFree() && len(c.marginal(n)) == 0 {
@@ -246,7 +246,7 @@ func (t *turn) finish() {
 		}
 		t.out.Accounts = append(t.out.Accounts, View{
 			Account: id, Books: books, Held: t.ahead[id], Demand: d.Held,
-			Paused: a.Paused, Throttled: a.ledger.Refused(t.now),
+			Paused: a.Paused, Breaker: t.breakerOf(a),
 		})
 		waiting := t.ahead[id] > 0
 		if at := a.ledger.NextUnit(t.now); waiting && !at.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
@@ -22,6 +23,19 @@ type Decision struct {
 	// while something is held.
 	Wake     time.Time `json:"wake,omitzero"`
 	Accounts []View    `json:"accounts,omitempty"`
+	// Failing are the workload revisions and nodes that failing pulls are put down to,
+	// sorted.
+	Failing []Failing `json:"failing,omitempty"`
+}
+
+// Failing is a workload revision or a node of which pulls fail. A revision is held
+// while its breaker is not closed; of a node it is told, and it is not preferred.
+type Failing struct {
+	// Workload and Revision are set for a revision, Node for a node.
+	Workload string      `json:"workload,omitempty"`
+	Revision string      `json:"revision,omitempty"`
+	Node     core.NodeID `json:"node,omitempty"`
+	feedback.View
 }
 
 // Release lets Count pods of a group go.
@@ -78,8 +92,8 @@ type View struct {
 	// Held counts pods that wait for this account, Demand what they may cost.
 	Held   int        `json:"held"`
 	Demand core.Units `json:"demand"`
-	// Paused says that a person paused it; Throttled that a 429 closed it until
-	// a reading was sent after it.
-	Paused    bool `json:"paused,omitempty"`
-	Throttled bool `json:"throttled,omitempty"`
+	// Paused says that a person paused it.
+	Paused bool `json:"paused,omitempty"`
+	// Breaker tells whether failing pulls paused it, by what and until when.
+	Breaker feedback.View `json:"breaker"`
 }

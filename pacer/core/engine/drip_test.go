@@ -90,7 +90,7 @@ func (d *drip) step(lost bool) {
 	}
 	if d.denied > denied {
 		d.dry = true
-		d.observe(Event{Throttled: &Throttled{Account: hub, At: d.now}})
+		d.observe(Event{Failed: &PullFailed{Account: hub, At: d.now, Failure: throttled}})
 	}
 	d.now = d.now.Add(time.Minute)
 	if lost {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/core/plan"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
@@ -93,12 +94,24 @@ type World struct {
 // are not in it: they are read back from the marks on the pods.
 type State struct {
 	Accounts []AccountState `json:"accounts,omitempty"`
+	// Revisions are the breakers of workload revisions that are not closed, sorted.
+	// What is lost of them is found again in the pods that fail.
+	Revisions []RevisionState `json:"revisions,omitempty"`
+}
+
+// RevisionState is what survives of a workload revision whose pulls fail.
+type RevisionState struct {
+	Workload string        `json:"workload"`
+	Revision string        `json:"revision"`
+	Breaker  feedback.Kept `json:"breaker"`
 }
 
 // AccountState is what survives of one account.
 type AccountState struct {
 	Account core.AccountID `json:"account"`
 	quota.State
+	// Breaker is nil while it is closed and knows of nothing.
+	Breaker *feedback.Kept `json:"breaker,omitempty"`
 }
 
 // New returns an engine that knows nothing.
@@ -145,10 +158,8 @@ func (e *Engine) Observe(now time.Time, ev Event) {
 			e.setPools(now)
 			a.ledger.Read(now, ev.Reading.Observation)
 		}
-	case ev.Throttled != nil:
-		if a := e.accounts[ev.Throttled.Account]; a != nil {
-			a.ledger.Throttled(ev.Throttled.At, ev.Throttled.RetryAfter)
-		}
+	case ev.Failed != nil:
+		e.observeFailed(now, *ev.Failed)
 	case ev.Shape != nil:
 		e.shape(now, *ev.Shape)
 	}

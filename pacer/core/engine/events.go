@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
@@ -25,7 +26,7 @@ type Event struct {
 	PodGone     core.PodID     `json:"podGone,omitempty"`
 	Shape       *ImageShape    `json:"shape,omitempty"`
 	Reading     *Reading       `json:"reading,omitempty"`
-	Throttled   *Throttled     `json:"throttled,omitempty"`
+	Failed      *PullFailed    `json:"failed,omitempty"`
 	Override    *Override      `json:"override,omitempty"`
 	// Released books a release that the caller is about to carry out. It must be
 	// observed before the write, so that a crash in between errs towards holding.
@@ -51,6 +52,11 @@ type Account struct {
 	RollbackNeed core.Units `json:"rollbackNeed,omitempty"`
 	// Paused holds everything that draws on the account until it is cleared.
 	Paused bool `json:"paused,omitempty"`
+	// Breaker says when failing pulls pause the account, and for how long.
+	Breaker feedback.Settings `json:"breaker,omitzero"`
+	// Resumed is when a person last ordered to go on: it closes a breaker that was
+	// opened before, of the account and of what is judged with it.
+	Resumed time.Time `json:"resumed,omitzero"`
 	// Generation is of what declares the account. With another one what was found out
 	// about its probes is found out anew.
 	Generation int64 `json:"generation,omitempty"`
@@ -136,10 +142,13 @@ type Group struct {
 	// More is how many pods of this revision are still to be created.
 	More  int   `json:"more,omitempty"`
 	Waves Waves `json:"waves,omitzero"`
-	// Paused holds the group until it is cleared; Failing likewise, because an
-	// image cannot be pulled for a reason that waiting does not cure.
-	Paused  bool `json:"paused,omitempty"`
-	Failing bool `json:"failing,omitempty"`
+	// Paused holds the group until it is cleared.
+	Paused bool `json:"paused,omitempty"`
+	// PauseOn says when failing pulls pause the revision.
+	PauseOn feedback.Threshold `json:"pauseOn,omitzero"`
+	// Resumed is when a person last ordered to go on: what failed before counts no
+	// more against the revision.
+	Resumed time.Time `json:"resumed,omitzero"`
 }
 
 // PodPhase is how far a pod is from needing no more pulls.
@@ -175,9 +184,6 @@ type Pod struct {
 	Started []core.Image `json:"started,omitempty"`
 	// ForeignGate says that another owner's gate is on it.
 	ForeignGate bool `json:"foreignGate,omitempty"`
-	// FailedFree says that its last pull failed in a way that cannot charge
-	// (DNS, TLS, disk, kubelet QPS), so that its retries cost nothing.
-	FailedFree bool `json:"failedFree,omitempty"`
 }
 
 // ImageShape is what one free HEAD tells of an image.
@@ -193,14 +199,18 @@ type Reading struct {
 	quota.Observation
 }
 
-// Throttled says that a pull that draws on an account was answered by 429.
-type Throttled struct {
-	Account core.AccountID `json:"account"`
-	// Pod is whose pull it was, empty where that is not known.
-	Pod core.PodID `json:"pod,omitempty"`
-	// At is when it was seen, RetryAfter what the answer asked for if anything.
-	At         time.Time     `json:"at"`
-	RetryAfter time.Duration `json:"retryAfter,omitempty"`
+// PullFailed says that an attempt of a pod to pull an image failed, and of what. It is
+// an upsert by pod, image and At: the same again changes nothing, a later At is another
+// attempt. What it says of the pod stands until the image starts there, the pod is past
+// its pulls or gone; nobody has to take it back.
+type PullFailed struct {
+	Pod   core.PodID `json:"pod"`
+	Image core.Image `json:"image"`
+	// Account is what the pull draws on where the pod is; empty: none that is paced.
+	Account core.AccountID `json:"account,omitempty"`
+	// At is when the attempt was seen to have failed.
+	At time.Time `json:"at"`
+	feedback.Failure
 }
 
 // Override is a person's order to let go: of one pod or of a whole group.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
@@ -229,3 +230,6 @@ func (m *machine) stepRollout() {
 		m.bind(id, core.NodeID(fmt.Sprintf("n%d", number-1)))
 	}
 }
+
+// throttled is an answer of 429.
+var throttled = feedback.Failure{Class: feedback.Throttled, Kind: feedback.KindPull}

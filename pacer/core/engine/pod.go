@@ -27,8 +27,8 @@ type pod struct {
 	booked, released bool
 	// overridden says that a person let it go at once, ordered that one let it go at
 	// the pace of the refill.
-	overridden, ordered     bool
-	ForeignGate, FailedFree bool
+	overridden, ordered bool
+	ForeignGate         bool
 }
 
 // images is a list of images that is never changed.
@@ -37,10 +37,11 @@ type images struct{ list []core.Image }
 func (i *images) has(image core.Image) bool { return i != nil && slices.Contains(i.list, image) }
 
 // morePod is what few pods have at a time: images that started while others are
-// missing, and pulls that they wait for.
+// missing, pulls that they wait for, and what of these failed last.
 type morePod struct {
-	started []core.Image
-	pulls   []*pull
+	started  []core.Image
+	pulls    []*pull
+	failures []failure
 }
 
 // stamp is a time in nanoseconds since 1970, none for the zero time.
@@ -115,7 +116,7 @@ func (p *pod) ours() bool { return p.booked || p.released }
 // take takes in what is seen of a pod; a release mark that was seen stays.
 func (p *pod) take(now time.Time, seen *Pod) {
 	p.Group, p.Node, p.holdUntil, p.created = seen.Group, seen.Node, stampOf(seen.HoldUntil), stampOf(seen.Created)
-	p.phase, p.ForeignGate, p.FailedFree = phaseOf(seen.Phase), seen.ForeignGate, seen.FailedFree
+	p.phase, p.ForeignGate = phaseOf(seen.Phase), seen.ForeignGate
 	p.released = p.released || !seen.ReleasedAt.IsZero()
 	if len(seen.Started) > 0 && p.more == nil {
 		p.more = &morePod{}

@@ -190,6 +190,7 @@ func (e *Engine) placeOnNode(now time.Time, g *group, p *pod) {
 		started := p.phase == phasePulled || p.more != nil && slices.Contains(p.more.started, use.Image)
 		switch {
 		case started:
+			p.recover(use.Image)
 			e.startUnseen(now, key, use, p)
 			e.endPull(now, key.running(), quota.Pulled)
 			e.fleet.believe(now, n, use.Image)
@@ -259,7 +260,7 @@ func (e *Engine) joinPull(now time.Time, key pullKey, p *pod) {
 func (e *Engine) setClaim(now time.Time, running *pull, done bool) {
 	ungated, free := true, !done
 	for _, p := range running.pods {
-		free = free && p.FailedFree
+		free = free && p.failsFree(running.image)
 		ungated = ungated && !p.ours()
 	}
 	a := e.accounts[running.account]
@@ -323,6 +324,9 @@ func (e *Engine) endPull(now time.Time, running *pull, outcome quota.Outcome) {
 		a.ledger.Close(now, running.claim, outcome)
 	}
 	for _, p := range running.pods {
+		if outcome == quota.Pulled {
+			p.recover(running.image)
+		}
 		p.forgetPull(running)
 	}
 }
@@ -342,7 +346,7 @@ func (p *pod) forgetPull(running *pull) {
 
 // forgetMore gives up what a pod has no more use for.
 func (p *pod) forgetMore() {
-	if p.more != nil && len(p.more.pulls) == 0 && len(p.more.started) == 0 {
+	if p.more != nil && len(p.more.pulls) == 0 && len(p.more.started) == 0 && len(p.more.failures) == 0 {
 		p.more = nil
 	}
 }

@@ -62,19 +62,19 @@ func Kinds() []Kind {
 
 // Failure is a failed pull, understood.
 type Failure struct {
-	Class Class
+	Class Class `json:"class"`
 	// Kind is set for Throttled.
-	Kind Kind
+	Kind Kind `json:"kind,omitempty"`
 	// Host is the host of the request that failed, empty where the text names none.
-	Host string
+	Host string `json:"host,omitempty"`
 	// RetryAfter is what the registry asked for, zero where it did not say.
-	RetryAfter time.Duration
+	RetryAfter time.Duration `json:"retryAfter,omitempty"`
 	// Also is what another of several tries failed of, with another login or through
 	// another mirror; empty where there was one try, or all failed alike.
-	Also Class
+	Also Class `json:"also,omitempty"`
 	// Suspect says that the answer may be a throttle in disguise; see Recent. Nobody
 	// is to be blamed for it yet.
-	Suspect bool
+	Suspect bool `json:"suspect,omitempty"`
 }
 
 // maxText bounds how much of a message is read: runtimes may quote whole pages.

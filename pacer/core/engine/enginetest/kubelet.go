@@ -6,6 +6,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 )
 
 // What a kubelet and its runtime do when a pull is refused: the runtime sends a
@@ -128,7 +129,8 @@ func (w *World) attempt(p *pod, n *node, i int, done func()) {
 		})
 	default:
 		w.report.attempts++
-		w.observe(engine.Event{Throttled: &engine.Throttled{Account: w.meters(n, img).account.ID, At: w.time()}})
+		w.observe(engine.Event{Failed: &engine.PullFailed{Pod: p.ID, Image: name, Account: w.meters(n, img).account.ID, At: w.time(),
+			Failure: feedback.Failure{Class: feedback.Throttled, Kind: feedback.KindPull}}})
 		p.backoff = min(max(2*p.backoff, firstBackoff), lastBackoff)
 		w.after(p.backoff, func() { w.need(p, i) })
 		done()
