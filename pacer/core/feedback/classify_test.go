@@ -111,6 +111,51 @@ func TestClassify(t *testing.T) {
 	}
 }
 
+// kubelets are messages of real kubelets (1.37) over real containerd (2.4) in front of
+// a registry that was made to fail; app names, ports and digests made alike. The status
+// of a back-off repeats them behind its own words.
+var kubelets = map[string]struct {
+	host, message string
+	want          Class
+	wantKind      Kind
+	wantAfter     time.Duration
+}{
+	"no such tag":          {"bad.hub.test", `rpc error: code = NotFound desc = failed to pull and unpack image "bad.hub.test/bad:typo": failed to resolve image: bad.hub.test/bad:typo: not found`, NotFound, KindNone, 0},
+	"the limit of pulls":   {"a.hub.test", `failed to pull and unpack image "a.hub.test/app-1:1": failed to copy: httpReadSeeker: failed open: unexpected status from GET request to https://a.hub.test/v2/app-1/manifests/sha256:11: 429 Too Many Requests` + "\n" + `toomanyrequests: You have reached your unauthenticated pull rate limit. https://www.docker.com/increase-rate-limit`, Throttled, KindPull, 0},
+	"as an account":        {"a.hub.test", `failed to pull and unpack image "a.hub.test/app-1:1": failed to copy: httpReadSeeker: failed open: unexpected status from GET request to https://a.hub.test/v2/app-1/manifests/sha256:11: 429 Too Many Requests` + "\n" + `toomanyrequests: You have reached your pull rate limit as 'a'`, Throttled, KindPull, 0},
+	"a wait that is told":  {"a.hub.test", `failed to pull and unpack image "a.hub.test/app-1:1": failed to copy: httpReadSeeker: failed open: unexpected status from GET request to https://a.hub.test/v2/app-1/manifests/sha256:11: 429 Too Many Requests` + "\n" + `toomanyrequests: retry-after: 22.478995158s, allowed: 44000/minute`, Throttled, KindRequest, 22478995158},
+	"of a HEAD":            {"a.hub.test", `failed to pull and unpack image "a.hub.test/app-1:1": failed to resolve image: unexpected status from HEAD request to https://a.hub.test/v2/app-1/manifests/1: 429 Too Many Requests`, Throttled, KindUnsaid, 0},
+	"of the token service": {"a.hub.test", `failed to pull and unpack image "a.hub.test/app-1:1": failed to resolve image: failed to authorize: failed to fetch oauth token: unexpected status from POST request to https://a.hub.test/token: 429 Too Many Requests`, Throttled, KindToken, 0},
+	"of a token later on":  {"a.hub.test", `failed to pull and unpack image "a.hub.test/app-1:1": failed to copy: httpReadSeeker: failed open: failed to authorize: failed to fetch oauth token: unexpected status from POST request to https://a.hub.test/token: 429 Too Many Requests`, Throttled, KindToken, 0},
+	"a login is refused":   {"a.hub.test", `failed to pull and unpack image "a.hub.test/revoked:2": failed to resolve image: failed to authorize: failed to fetch oauth token: unexpected status from GET request to https://a.hub.test/token?scope=repository%3Arevoked%3Apull&service=a.hub.test: 401 Unauthorized`, Auth, KindNone, 0},
+	"a name fails":         {"a.hub.test", `failed to pull and unpack image "a.hub.test/app-1:1": failed to resolve image: failed to do request: Head "https://a.hub.test/v2/app-1/manifests/1": dial tcp: lookup a.hub.test on 10.96.0.10:53: server misbehaving`, DNS, KindNone, 0},
+	"reset in the HEAD":    {"a.hub.test", `failed to pull and unpack image "a.hub.test/app-1:1": failed to resolve image: failed to do request: Head "https://a.hub.test/v2/app-1/manifests/1": read tcp 198.18.64.10:40000->198.18.0.1:443: read: connection reset by peer`, Reset, KindNone, 0},
+	"reset in a layer":     {"a.hub.test", `failed to pull and unpack image "a.hub.test/app-1:1": failed to copy: httpReadSeeker: failed open: failed to do request: Get "https://a.hub.test/v2/app-1/blobs/sha256:11": read tcp 198.18.64.10:40000->198.18.0.1:443: read: connection reset by peer`, Reset, KindNone, 0},
+}
+
+func TestClassifyWhatRealKubeletsSay(t *testing.T) {
+	t.Parallel()
+	for name, tc := range kubelets {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			image := `"` + tc.host + `/app-1:1"`
+			for how, message := range map[string]string{
+				"ErrImagePull":     tc.message,
+				"ImagePullBackOff": "Back-off pulling image " + image + ": ErrImagePull: " + tc.message,
+				"an Event":         "Failed to pull image " + image + ": " + tc.message,
+			} {
+				got := Classify(how, message, tc.host)
+				if got.Class != tc.want || got.Kind != tc.wantKind || got.RetryAfter != tc.wantAfter {
+					t.Errorf("%s: %s %s after %v, want %s %s after %v", how, got.Class, got.Kind, got.RetryAfter, tc.want, tc.wantKind, tc.wantAfter)
+				}
+				if named := strings.Contains(tc.message, "https://"+tc.host); named && got.Host != tc.host {
+					t.Errorf("%s: host %q, want %q", how, got.Host, tc.host)
+				}
+			}
+		})
+	}
+}
+
 func TestRetryAfterInABody(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
@@ -258,5 +303,19 @@ func BenchmarkClassifyHostile(b *testing.B) {
 	message := strings.Repeat("] [https://a/v2/b 4290 ", 1000)
 	for b.Loop() {
 		Classify("ErrImagePull", message, "docker.io")
+	}
+}
+
+func TestEveryClassIsDocumented(t *testing.T) {
+	t.Parallel()
+	var documented []Class
+	for _, info := range Infos() {
+		documented = append(documented, info.Class)
+		if info.Text == "" || info.Remedy == "" || info.Pauses == "" || info.Class.Info() != info {
+			t.Errorf("class %s is documented by %+v", info.Class, info)
+		}
+	}
+	if !slices.Equal(documented, Classes()) {
+		t.Errorf("documented %v, want %v", documented, Classes())
 	}
 }
