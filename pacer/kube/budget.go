@@ -34,6 +34,7 @@ type budget struct {
 	settings   quota.Settings
 	breaker    feedback.Settings
 	paused     bool
+	resumed    time.Time
 	generation int64
 }
 
@@ -104,7 +105,7 @@ func (b *budget) accountID(egress string) core.AccountID {
 func (b *budget) account(egress string) engine.Account {
 	return engine.Account{
 		ID: b.accountID(egress), Host: b.hosts[0], Egress: egress,
-		Credentials: b.credentials, Settings: b.settings, Breaker: b.breaker, Paused: b.paused, Generation: b.generation,
+		Credentials: b.credentials, Settings: b.settings, Breaker: b.breaker, Paused: b.paused, Resumed: b.resumed, Generation: b.generation,
 	}
 }
 

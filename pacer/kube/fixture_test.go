@@ -139,7 +139,7 @@ func makeTracker(t *testing.T) *Tracker {
 	tr.Namespace(makeNamespace("shop"))
 	tr.Rules(mustRules(t, []v1alpha1.PullBudget{makeBudget("hub", "docker.io")}, makePolicy("default")))
 	for _, name := range []string{"n1", "n2", "n3"} {
-		tr.Node(makeNode(name))
+		tr.Node(start, makeNode(name))
 	}
 	return tr
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
-	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/gate"
 )
 
@@ -128,46 +127,6 @@ func startedImages(p *corev1.Pod) []core.Image {
 	})
 	slices.Sort(images)
 	return slices.Compact(images)
-}
-
-// pullFailure is a container that waits because its pull failed.
-type pullFailure struct {
-	Container string
-	Image     core.Image
-	// Attempt says that the status tells of an attempt itself and not of the
-	// back-off after it.
-	Attempt bool
-	feedback.Failure
-}
-
-// failing are the containers of a pod whose last pull failed.
-func failing(p *corev1.Pod) []pullFailure {
-	var failures []pullFailure
-	eachContainer(p, func(c *corev1.Container, s *corev1.ContainerStatus) {
-		if s == nil || s.State.Waiting == nil || hasStarted(s) {
-			return
-		}
-		reason := s.State.Waiting.Reason
-		if !pullReasons[reason] {
-			return
-		}
-		image, host, ok := NormalImage(c.Image)
-		if !ok {
-			return
-		}
-		failures = append(failures, pullFailure{
-			Container: c.Name, Image: image, Attempt: reason != "ImagePullBackOff",
-			Failure: feedback.Classify(reason, s.State.Waiting.Message, host),
-		})
-	})
-	return failures
-}
-
-// pullReasons are the waiting reasons of a failed pull. Source: kubelet 1.37,
-// pkg/kubelet/images/types.go.
-var pullReasons = map[string]bool{
-	"ErrImagePull": true, "ImagePullBackOff": true, "RegistryUnavailable": true, "SignatureValidationFailed": true,
-	"ImageInspectError": true, "ErrImageNeverPull": true, "InvalidImageName": true,
 }
 
 // systemPriority reports whether the pod is of those that keep the cluster alive.

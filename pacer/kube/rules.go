@@ -76,7 +76,7 @@ func newBudget(b *v1alpha1.PullBudget) (*budget, error) {
 	out := &budget{
 		name: b.Name, created: b.CreationTimestamp.Time, identity: identity(b),
 		credentials: b.Spec.Identity == v1alpha1.Credentials, settings: b.Spec.Settings(), breaker: b.Spec.BreakerSettings(),
-		paused: b.Annotations[v1alpha1.AnnotationPaused] != "", generation: b.Generation,
+		paused: b.Annotations[v1alpha1.AnnotationPaused] != "", resumed: resumedAt(b), generation: b.Generation,
 	}
 	for _, host := range append([]string{b.Spec.Registry}, b.Spec.UpstreamOf...) {
 		out.hosts = append(out.hosts, Host(host))

@@ -11,7 +11,6 @@ import (
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
-	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/gate"
 )
 
@@ -25,7 +24,7 @@ type trackedPod struct {
 	group     core.GroupID
 	announced engine.Pod
 	// failures are its failed pulls by container, as last seen.
-	failures map[string]pullFailure
+	failures map[string]*trackedFailure
 	// leaving says that its release is under way and not in the cache yet.
 	leaving bool
 	// passed is set for a pod that Shadow let pass and Enforce would have held.
@@ -145,6 +144,7 @@ func (t *Tracker) podGone(id core.PodID) {
 	delete(t.freed, id)
 	delete(t.slipped, id)
 	t.countLive(p, false)
+	t.dropFailures(p)
 	t.dropDoubts(p)
 	t.emit(engine.Event{PodGone: id})
 	t.leaveGroup(p.group, id)
@@ -266,48 +266,6 @@ func (t *Tracker) announcePod(p *trackedPod, target core.NodeID) {
 	}
 	p.announced = next
 	t.emit(engine.Event{Pod: &next})
-}
-
-// noteFailures announces each failed attempt of the pod to pull an image, once.
-func (t *Tracker) noteFailures(now time.Time, p *trackedPod) {
-	var seen map[string]pullFailure
-	for _, f := range failing(p.object) {
-		before, known := p.failures[f.Container]
-		if f.Class == feedback.Unknown && known && !f.Attempt {
-			f.Failure = before.Failure // an older kubelet's back-off does not repeat the cause
-		}
-		if again := known && before.Class == f.Class && (before.Attempt == f.Attempt || !f.Attempt); !again {
-			t.emit(engine.Event{Failed: &engine.PullFailed{Pod: PodID(p.object), Image: f.Image, Account: t.accountAt(p, f.Image), At: now, Failure: f.Failure}})
-		}
-		if seen == nil {
-			seen = map[string]pullFailure{}
-		}
-		seen[f.Container] = f
-	}
-	p.failures = seen
-}
-
-// accountAt is the account that a pull of the image draws on where the pod is.
-func (t *Tracker) accountAt(p *trackedPod, image core.Image) core.AccountID {
-	egress := ""
-	if n := t.nodes[core.NodeID(p.object.Spec.NodeName)]; n != nil {
-		egress = n.announced.Egress
-	}
-	g := t.groups[p.group]
-	if g == nil {
-		return ""
-	}
-	for _, use := range g.announced.Images {
-		if use.Image != image {
-			continue
-		}
-		for _, id := range use.Accounts {
-			if a := t.accounts[id]; a.Egress == "" || a.Egress == egress {
-				return id
-			}
-		}
-	}
-	return ""
 }
 
 // HeldPods are the pods of a group that we hold, oldest first, without those

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,7 @@ func (t *Tracker) Deployment(d *appsv1.Deployment) []engine.Event {
 	replaced := w.object == nil || !reflect.DeepEqual(w.object.Spec.Strategy, d.Spec.Strategy)
 	w.object = d
 	w.paused, w.settled = d.Annotations[v1alpha1.AnnotationPaused] != "", settled(d)
+	w.resumed = resumedAt(d)
 	delete(t.altered, owner)
 	if altered(d) {
 		t.altered[owner] = true
@@ -147,16 +149,16 @@ func (t *Tracker) letGo(owner Owner, text string) {
 }
 
 // withState is a group as announced, with what may change of it while it lives:
-// whether a person paused it, how many pods are still to come, and which images a
+// whether a person paused it or ordered it to go on, how many pods are still to come, and which images a
 // rollback would run.
 func (t *Tracker) withState(g *trackedGroup) engine.Group {
 	next := g.announced
-	next.Paused, next.More, next.Back = false, 0, nil
+	next.Paused, next.Resumed, next.More, next.Back = false, time.Time{}, 0, nil
 	w := t.workloads[g.owner]
 	if w == nil {
 		return next
 	}
-	next.Paused = w.paused
+	next.Paused, next.Resumed = w.paused, w.resumed
 	r := t.sets[g.set]
 	if r == nil || next.Lane == engine.LaneRepair || !w.current(r) {
 		return next
@@ -192,6 +194,16 @@ func (w *workload) current(r *replicaSet) bool {
 		}
 	}
 	return true
+}
+
+// resumedAt is when a person last ordered an object to go on; zero: nobody did, or not
+// in a way that tells when.
+func resumedAt(o metav1.Object) time.Time {
+	order, err := v1alpha1.ParseOrder(o.GetAnnotations()[v1alpha1.AnnotationResumed])
+	if err != nil {
+		return time.Time{}
+	}
+	return order.At
 }
 
 // order is how a person wants a pod to be let go.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/gate"
 )
 
@@ -39,6 +40,10 @@ type Tracker struct {
 	freed   map[core.PodID]core.Reason
 	slipped map[core.PodID]slip
 	doubts  doubts
+	// failing are the pods on each node of which a pull fails, recent what registries
+	// throttled lately.
+	failing map[core.NodeID]map[core.PodID]bool
+	recent  feedback.Recent
 	// standIns are the pods that stand for those which a Job is still to make, with
 	// the Job, resumed the Jobs that somebody else let go.
 	standIns map[core.PodID]Owner
@@ -94,7 +99,7 @@ func NewTracker() *Tracker {
 		pods: map[core.PodID]*trackedPod{}, workloads: map[Owner]*workload{}, sets: map[Owner]*replicaSet{},
 		accounts: map[core.AccountID]engine.Account{}, budgetOf: map[core.AccountID]string{},
 		egress: map[string][]string{}, images: map[core.Image]bool{},
-		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{}, doubts: newDoubts(), slipped: map[core.PodID]slip{},
+		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{}, failing: map[core.NodeID]map[core.PodID]bool{}, doubts: newDoubts(), slipped: map[core.PodID]slip{},
 		jobs: map[Owner]*trackedJob{}, standIns: map[core.PodID]Owner{}, resumed: map[Owner]bool{},
 		altered: map[Owner]bool{}, copies: map[Owner]*appsv1.ReplicaSet{},
 	}
@@ -143,14 +148,15 @@ func (t *Tracker) Accounts(budget string) []core.AccountID {
 	return ids
 }
 
-// Node takes in a node.
-func (t *Tracker) Node(n *corev1.Node) []engine.Event {
+// Node takes in a node. now is when it was seen.
+func (t *Tracker) Node(now time.Time, n *corev1.Node) []engine.Event {
 	id := core.NodeID(n.Name)
 	known := t.nodes[id]
 	if known == nil {
 		known = &trackedNode{}
 		t.nodes[id] = known
 	}
+	back := known.object != nil && notReady(known.object) && !notReady(n)
 	known.object = n
 	if t.perNode() {
 		t.announceAccounts()
@@ -159,6 +165,9 @@ func (t *Tracker) Node(n *corev1.Node) []engine.Event {
 	if facts := nodeFacts(n); known.facts == nil || !reflect.DeepEqual(known.facts, facts) {
 		known.facts = facts
 		t.refit(id, facts)
+	}
+	if back {
+		t.tellOf(now, id)
 	}
 	return t.take()
 }

@@ -203,21 +203,21 @@ func TestPoolsFollowNodes(t *testing.T) {
 		return last, n
 	}
 	labelled := func(n *corev1.Node) { n.Labels["disk"] = "ssd" }
-	if got, n := pools(tr.Node(makeNode("n2", labelled))); n != 1 || !slices.Equal(got, []core.NodeID{"n2"}) {
+	if got, n := pools(tr.Node(start, makeNode("n2", labelled))); n != 1 || !slices.Equal(got, []core.NodeID{"n2"}) {
 		t.Errorf("after labelling n2 the pool is %v (%d times), want n2", got, n)
 	}
 	heartbeat := func(n *corev1.Node) {
 		labelled(n)
 		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, LastHeartbeatTime: metav1.NewTime(start)}}
 	}
-	if events := tr.Node(makeNode("n2", heartbeat)); len(events) != 0 {
+	if events := tr.Node(start, makeNode("n2", heartbeat)); len(events) != 0 {
 		t.Errorf("a heartbeat announced %d events, want none", len(events))
 	}
 	tainted := func(n *corev1.Node) {
 		labelled(n)
 		n.Spec.Taints = []corev1.Taint{{Key: "dedicated", Effect: corev1.TaintEffectNoSchedule}}
 	}
-	if got, n := pools(tr.Node(makeNode("n2", tainted))); n != 1 || len(got) != 0 {
+	if got, n := pools(tr.Node(start, makeNode("n2", tainted))); n != 1 || len(got) != 0 {
 		t.Errorf("after tainting n2 the pool is %v, want empty", got)
 	}
 	if _, n := pools(tr.NodeGone("n1")); n != 0 {
@@ -305,7 +305,7 @@ func TestThrottledIsSaidOncePerAttempt(t *testing.T) {
 			}
 		}
 	}
-	again := tr.Pod(start, makePod("v1", 1, bound("n1"), waiting("ErrImagePull", "dial tcp: lookup quay.io: no such host")))
+	again := tr.Pod(start, makePod("v1", 1, bound("n1"), waiting("ErrImagePull", "dial tcp: lookup docker.io: no such host")))
 	if len(again) != 0 {
 		t.Errorf("the same failure is said again: %v", again)
 	}
@@ -361,7 +361,7 @@ func TestANewBudgetMovesPodsToNewGroups(t *testing.T) {
 	t.Parallel()
 	tr := NewTracker()
 	tr.Namespace(makeNamespace("shop"))
-	tr.Node(makeNode("n1"))
+	tr.Node(start, makeNode("n1"))
 	tr.Rules(mustRules(t, nil, makePolicy("default")))
 	before := groupsOf(tr.Pod(start, makePod("v1", 1)))[0]
 	events := tr.Rules(mustRules(t, []v1alpha1.PullBudget{makeBudget("hub", "docker.io")}, makePolicy("default")))
@@ -393,7 +393,7 @@ func TestPerNodeAccounts(t *testing.T) {
 	if diff := cmp.Diff(want, tr.Accounts("hub")); diff != "" {
 		t.Errorf("accounts (-want +got):\n%s", diff)
 	}
-	events := tr.Node(makeNode("n4"))
+	events := tr.Node(start, makeNode("n4"))
 	if len(events) < 2 || events[0].Account == nil || events[1].Node == nil || events[1].Node.Egress != "node/n4" {
 		t.Errorf("a new node announced %+v, want its account and the node in its own group", events)
 	}

@@ -94,6 +94,8 @@ type workload struct {
 	// object is the Deployment; nil: not seen yet.
 	object *appsv1.Deployment
 	paused bool
+	// resumed is when a person last ordered it to go on.
+	resumed time.Time
 	// override is a person's order to let go of what is held, as written.
 	override string
 	replicas int32
