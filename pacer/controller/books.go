@@ -20,7 +20,6 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
-	"github.com/pullpace/pace/pacer/core/quota"
 )
 
 // bookEvery is how often the status of one PullBudget is written at most, unless
@@ -72,9 +71,9 @@ func (b *bookkeeper) write(ctx context.Context, now time.Time, p page) error {
 	for _, v := range p.decision.Accounts {
 		views[v.Account] = v
 	}
-	states := map[core.AccountID]quota.State{}
+	states := map[core.AccountID]engine.AccountState{}
 	for _, s := range p.state.Accounts {
-		states[s.Account] = s.State
+		states[s.Account] = s
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.world.budgets)) {
 		budget := p.world.budgets[name]

@@ -85,7 +85,7 @@ func (d *doubter) tellCharged(w *world, decision engine.Decision) {
 		}
 		if !d.charged[name] && !now[name] {
 			d.events.Eventf(budget, nil, corev1.EventTypeWarning, probesCharged, "Probe", "%s",
-				cut(string(v.Account)+": "+charged(v1alpha1.AccountStatusOf(v, quota.State{})), maxNote))
+				cut(string(v.Account)+": "+charged(v1alpha1.AccountStatusOf(v, engine.AccountState{})), maxNote))
 		}
 		now[name] = true
 	}

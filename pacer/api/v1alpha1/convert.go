@@ -134,7 +134,7 @@ func (s *PacePolicySpec) WeightOf(namespace string) int {
 }
 
 // AccountStatusOf shows an account's books, and what must survive a restart.
-func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
+func AccountStatusOf(v engine.View, state engine.AccountState) AccountStatus {
 	s := AccountStatus{
 		Account: string(v.Account), Grade: string(v.Grade), Doubt: string(v.Doubt),
 		Limit: int64(v.Limit), Window: metav1.Duration{Duration: v.Window},
@@ -142,7 +142,7 @@ func AccountStatusOf(v engine.View, state quota.State) AccountStatus {
 		Reserved: int64(v.Reserved), UngatedDemand: int64(v.Ungated), Open: int64(state.Open),
 		ForeignPerHour: formatFloat(v.ForeignPerHour), ForeignMargin: int64(v.Foreign), ForeignTaken: int64(state.ForeignTaken),
 		Held: int32(min(v.Held, math.MaxInt32)), Demand: int64(v.Demand), Unlimited: v.Unlimited,
-		Breaker: breakerOf(v), Opened: v.Opened, Flow: flowOf(v.Flow),
+		Breaker: breakerOf(v, state.Breaker), Opened: v.Opened, Flow: flowOf(v.Flow),
 	}
 	for i, units := range v.Available {
 		s.Available = append(s.Available, ClassUnits{Class: core.Class(i).String(), Units: int64(units)})
@@ -179,18 +179,6 @@ func flowOf(f quota.Flow) *FlowStatus {
 	}
 	if !f.Hopeless.IsZero() {
 		s.HopelessSince = new(metav1.NewTime(f.Hopeless))
-	}
-	return s
-}
-
-func breakerOf(v engine.View) *BreakerStatus {
-	switch {
-	case v.Paused:
-		return &BreakerStatus{State: "paused", Cause: string(core.Paused)}
-	}
-	s := &BreakerStatus{State: string(v.Breaker.State), Cause: v.Breaker.Cause.String()}
-	if !v.Breaker.Until.IsZero() {
-		s.Until = new(metav1.NewTime(v.Breaker.Until))
 	}
 	return s
 }
@@ -233,6 +221,9 @@ func (a AccountStatus) State() engine.AccountState {
 			Limit: core.Units(a.Limit), HasLimit: true, Remaining: core.Units(a.Remaining), HasRemaining: true,
 			Window: a.Window.Duration, Source: a.Source,
 		}}
+	}
+	if a.Breaker != nil {
+		out.Breaker = a.Breaker.Kept.kept()
 	}
 	for _, b := range a.Spent {
 		out.Spent = append(out.Spent, quota.Spent{End: b.End.Time, Units: core.Units(max(b.Units, 0))})

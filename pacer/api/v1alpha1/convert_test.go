@@ -20,7 +20,7 @@ import (
 )
 
 // busy is the books of an account about which everything is known.
-func busy() (engine.View, quota.State) {
+func busy() (engine.View, engine.AccountState) {
 	at := time.Date(2026, 9, 1, 12, 0, 0, 123_456_000, time.UTC)
 	last := &quota.Observation{SentAt: at, Status: 200, Header: quota.Header{
 		Limit: 100, HasLimit: true, Remaining: -3, HasRemaining: true, Window: time.Hour, Source: "203.0.113.42",
@@ -36,7 +36,9 @@ func busy() (engine.View, quota.State) {
 		Reserved: 5, Ungated: 2, Foreign: 4, ForeignPerHour: 9.25, Available: []core.Units{9, 8, 7, 6, 5, 4},
 		Forecast: quota.Range{From: at.Add(time.Minute), To: at.Add(time.Hour)}, HeadsCharged: since,
 	}}
-	return view, state
+	kept := &feedback.Kept{State: feedback.Paused, Cause: feedback.Cause{Class: feedback.Throttled, Kind: feedback.KindPull, Failed: 3, Pods: 9},
+		Since: at, Until: at.Add(30*time.Second + time.Microsecond), Opened: 4, Failed: 2, Passed: 1}
+	return view, engine.AccountState{Account: view.Account, State: state, Breaker: kept}
 }
 
 func TestBooksSurviveTheStatus(t *testing.T) {
@@ -54,7 +56,7 @@ func TestBooksSurviveTheStatus(t *testing.T) {
 	if got.Account != view.Account {
 		t.Errorf("account %q, want %q", got.Account, view.Account)
 	}
-	if diff := cmp.Diff(want, got.State); diff != "" {
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("state after a restart (-want +got):\n%s", diff)
 	}
 }
@@ -92,10 +94,11 @@ func TestEveryStatusIsAccepted(t *testing.T) {
 	odd := view
 	odd.ForeignPerHour, odd.Remaining, odd.Held = math.NaN(), math.MinInt64, math.MaxInt
 	tests := map[string]v1alpha1.AccountStatus{
-		"nothing known":         v1alpha1.AccountStatusOf(engine.View{Account: "ghcr.io/anonymous"}, quota.State{}),
-		"everything known":      v1alpha1.AccountStatusOf(view, state),
-		"numbers that are none": v1alpha1.AccountStatusOf(odd, quota.State{ForeignPerHour: math.Inf(1), Charges: []quota.Charge{{Manifests: 1, Mean: math.NaN()}}}),
-		"the longest window":    v1alpha1.AccountStatusOf(engine.View{Account: "a/b", Books: quota.Books{Window: math.MaxInt64}}, quota.State{}),
+		"nothing known":    v1alpha1.AccountStatusOf(engine.View{Account: "ghcr.io/anonymous"}, engine.AccountState{}),
+		"everything known": v1alpha1.AccountStatusOf(view, state),
+		"numbers that are none": v1alpha1.AccountStatusOf(odd, engine.AccountState{State: quota.State{ForeignPerHour: math.Inf(1), Charges: []quota.Charge{{Manifests: 1, Mean: math.NaN()}}},
+			Breaker: &feedback.Kept{State: feedback.Trying, Opened: math.MaxInt, Failed: math.MinInt}}),
+		"the longest window": v1alpha1.AccountStatusOf(engine.View{Account: "a/b", Books: quota.Books{Window: math.MaxInt64}}, engine.AccountState{}),
 	}
 	kinds := compile(t)
 	for name, status := range tests {

@@ -504,8 +504,48 @@ type BreakerStatus struct {
 	State string `json:"state"`
 	// +optional
 	Cause string `json:"cause,omitempty"`
+	// Until is when it tries one at the soonest.
 	// +optional
 	Until *metav1.Time `json:"until,omitempty"`
+	// Kept is what must survive a restart; absent while no pull failed.
+	// +optional
+	Kept *BreakerKept `json:"kept,omitempty"`
+}
+
+// BreakerKept is the breaker of an account as the next leader takes it over. A person's
+// pause is not part of it.
+type BreakerKept struct {
+	// State is ok, paused or trying one.
+	State string `json:"state"`
+	// Class and Kind are of the failures that opened it, FailedPods of Pods how many
+	// failed where a rate did.
+	// +optional
+	Class string `json:"class,omitempty"`
+	// +optional
+	Kind string `json:"kind,omitempty"`
+	// +optional
+	FailedPods int32 `json:"failedPods,omitempty"`
+	// +optional
+	Pods int32 `json:"pods,omitempty"`
+	// Since is when it came into the state, Until when it tries one at the soonest.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}(Z|[+-][0-9]{2}:[0-9]{2})$`
+	Since *metav1.MicroTime `json:"since,omitempty"`
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}(Z|[+-][0-9]{2}:[0-9]{2})$`
+	Until *metav1.MicroTime `json:"until,omitempty"`
+	// Opened counts how often it was opened, Failed the tries in a row that failed,
+	// Passed the pulls in a row that succeeded since.
+	// +optional
+	Opened int32 `json:"opened,omitempty"`
+	// +optional
+	Failed int32 `json:"failed,omitempty"`
+	// +optional
+	Passed int32 `json:"passed,omitempty"`
 }
 
 // Forecast is a range of time.
