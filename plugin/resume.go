@@ -16,9 +16,9 @@ func newResume(s *session) *cobra.Command {
 	o := &order{s: s, verb: "resume"}
 	cmd := &cobra.Command{
 		Use:     "resume TYPE/NAME --reason TEXT",
-		Short:   "Take a pause back",
-		Long:    "Take the pause of a Deployment or of an account (budget/NAME) back.",
-		Example: s.examples(`resume deploy/api -n shop --reason "2.4.2 fixes it"`),
+		Short:   "Take a pause back, or go on although pulls failed",
+		Long:    "Take the pause of a Deployment or of an account (budget/NAME) back. Where no person paused\nit, but failing pulls did, what failed before does not count any more: pods go as the\nbudget allows, and the next failure counts anew.",
+		Example: s.examples(`resume deploy/api -n shop --reason "2.4.2 fixes it"`, `resume budget/hub --reason "the registry is back"`),
 		Args:    args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(cmd); err != nil {
@@ -47,12 +47,16 @@ func (o *order) resume(ctx context.Context, t cluster.Target) error {
 	if err != nil {
 		return err
 	}
+	failing, err := cluster.PausedByFailures(ctx, g.cluster.Client, obj)
+	if err != nil {
+		return cluster.Explain(err, o.s.env.program())
+	}
 	err = g.write(ctx, t, obj, "resumed", func(obj client.Object) bool {
 		paused := cluster.ClearOrder(obj, v1alpha1.AnnotationPaused)
-		if paused {
+		if paused || failing {
 			cluster.SetOrder(obj, v1alpha1.AnnotationResumed, g.note())
 		}
-		return paused
+		return paused || failing
 	})
 	if err != nil {
 		return err

@@ -116,8 +116,8 @@ func (s *stamper) release() {
 	}
 }
 
-// pause looks at a pause and at its end. Who ends one says why in an order of its
-// own, which counts only along with that.
+// pause looks at a pause, at its end, and at an order to go on where nothing was
+// paused by a person: it closes what failing pulls have opened.
 func (s *stamper) pause() {
 	was, text := s.before[v1alpha1.AnnotationPaused], s.after[v1alpha1.AnnotationPaused]
 	wasEnd, end := s.before[v1alpha1.AnnotationResumed], s.after[v1alpha1.AnnotationResumed]
@@ -136,8 +136,14 @@ func (s *stamper) pause() {
 			s.given = append(s.given, given{"pause", "nothing more is let go until resume", order})
 		}
 	}
-	if end != wasEnd {
-		s.set(v1alpha1.AnnotationResumed, wasEnd)
+	switch {
+	case end == wasEnd:
+	case end == "" || text != "":
+		s.set(v1alpha1.AnnotationResumed, wasEnd) // what was said stays said; a pause stands
+	default:
+		if order, fresh := s.stamp(v1alpha1.AnnotationResumed, wasEnd, end); fresh {
+			s.given = append(s.given, given{"resume", "what failed before does not count; what waits goes as the budget allows", order})
+		}
 	}
 }
 
@@ -149,21 +155,24 @@ func (s *stamper) stamp(key, was, text string) (order v1alpha1.Order, fresh bool
 		s.set(key, was)
 		return old, false
 	}
-	if key == v1alpha1.AnnotationPaused {
-		order.At = s.now // a pause counts from now on, whatever it says
+	if key != v1alpha1.AnnotationOverride {
+		order.At = s.now // it counts from now on, whatever it says
 	}
 	s.set(key, order.String())
 	return order, true
 }
 
-// again reports whether an order says what the old one says. A release is another
-// one when its time is another: it is for the pods that were there before it.
+// again reports whether an order says what the old one says. One to let go or to go on is
+// another one when its time is another: it is for what was there before it.
 func again(key string, old, order v1alpha1.Order, text string) bool {
+	wanted, err := v1alpha1.ParseOrder(text)
+	if key == v1alpha1.AnnotationResumed && err == nil && !wanted.At.IsZero() {
+		return !wanted.At.After(old.At) // kept is when it was given, not what it said
+	}
 	if old.Reason != order.Reason || old.Now != order.Now {
 		return false
 	}
-	wanted, err := v1alpha1.ParseOrder(text)
-	return key == v1alpha1.AnnotationPaused || err != nil || wanted.At.IsZero() || wanted.At.Equal(old.At)
+	return key != v1alpha1.AnnotationOverride || err != nil || wanted.At.IsZero() || wanted.At.Equal(old.At)
 }
 
 // made is an order as it is kept. Text that is no order is its reason; a time that

@@ -72,7 +72,8 @@ func (w *world) observeRule(c change) bool {
 		}
 		w.budgets[o.Name] = o
 		return before == nil || before.UID != o.UID || before.Generation != o.Generation ||
-			before.Annotations[v1alpha1.AnnotationPaused] != o.Annotations[v1alpha1.AnnotationPaused]
+			before.Annotations[v1alpha1.AnnotationPaused] != o.Annotations[v1alpha1.AnnotationPaused] ||
+			before.Annotations[v1alpha1.AnnotationResumed] != o.Annotations[v1alpha1.AnnotationResumed]
 	case *v1alpha1.PacePolicy:
 		before := w.policies[o.Name]
 		if c.gone {
@@ -155,7 +156,7 @@ func (w *world) observeObject(now time.Time, c change) []engine.Event {
 		if c.gone {
 			return t.NodeGone(o.Name)
 		}
-		return t.Node(o)
+		return t.Node(now, o)
 	case *appsv1.Deployment:
 		if c.gone {
 			return t.DeploymentGone(o.Namespace, o.Name)

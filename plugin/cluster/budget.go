@@ -174,6 +174,9 @@ func Account(row view.Budget) view.Account {
 	if free, ok := row.Available["rollout"]; ok {
 		a.Free = &free
 	}
+	if row.Breaker.State != "ok" {
+		a.Breaker = row.Breaker
+	}
 	return a
 }
 
