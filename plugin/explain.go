@@ -76,6 +76,7 @@ func (o *explainOptions) run(ctx context.Context, t cluster.Target) error {
 	switch obj := obj.(type) {
 	case *corev1.Pod:
 		explainPod(&model, obj, o.s.env.Now())
+		explainFailing(&model, []corev1.Pod{*obj})
 	case *corev1.Node:
 		explainNode(&model, obj)
 	case *appsv1.Deployment:
@@ -174,12 +175,18 @@ func explainJob(ctx context.Context, c client.Reader, model *view.Explanation, j
 // explainPods sums up the held pods of a Deployment, or of a Job whose pods are held
 // one by one.
 func explainPods(ctx context.Context, c client.Reader, model *view.Explanation, d client.Object) error {
-	pods, err := cluster.HeldPods(ctx, c, d.GetNamespace())
+	model.Workload = model.Object
+	target, err := cluster.ParseTarget(model.Object)
 	if err != nil {
 		return err
 	}
-	model.Workload = model.Object
-	pods = slices.DeleteFunc(pods, func(p corev1.Pod) bool { return cluster.OwnerOf(&p) != model.Object })
+	pods, err := cluster.PodsOf(ctx, c, d.GetNamespace(), target)
+	if err != nil {
+		return err
+	}
+	explainFailing(model, pods)
+	pods = slices.DeleteFunc(pods, func(p corev1.Pod) bool { return !gate.Gated(&p) })
+	slices.SortStableFunc(pods, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
 	model.Groups = cluster.Groups(pods)
 	if len(pods) == 0 {
 		model.Answer, model.Message = string(core.NotHeld), "no pod of it is held now"
@@ -194,9 +201,11 @@ func explainPods(ctx context.Context, c client.Reader, model *view.Explanation, 
 	return nil
 }
 
-// explainAccounts adds the accounts that something waits for.
+// explainAccounts adds the accounts that something waits for, and those of failing
+// pulls that are paused for failures.
 func explainAccounts(ctx context.Context, c client.Reader, model *view.Explanation) error {
-	if model.Answer != string(core.Held) {
+	held := model.Answer == string(core.Held)
+	if !held && len(model.Failing) == 0 {
 		return nil
 	}
 	budgets, err := cluster.Budgets(ctx, c)
@@ -205,8 +214,10 @@ func explainAccounts(ctx context.Context, c client.Reader, model *view.Explanati
 	}
 	for i := range budgets {
 		for _, row := range cluster.BudgetRows(&budgets[i]) {
-			if row.Held > 0 {
-				model.Accounts = append(model.Accounts, cluster.Account(row))
+			account := cluster.Account(row)
+			paused := account.Breaker.State != "" && slices.ContainsFunc(model.Failing, func(f view.FailingPull) bool { return strings.HasPrefix(f.Image, row.Registry+"/") })
+			if held && row.Held > 0 || paused {
+				model.Accounts = append(model.Accounts, account)
 			}
 		}
 	}
@@ -222,6 +233,9 @@ func history(ctx context.Context, c client.Reader, model *view.Explanation, obj 
 			return err
 		}
 		return fmt.Errorf("listing events: %w", err)
+	}
+	if pod, ok := obj.(*corev1.Pod); ok && len(model.Failing) > 0 {
+		hintedBy(model, pod, slices.Clone(list.Items))
 	}
 	for _, e := range list.Items {
 		if e.Regarding.UID != obj.GetUID() || e.Regarding.Name != obj.GetName() || !strings.HasPrefix(e.ReportingController, v1alpha1.FieldManager) {

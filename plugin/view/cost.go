@@ -69,6 +69,8 @@ type Account struct {
 	More          Window `json:"more,omitzero"`
 	// Unlimited accounts hold nothing.
 	Unlimited bool `json:"unlimited,omitempty"`
+	// Breaker is set where failing pulls pause the account.
+	Breaker Breaker `json:"breaker,omitzero"`
 }
 
 // Clock is something that gives up waiting.

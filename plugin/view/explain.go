@@ -32,10 +32,30 @@ type Explanation struct {
 	History  []Entry   `json:"history,omitempty"`
 	// Groups are the held pods of a workload by reason.
 	Groups []HeldGroup `json:"groups,omitempty"`
+	// Failing are the pulls of the pod, or of the workload's pods, that fail now.
+	Failing []FailingPull `json:"failing,omitempty"`
 	// Failsafe is what ends the hold when the controller is gone; nil: not asked.
 	Failsafe *Failsafe `json:"failsafe,omitempty"`
 	// Unknown are parts that could not be read, each with its why.
 	Unknown []string `json:"unknown,omitempty"`
+}
+
+// FailingPull is a pull that fails, of one pod or of several alike.
+type FailingPull struct {
+	Container string `json:"container"`
+	Image     string `json:"image"`
+	// Class is one of the closed list, Kind says of a throttle of what it is, Also what
+	// another login or mirror failed of.
+	Class string `json:"class"`
+	Kind  string `json:"kind,omitempty"`
+	Also  string `json:"also,omitempty"`
+	// Words are the kubelet's.
+	Words string `json:"words,omitempty"`
+	Text  string `json:"text,omitempty"`
+	// Pauses is what a failure of the class pauses, Remedy what helps.
+	Pauses string `json:"pauses,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
+	Pods   int    `json:"pods"`
 }
 
 // Entry is one Event about the object.
@@ -62,8 +82,12 @@ func ExplanationPage(w io.Writer, e Explanation, st Style) error {
 	for _, g := range e.Groups {
 		p.field("held", "%s  %s for %s, let go by %s: %s", noun(g.Pods, "pod"), painted{dash(g.Reason), warn}, st.age(g.Since), st.clock(g.Until), dash(g.Message))
 	}
+	for _, f := range e.Failing {
+		p.failing(f)
+	}
 	for _, a := range e.Accounts {
 		p.budget(a)
+		p.breaker(a)
 		if e.Answer == "Held" && !a.More.IsZero() {
 			p.field("more by", "%s", st.span(a.More))
 		}
@@ -79,6 +103,39 @@ func ExplanationPage(w io.Writer, e Explanation, st Style) error {
 		p.field("unknown", "%s", painted{u, warn})
 	}
 	return p.flush(w)
+}
+
+// failing shows a pull that fails: of what, in the kubelet's words, and what helps.
+func (p *page) failing(f FailingPull) {
+	class := f.Class
+	if f.Kind != "" {
+		class += " (" + f.Kind + ")"
+	}
+	if f.Also != "" {
+		class += ", also " + f.Also
+	}
+	p.field("fails", "%s  %s  %s, container %s", painted{class, bad}, dash(f.Image), noun(f.Pods, "pod"), f.Container)
+	p.field("", "%s; it pauses %s", f.Text, f.Pauses)
+	if f.Words != "" {
+		p.field("kubelet", "%s", f.Words)
+	}
+	p.field("fix", "%s", f.Remedy)
+}
+
+// breaker says why an account is paused, until when and what comes then.
+func (p *page) breaker(a Account) {
+	switch a.Breaker.State {
+	case "paused":
+		until := "the next reading"
+		if !a.Breaker.Until.IsZero() {
+			until = p.style.clock(a.Breaker.Until)
+		}
+		p.field("breaker", "%s", painted{a.Name + " paused until " + until + ": " + a.Breaker.Cause, bad})
+		p.field("then", "%s", "a reading, which is free; then one pod is tried; when it pulled, the others go as the budget allows")
+	case "trying one":
+		p.field("breaker", "%s", painted{a.Name + " trying one: " + a.Breaker.Cause, warn})
+		p.field("then", "%s", "when the pod that is tried has pulled, the others go as the budget allows; when it fails, a longer pause")
+	}
 }
 
 // alsoIfGone says who lets go when the controller is gone.
@@ -105,13 +162,21 @@ func (e Explanation) verdict(st Style) painted {
 		}
 		return painted{text, warn}
 	case "Released":
-		return painted{"RELEASED  " + e.Reason, good}
+		return e.orFailing("RELEASED  " + e.Reason)
 	}
 	text := strings.TrimRight("NOT HELD  "+e.Reason, " ")
 	if !e.WouldBe.IsZero() {
 		text += ": would be held until about " + st.span(e.WouldBe)
 	}
-	return painted{text, good}
+	return e.orFailing(text)
+}
+
+// orFailing says of something that is not held whether a pull of it fails.
+func (e Explanation) orFailing(text string) painted {
+	if len(e.Failing) == 0 {
+		return painted{text, good}
+	}
+	return painted{text + ", and a pull FAILS: " + e.Failing[0].Class, bad}
 }
 
 func (e Explanation) where() string {

@@ -150,6 +150,30 @@ func sampleExplanation() Explanation {
 	}
 }
 
+// pausedExplanation waits for an account that failing pulls have paused.
+func pausedExplanation() Explanation {
+	e := sampleExplanation()
+	e.Reason, e.Meaning, e.Remedy = "BreakerOpen", "failing pulls have paused the account", "wait, it is tried again by itself"
+	e.Message = "docker.io/anonymous is paused: a pull was answered by 429"
+	e.Accounts[0].Breaker = Breaker{State: "paused", Cause: "a pull was answered by 429", Until: now.Add(40 * time.Second)}
+	return e
+}
+
+// failingExplanation is of a pod that went and whose image is not there.
+func failingExplanation() Explanation {
+	return Explanation{
+		Namespace: "shop", Object: "pod/api-1", Answer: "Released", Reason: "Budget", Decision: "d7", Workload: "deploy/api", Meaning: "the account has the units",
+		Failing: []FailingPull{{
+			Container: "api", Image: "docker.io/acme/api:2.4.9", Class: "NotFound", Words: `failed to resolve image: docker.io/acme/api:2.4.9: not found`,
+			Text: "the registry does not have that image or tag", Pauses: "that revision of the workload, and never the account", Remedy: "fix the reference or push the image", Pods: 1,
+		}, {
+			Container: "proxy", Image: "docker.io/envoyproxy/envoy:1", Class: "Throttled", Kind: "Pull", Also: "Auth", Words: "429 Too Many Requests\n\x1b[2Jtoomanyrequests",
+			Text: "the registry answered 429: a limit of it was met", Pauses: "the account", Remedy: "wait, it resumes by itself", Pods: 4,
+		}},
+		Accounts: []Account{{Name: "docker.io/anonymous", Free: ptr[int64](0), ReadAt: now.Add(-9 * time.Second), Breaker: Breaker{State: "trying one", Cause: "a pull was answered by 429"}}},
+	}
+}
+
 func sampleRollout() Rollout {
 	return Rollout{
 		Namespace: "shop", Workload: "deploy/api", From: "41", To: "42", State: HeldState,

@@ -54,6 +54,8 @@ func screens() map[string]screen {
 		"status-broken":        drawn(brokenStatus(), StatusPage),
 		"explain-held":         drawn(sampleExplanation(), ExplanationPage),
 		"explain-unguarded":    drawn(unguardedExplanation(), ExplanationPage),
+		"explain-paused":       drawn(pausedExplanation(), ExplanationPage),
+		"explain-failing":      drawn(failingExplanation(), ExplanationPage),
 		"explain-released":     drawn(Explanation{Namespace: "shop", Object: "pod/api-1", Answer: "Released", Reason: "Budget", Decision: "d7", Workload: "deploy/api", Meaning: "the account has the units"}, ExplanationPage),
 		"rollout-held":         drawn(sampleRollout(), RolloutScreen),
 		"rollout-lines":        drawn(sampleRollout(), RolloutLine),
@@ -105,7 +107,7 @@ func TestGolden(t *testing.T) {
 // TestJSON keeps the field names: scripts read them.
 func TestJSON(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories", "replay-differs", "prediction", "doctor", "doctor-fix"} {
+	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "explain-failing", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories", "replay-differs", "prediction", "doctor", "doctor-fix"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
