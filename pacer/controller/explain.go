@@ -88,13 +88,14 @@ func (e *explainer) explain(ctx context.Context, t *kube.Tracker, d engine.Decis
 	for _, group := range holdsByGroup(d.Holds) {
 		id := group[0].Group
 		seen[id] = true
+		causes, kinds := causesOf(t, d, group)
 		if g, ok := t.Group(id); ok {
 			if owner, ok := kube.ParseOwner(g.Workload); ok {
 				holding[owner] = true
-				e.sayOnWorkload(ctx, owner, group[0])
+				e.sayOnWorkload(ctx, owner, group[0], causes[0])
 			}
 		}
-		now := said{essence: essence(group), pods: count(group)}
+		now := said{essence: essence(group) + kinds, pods: count(group)}
 		if e.groups[id] == now {
 			continue
 		}
@@ -102,11 +103,11 @@ func (e *explainer) explain(ctx context.Context, t *kube.Tracker, d engine.Decis
 		pods := t.HeldPods(id)
 		if len(pods) > 0 {
 			if job, _ := t.JobOf(kube.PodID(pods[0])); job != nil {
-				e.tellJob(job, group[0])
+				e.tellJob(job, group[0], causes[0])
 				continue
 			}
 		}
-		e.explainPods(pods, group)
+		e.explainPods(pods, group, causes)
 	}
 	for id := range e.groups {
 		if !seen[id] {
@@ -175,7 +176,7 @@ func count(holds []engine.Hold) int {
 
 // explainPods hands out the holds of a group to its pods: foreign gates to those
 // that have one, the others by age.
-func (e *explainer) explainPods(pods []*corev1.Pod, holds []engine.Hold) {
+func (e *explainer) explainPods(pods []*corev1.Pod, holds []engine.Hold, causes []string) {
 	left := make([]int, len(holds))
 	for i, h := range holds {
 		left[i] = h.Count
@@ -186,17 +187,20 @@ func (e *explainer) explainPods(pods []*corev1.Pod, holds []engine.Hold) {
 				continue
 			}
 			left[i]--
-			e.tell(pod, explanation{reason: h.Reason, message: message(h, gate.HoldUntil(pod)), held: true})
+			e.tell(pod, explanation{reason: h.Reason, message: cut(message(h, causes[i], gate.HoldUntil(pod)), maxMessage), held: true})
 			break
 		}
 	}
 }
 
-// message explains a hold: its numbers where it waits for an account, what its
-// Reason means where it does not.
-func message(h engine.Hold, until time.Time) string {
+// message explains a hold: what caused it where pulls fail, its numbers where it waits
+// for an account, what its Reason means where it does not.
+func message(h engine.Hold, cause string, until time.Time) string {
 	text := text(h.Reason)
-	if h.Account != "" {
+	switch {
+	case cause != "":
+		text = cause
+	case h.Account != "":
 		text = fmt.Sprintf("%s like this: %s of %s needed at most, %d free", plural(h.Count, "pod"), plural(int(h.Need), "unit"), h.Account, h.Free)
 		if h.Ahead > 0 {
 			text += fmt.Sprintf("; %s before", plural(h.Ahead, "pod"))
@@ -347,7 +351,7 @@ func (e *explainer) write(ctx context.Context, x explanation) error {
 }
 
 // sayOnWorkload records an Event on a workload when the Reason of its hold changes.
-func (e *explainer) sayOnWorkload(ctx context.Context, owner kube.Owner, h engine.Hold) {
+func (e *explainer) sayOnWorkload(ctx context.Context, owner kube.Owner, h engine.Hold, cause string) {
 	var object client.Object
 	switch owner.Kind {
 	case "Deployment":
@@ -358,9 +362,13 @@ func (e *explainer) sayOnWorkload(ctx context.Context, owner kube.Owner, h engin
 	if object == nil || e.workloads[owner] == h.Reason {
 		return
 	}
+	if h.Reason == core.ImageFailing {
+		e.workloads[owner] = h.Reason // that the image fails is told already
+		return
+	}
 	if err := e.client.Get(ctx, client.ObjectKey{Namespace: owner.Namespace, Name: owner.Name}, object); err != nil {
 		return // gone, or not in the cache yet: a later turn says it
 	}
 	e.workloads[owner] = h.Reason
-	e.events.Eventf(object, nil, corev1.EventTypeNormal, string(h.Reason), "Hold", "%s", cut("held: "+message(h, time.Time{}), maxNote))
+	e.events.Eventf(object, nil, corev1.EventTypeNormal, string(h.Reason), "Hold", "%s", cut("held: "+message(h, cause, time.Time{}), maxNote))
 }

@@ -18,11 +18,11 @@ import (
 const explainTries = 3
 
 // tellJob queues what a held Job should say of itself.
-func (e *explainer) tellJob(job *batchv1.Job, h engine.Hold) {
+func (e *explainer) tellJob(job *batchv1.Job, h engine.Hold, cause string) {
 	id := core.PodID(job.Namespace + "/" + job.Name + "/" + string(job.UID))
 	e.enqueue(id, explanation{
 		namespace: job.Namespace, name: job.Name, uid: job.UID, reason: h.Reason,
-		message: message(h, gate.HoldUntil(job)), held: true, job: true,
+		message: message(h, cause, gate.HoldUntil(job)), held: true, job: true,
 	}, false)
 }
 

@@ -113,7 +113,8 @@ func makeBench(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) 
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.PullBudget{}, &v1alpha1.PacePolicy{}, &corev1.Pod{}).WithInterceptorFuncs(funcs).
-		WithIndex(&corev1.Pod{}, indexHeld, heldIndex).Build()
+		WithIndex(&corev1.Pod{}, indexHeld, heldIndex).
+		WithIndex(&corev1.Event{}, "involvedObject.uid", func(o client.Object) []string { return []string{string(o.(*corev1.Event).InvolvedObject.UID)} }).Build()
 	clk := clocktesting.NewFakeClock(start)
 	rec := events.NewFakeRecorder(1000)
 	m := NewMetrics(prometheus.NewRegistry())
@@ -123,7 +124,7 @@ func makeBench(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) 
 	b := &bench{t: t, client: c, clock: clk, events: rec, asked: asked, turn: &Turn{
 		engine: &taped{Engine: engine.New(engine.Config{}), tape: newTape(maxTape, func() int { return 0 })}, world: newWorld(), feed: f, clock: clk,
 		releaser: &releaser{client: c, live: c}, prober: newProber(open, m, clk.Now, f.wake),
-		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), doubter: newDoubter(c, rec), restorer: newRestorer(c, rec, nil), metrics: m, answers: &answers{client: c},
+		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), doubter: newDoubter(c, rec), alarms: newAlarms(c, rec, m), hinter: newHinter(c, f.wake), restorer: newRestorer(c, rec, nil), metrics: m, answers: &answers{client: c},
 		events: rec, reader: c,
 		heart: &heartbeat.Writer{Client: c, Live: c, Lease: beatKey(v1alpha1.Namespace), Identity: "test"},
 	}}
@@ -201,6 +202,7 @@ func (b *bench) take(d time.Duration) error {
 	b.clock.Step(d)
 	_, err := b.turn.take(b.t.Context())
 	b.turn.prober.wait()
+	b.turn.hinter.wait()
 	b.see()
 	return err
 }

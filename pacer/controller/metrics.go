@@ -19,6 +19,7 @@ type Metrics struct {
 	window                                  *windowBoard
 	held                                    *heldBoard
 	shadow                                  *shadowBoard
+	failing                                 *failureCounts
 	releases, admissions, probes, throttles *prometheus.CounterVec
 	releaseErrors, refusals, turnErrors     prometheus.Counter
 	turns                                   prometheus.Histogram
@@ -52,6 +53,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		window:        newWindowBoard(),
 		held:          newHeldBoard(),
 		shadow:        newShadowBoard(),
+		failing:       newFailureCounts(r),
 		releases:      counters("releases_total", "Pods let go.", "reason"),
 		admissions:    counters("admissions_total", "Pods seen at admission: Held, or the Reason why not.", "answer"),
 		probes:        counters("probes_total", "Readings asked for, by what came back.", "account", "outcome"),

@@ -197,7 +197,7 @@ func (w *watching) statuses(now time.Time, t *kube.Tracker) map[string]*v1alpha1
 func holdStatus(h engine.Hold, workload string, since time.Time) v1alpha1.ShadowHold {
 	out := v1alpha1.ShadowHold{
 		Workload: workload, Pods: int64(h.Count), Reason: string(h.Reason), Since: metav1.NewTime(since.Truncate(time.Second)),
-		Message: message(h, time.Time{}),
+		Message: message(h, "", time.Time{}),
 	}
 	if !h.Expected.IsZero() {
 		out.Expected = &v1alpha1.Forecast{From: metav1.NewTime(h.Expected.From.Truncate(forecastStep)), To: metav1.NewTime(h.Expected.To.Truncate(forecastStep))}

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -40,6 +41,8 @@ type Turn struct {
 	explainer *explainer
 	restorer  *restorer
 	doubter   *doubter
+	alarms    *alarms
+	hinter    *hinter
 	heart     *heartbeat.Writer
 	metrics   *Metrics
 	answers   *answers
@@ -75,6 +78,7 @@ func (t *Turn) Start(ctx context.Context) error {
 		return err
 	}
 	defer t.prober.wait()
+	defer t.hinter.wait()
 	for {
 		wake, err := t.take(ctx)
 		if err != nil {
@@ -132,6 +136,7 @@ func (t *Turn) begin(ctx context.Context) error {
 	changes := t.feed.take()
 	t.engine.Replace(now, engine.World{Events: t.world.observe(now, changes)})
 	t.orders.restore(budgets.Items)
+	t.alarms.restore(budgets.Items)
 	t.orders.observe(now, changes)
 	log.FromContext(ctx).Info("leading", "objects", len(changes), "accounts", len(state.Accounts))
 	return nil
@@ -156,6 +161,7 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 	t.restorer.settle(ctx, now, t.world.tracker)
 	t.explainer.explain(ctx, t.world.tracker, d)
 	t.doubter.tell(ctx, t.world, d)
+	t.alarms.tell(ctx, t.world, d)
 	t.answers.set(d, t.world.tracker)
 	page := t.page(d, false)
 	t.metrics.observe(d, page.state, t.world.tracker)
@@ -179,21 +185,40 @@ func (t *Turn) observe(ctx context.Context, now time.Time) {
 	changes := t.feed.take()
 	t.watch.noteRules(changes)
 	for _, ev := range t.world.observe(now, changes) {
-		if f := ev.Failed; f != nil && f.Class == feedback.Throttled && f.Account != "" {
-			log.FromContext(ctx).Info("a pull was throttled", "account", f.Account)
-			t.metrics.throttled(f.Account)
+		t.noteFailed(ctx, ev)
+		t.tell(now, ev)
+	}
+	for _, hint := range t.hinter.take() {
+		for _, ev := range t.world.tracker.Hint(now, hint) {
+			t.noteFailed(ctx, ev)
+			t.tell(now, ev)
+		}
+	}
+	for _, ev := range t.prober.take() {
+		if r := ev.Reading; r != nil && r.Status == http.StatusTooManyRequests {
+			t.world.tracker.Throttled(now, r.Account)
 		}
 		t.tell(now, ev)
 	}
-	for _, ev := range t.prober.take() {
-		t.tell(now, ev)
-	}
+	t.hinter.ask(ctx, t.world.tracker.Wordless(now, hintsAtOnce))
 	slipped := t.world.tracker.SlippedPods()
 	if slipped > t.slipped && t.slips != nil {
 		t.slips()
 	}
 	t.slipped = slipped
 	t.orders.observe(now, changes)
+}
+
+// noteFailed counts a failed attempt to pull.
+func (t *Turn) noteFailed(ctx context.Context, ev engine.Event) {
+	f := ev.Failed
+	if f == nil {
+		return
+	}
+	t.metrics.failed(*f)
+	if f.Class == feedback.Throttled && f.Account != "" {
+		log.FromContext(ctx).Info("a pull was throttled", "account", f.Account)
+	}
 }
 
 // next is when the next turn is due if nothing changes before.
