@@ -285,7 +285,7 @@ func (l *Ledger) unproved() bool {
 
 // refillPossible reports whether units may have come back between the beginning of
 // the span and obs: of our own that left a rolling window, or more than a quarter of
-// the pulls by a steady refill.
+// the pulls by a steady refill or of what others took.
 func (l *Ledger) refillPossible(obs Observation, pulls int) bool {
 	window, from := obs.Header.Window, l.span.from.SentAt
 	if window <= 0 {
@@ -293,6 +293,9 @@ func (l *Ledger) refillPossible(obs Observation, pulls int) bool {
 	}
 	elapsed := obs.SentAt.Sub(from)
 	if elapsed.Seconds()/window.Seconds()*float64(obs.Header.Limit) > maxRefillShare*float64(pulls) {
+		return true
+	}
+	if float64(l.others.back(from, obs.SentAt, window)) > maxRefillShare*float64(pulls) {
 		return true
 	}
 	width := window / maxSpent

@@ -327,3 +327,34 @@ func TestADeclaredLimitCountsPulls(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatOthersGiveBackHidesNoPrice lets another cluster take three units twice, and
+// ours pull three images each time they come back a window later: remaining stays, but
+// not because the pulls cost nothing.
+func TestWhatOthersGiveBackHidesNoPrice(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		taken core.Units // by others, at 100 s and at 200 s
+		want  core.Units
+	}{
+		"others' units come back": {3, 1},
+		"nobody else is there":    {0, 0},
+	} {
+		l := New(epoch, Settings{}, false)
+		read(l, says(1, 100))
+		read(l, says(100, 100-tc.taken))
+		read(l, says(200, 100-2*tc.taken))
+		for _, back := range []float64{3700, 3800} {
+			read(l, says(back-10, 100-2*tc.taken))
+			for i := range 3 {
+				id := fmt.Sprint(back, "/", i)
+				l.Set(at(back-8), id, Claim{Units: 1, Host: "hub", Manifests: 1})
+				l.Close(at(back-7), id, Pulled)
+			}
+			read(l, says(back+5, 100-2*tc.taken))
+		}
+		if got := l.PerPull("hub", 1); got != tc.want {
+			t.Errorf("%s: a pull costs %d, want %d", name, got, tc.want)
+		}
+	}
+}

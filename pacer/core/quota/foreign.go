@@ -2,6 +2,7 @@ package quota
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
@@ -30,6 +31,9 @@ type foreign struct {
 	// taken is what was gone at the last reading and not ours; sure is as much of it
 	// as was taken within the last window and cannot be a pull of ours under way.
 	taken, sure core.Units
+	// seen are the falls that showed it, by the time of the reading, for two windows:
+	// what others took at once comes back at once.
+	seen []Spent
 }
 
 // memories returns the time constants for a window.
@@ -43,6 +47,28 @@ func (f *foreign) note(t time.Time, window time.Duration, units core.Units) {
 	f.decay(t, window)
 	f.slow += float64(units)
 	f.fast += float64(units)
+	if units <= 0 {
+		return
+	}
+	f.seen = slices.DeleteFunc(f.seen, func(s Spent) bool { return s.End.Before(t.Add(-2 * window)) })
+	if n := len(f.seen); n > 0 && t.Sub(f.seen[n-1].End) < window/maxSpent {
+		f.seen[n-1].Units += units
+		return
+	}
+	f.seen = append(f.seen, Spent{End: t, Units: units})
+}
+
+// back is what may have come back to a rolling window between two times of what others
+// were seen to take. They took it within a bucket of when it was seen.
+func (f *foreign) back(from, to time.Time, window time.Duration) core.Units {
+	var units core.Units
+	for _, s := range f.seen {
+		latest := s.End.Add(window + window/maxSpent)
+		if latest.After(from) && latest.Add(-2*window/maxSpent).Before(to) {
+			units += s.Units
+		}
+	}
+	return units
 }
 
 func (f *foreign) decay(t time.Time, window time.Duration) {
