@@ -170,6 +170,7 @@ func play(spec *scenario.Spec, index, replication int) (played, error) {
 	}
 	out := model.Run(spec, replication, pacer)
 	figures := report.NewPolicy(p.Name, raw(out), bound(spec, p, out.Due))
+	figures.Clusters = clusters(spec, out)
 	if replication == 0 {
 		figures.Series = series(spec, out.Series)
 		if n, ok := pacer.(noter); ok {
@@ -190,6 +191,20 @@ func raw(out *model.Outcome) report.Raw {
 		r.FirstPull, r.LastPull = out.FirstPullStart, out.LastPullStart
 	}
 	return r
+}
+
+// clusters are the figures of each of several.
+func clusters(spec *scenario.Spec, out *model.Outcome) []report.Cluster {
+	var all []report.Cluster
+	for i, c := range out.Clusters {
+		last := report.Never
+		if c.Pulls > 0 {
+			last = c.LastPullStart
+		}
+		all = append(all, report.Cluster{Name: spec.Clusters[i], Pulls: int64(c.Pulls), UnitsCharged: c.UnitsCharged, Throttled: c.Throttled,
+			UnfinishedPods: int64(c.Unfinished), LastPullStartSeconds: report.Seconds(last)})
+	}
+	return all
 }
 
 // check evaluates goals by the replications of each policy.

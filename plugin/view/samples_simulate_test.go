@@ -51,7 +51,9 @@ func sampleSimulation() Simulation {
 // freeSimulation has no goals and no limit; endlessSimulation has a limit of 0.
 func freeSimulation() Simulation {
 	free := report.Bound{Seconds: ptr(0.0), WithReserveSeconds: ptr(0.0), LimitedBy: "none"}
-	return Simulation{Result: report.Result{Scenario: "free", Seed: 1, Replications: 1, WallSeconds: 0.2, EventsPerSecond: 100_000, Policies: []report.Policy{simulatedRun("none", 0, 0, 50, 0, free)}}}
+	run := simulatedRun("none", 0, 0, 50, 0, free)
+	run.Clusters = []report.Cluster{{Name: "east", Pulls: 30, UnitsCharged: 30, LastPullStartSeconds: ptr(29.0)}, {Name: "west", Pulls: 20, UnitsCharged: 20, Throttled: 1500, UnfinishedPods: 2}}
+	return Simulation{Result: report.Result{Scenario: "free", Seed: 1, Replications: 1, WallSeconds: 0.2, EventsPerSecond: 100_000, Policies: []report.Policy{run}}}
 }
 
 func endlessSimulation() Simulation {

@@ -31,6 +31,7 @@ func SimulationPage(w io.Writer, s Simulation, st Style) error {
 	}
 	p.table(t)
 	p.line("%s", painted{"429s: answers to this cluster. Ready: since the start; pod p95: from a pod's creation. Bound: when the last pull can start at the earliest.", faint})
+	s.clusters(&p)
 	p.gap()
 	for i, g := range s.Goals {
 		name := "goal"
@@ -72,6 +73,21 @@ func (s Simulation) verdict() painted {
 
 func (s Simulation) events() int64 {
 	return int64(s.EventsPerSecond*s.WallSeconds + 0.5)
+}
+
+// clusters shows what each of several came to.
+func (s Simulation) clusters(p *page) {
+	t := table{heads: []string{"POLICY", "CLUSTER", ">429s", ">PULLS", ">UNITS", ">LAST PULL", ">UNFINISHED"}}
+	for _, policy := range s.Policies {
+		for _, c := range policy.Clusters {
+			t.row(policy.Name, c.Name, report.Grouped(c.Throttled), report.Grouped(c.Pulls), report.Grouped(c.UnitsCharged),
+				report.Span(c.LastPullStartSeconds), report.Grouped(c.UnfinishedPods))
+		}
+	}
+	if len(t.rows) > 0 {
+		p.gap()
+		p.table(t)
+	}
 }
 
 func simulated(p report.Policy, st Style) []any {

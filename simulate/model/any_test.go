@@ -211,6 +211,6 @@ func (p *restless) Observe(e Event) {
 		}
 	}
 	if p.next(40) == 0 {
-		p.world.Probe(RegistryID(p.next(2)), AddressID(p.next(3)), 1)
+		p.world.Probe(0, RegistryID(p.next(2)), AddressID(p.next(3)), 1)
 	}
 }

@@ -71,16 +71,19 @@ func (w *World) batchDue(i int32, ticket kernel.Ticket) {
 }
 
 // shortage is how many pods wait for room that the pool could give and that is not
-// under way.
+// under way in its cluster.
 func (w *World) shortage(pool PoolID) int32 {
 	pods, room := int32(0), int32(0)
-	for _, id := range w.scheduler.hungry {
+	s := &w.planes[w.pools[pool].cluster].scheduler
+	for _, id := range s.hungry {
 		if l := &w.workloads[id]; l.allows(pool) {
-			pods += int32(w.scheduler.boards[id].waiting.count)
+			pods += int32(s.boards[id].waiting.count)
 		}
 	}
 	for i := range w.pools {
-		room += w.pools[i].booting * w.pools[i].room
+		if w.pools[i].cluster == w.pools[pool].cluster {
+			room += w.pools[i].booting * w.pools[i].room
+		}
 	}
 	return pods - room
 }

@@ -17,7 +17,7 @@ type image struct {
 
 // names find what the scenario calls by name; in a run everything is an index.
 type names struct {
-	registry, egress, mirror, pool, image, workload, zones map[string]int32
+	registry, egress, mirror, pool, image, workload, cluster, zones map[string]int32
 }
 
 func index[T any](list []T, name func(*T) string) map[string]int32 {
@@ -36,6 +36,7 @@ func newNames(s *scenario.Spec) names {
 		pool:     index(s.NodePools, func(x *scenario.NodePool) string { return x.Name }),
 		image:    index(s.Images, func(x *scenario.Image) string { return x.Name }),
 		workload: index(s.Workloads, func(x *scenario.Workload) string { return x.Name }),
+		cluster:  index(s.Clusters, func(x *string) string { return *x }),
 		zones:    map[string]int32{},
 	}
 }
@@ -63,13 +64,13 @@ func newWorld(spec *scenario.Spec, replication int, pacer Pacer) *World {
 		spec: spec, pacer: pacer, names: newNames(spec), horizon: kernel.Time(spec.Horizon),
 		streams: kernel.Streams{Seed: spec.Seed, Replication: replication},
 		queue:   kernel.NewQueue(1024), digest: kernel.NewDigest(), freePulls: None, freeLoads: None, begun: map[place]kernel.Time{},
-		creator:  newPace(spec.Cluster.CreateQPS, spec.Cluster.CreateBurst),
-		releases: newPace(releaseQPS, releaseBurst),
+		planes: newPlanes(spec),
 	}
 	looks := w.streams.Stream(0, "kubelets")
 	w.looks = looks.Uint64()
-	w.probeDraws = w.streams.Stream(0, "probes")
-	w.scheduler.bind = newPace(spec.Cluster.BindQPS, spec.Cluster.BindBurst)
+	for i := range w.planes {
+		w.planes[i].probes = w.streams.Stream(uint64(i), "probes")
+	}
 	for i := range spec.Egress {
 		w.addEgress(&spec.Egress[i])
 	}
@@ -97,6 +98,9 @@ func newWorld(spec *scenario.Spec, replication int, pacer Pacer) *World {
 	w.addWorkloads()
 	w.series = w.newRecorder()
 	w.out.FirstPullStart, w.out.LastPullStart = -1, -1
+	for range spec.Clusters {
+		w.out.Clusters = append(w.out.Clusters, ClusterOutcome{LastPullStart: -1})
+	}
 	return w
 }
 
@@ -181,12 +185,8 @@ func (w *World) addWorkloads() {
 		if s.Kind == scenario.DaemonSet {
 			l.flags |= podDaemon
 		}
-		if len(s.NodePools) > 0 {
-			l.pools = make([]bool, len(w.pools))
-			for _, name := range s.NodePools {
-				l.pools[w.names.pool[name]] = true
-			}
-		}
+		l.cluster = w.names.cluster[s.Cluster]
+		l.pools = w.poolsFor(s)
 		names := s.Images
 		if len(names) == 0 {
 			names = []string{s.Image}
@@ -199,7 +199,24 @@ func (w *World) addWorkloads() {
 		first := w.addSet(WorkloadID(i), images)
 		w.workloads[i].current, w.workloads[i].last = first, first
 	}
-	w.scheduler.boards = make([]board, len(w.workloads))
+	for i := range w.planes {
+		w.planes[i].scheduler.boards = make([]board, len(w.workloads))
+	}
+}
+
+// poolsFor are the pools whose nodes a workload may use; nil is all.
+func (w *World) poolsFor(s *scenario.Workload) []bool {
+	if len(s.NodePools) == 0 && len(w.planes) == 1 {
+		return nil
+	}
+	pools := make([]bool, len(w.pools))
+	for i := range w.pools {
+		pools[i] = len(s.NodePools) == 0 && w.spec.NodePools[i].Cluster == s.Cluster
+	}
+	for _, name := range s.NodePools {
+		pools[w.names.pool[name]] = true
+	}
+	return pools
 }
 
 // begin makes the world as it is before time zero, and puts what will happen into
@@ -248,11 +265,11 @@ func (w *World) settleIn(id WorkloadID) {
 		return
 	}
 	for range l.replicas {
-		n := w.scheduler.place(w, id, None)
+		n := w.schedulerOf(id).place(w, id, None)
 		if n == None {
 			return // dueStart has the rest created
 		}
-		w.scheduler.boards[id].occupy(w, n)
+		w.schedulerOf(id).boards[id].occupy(w, n)
 		w.nodes[n].room--
 		w.runsAlready(w.newPod(l.current), n)
 	}
@@ -313,6 +330,9 @@ func (w *World) outcome() *Outcome {
 		p := &w.pods[i]
 		if p.created >= 0 && p.flags&podDaemon == 0 && p.phase != PodRunning && p.phase != PodDeleted {
 			o.Unfinished++
+			if o.Clusters != nil {
+				o.Clusters[w.workloads[w.sets[p.set].workload].cluster].Unfinished++
+			}
 		}
 	}
 	for i := range w.nodes {

@@ -237,7 +237,7 @@ func (p *prober) Begin(w *World) {
 	p.world = w
 	for i, at := range p.at {
 		if at == 0 {
-			w.Probe(0, 0, 0)
+			w.Probe(0, 0, 0, 0)
 		} else {
 			w.SetTimer(at, int32(i))
 		}
@@ -246,7 +246,7 @@ func (p *prober) Begin(w *World) {
 
 func (p *prober) Observe(e Event) {
 	if e.Kind == TimerFired {
-		p.world.Probe(0, 0, 0)
+		p.world.Probe(0, 0, 0, 0)
 	}
 }
 

@@ -69,9 +69,9 @@ func TestBackoffIsClientGos(t *testing.T) {
 		w := newWorld(spec(func(*scenario.Spec) {}), 0, nil)
 		w.begin()
 		w.start()
-		w.scheduler.add(0)
+		w.planes[0].scheduler.add(0)
 		id := PodID(0)
-		w.scheduler.queue.pop()
+		w.planes[0].scheduler.queue.pop()
 		w.put(id, 0)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			w.now += kernel.Time(rapid.Int64Range(1, int64(700*time.Second)).Draw(t, "pause"))

@@ -67,7 +67,9 @@ func (w *World) askMirror(l *load, p *pull) time.Duration {
 		return 0
 	}
 	address := w.egresses[m.egress].address(p.mirror)
-	l.reply, _ = w.ask(registry, address, reqBlob)
+	var units int64
+	l.reply, units = w.ask(registry, address, reqBlob)
+	w.tally(p.node, l.reply, units)
 	wait := w.registries[registry].rtt.draw(&m.draws)
 	if w.registries[registry].outage == scenario.OutageTimeout {
 		wait = dialTimeout

@@ -128,7 +128,9 @@ func (w *World) sendLoad(i int32) {
 		case p.mirror == None:
 			p.account = w.nodes[p.node].address
 			p.requests++
-			l.reply, _ = w.ask(registry, p.account, reqBlob)
+			var units int64
+			l.reply, units = w.ask(registry, p.account, reqBlob)
+			w.tally(p.node, l.reply, units)
 			l.source = w.linkOf(registry, w.pools[w.nodes[p.node].pool].egress)
 		case w.mirrors[p.mirror].lost:
 			l.reply, wait = unavailable, 0

@@ -81,11 +81,11 @@ func (w *World) sendToMirror(p *pull) time.Duration {
 	var units int64
 	switch p.stage {
 	case stageFirst:
-		p.verdict, units, upstream = w.through(p.mirror, &image.first, p.image, reqFirst)
+		p.verdict, units, upstream = w.through(p, &image.first, reqFirst)
 	case stageMore:
-		p.verdict, units, upstream = w.through(p.mirror, &image.more, p.image, reqMore)
+		p.verdict, units, upstream = w.through(p, &image.more, reqMore)
 	case stageConfig:
-		p.verdict, units, upstream = w.through(p.mirror, &image.config, p.image, reqBlob)
+		p.verdict, units, upstream = w.through(p, &image.config, reqBlob)
 	default:
 		p.verdict = accepted
 		return wait
@@ -94,20 +94,21 @@ func (w *World) sendToMirror(p *pull) time.Duration {
 	return wait + upstream
 }
 
-// through answers a request to a mirror from what it has or from the registry.
+// through answers a pull's request to a mirror from what it has or from the registry.
 // What it gets is there for others a nanosecond after it came, so that who asks at
 // that very moment still misses it.
-func (w *World) through(id int32, what *part, imageID int32, kind request) (verdict, int64, time.Duration) {
-	m := &w.mirrors[id]
+func (w *World) through(p *pull, what *part, kind request) (verdict, int64, time.Duration) {
+	m := &w.mirrors[p.mirror]
 	switch {
 	case w.now >= what.have:
 		return accepted, 0, 0
 	case m.single && w.now < what.busy:
 		return what.verdict, 0, what.busy.Sub(w.now)
 	}
-	registry := w.images[imageID].registry
-	address := w.egresses[m.egress].address(id)
+	registry := w.images[p.image].registry
+	address := w.egresses[m.egress].address(p.mirror)
 	v, units := w.ask(registry, address, kind)
+	w.tally(p.node, v, units)
 	wait := w.registries[registry].rtt.draw(&m.draws)
 	if w.registries[registry].outage == scenario.OutageTimeout {
 		wait = dialTimeout
@@ -115,9 +116,9 @@ func (w *World) through(id int32, what *part, imageID int32, kind request) (verd
 	if v == accepted {
 		what.have = min(what.have, w.after(wait)+1)
 		w.letGo(registry, address, kind)
-		if image := &m.parts[imageID]; kind == reqFirst && !image.owed {
+		if image := &m.parts[p.image]; kind == reqFirst && !image.owed {
 			image.owed = true
-			w.owe(address, imageID, int64(w.images[imageID].manifests)+1+int64(len(w.images[imageID].layers)))
+			w.owe(address, p.image, int64(w.images[p.image].manifests)+1+int64(len(w.images[p.image].layers)))
 		}
 	}
 	what.busy, what.verdict = w.after(wait)+1, v

@@ -9,12 +9,13 @@ import (
 
 // pool is what the nodes of a pool have in common.
 type pool struct {
-	egress EgressID
-	zones  []int32 // by name over all pools
-	nic    float64 // bytes per second, 0 is unlimited
-	room   int32
-	cold   bool
-	warm   []int32
+	cluster int32
+	egress  EgressID
+	zones   []int32 // by name over all pools
+	nic     float64 // bytes per second, 0 is unlimited
+	room    int32
+	cold    bool
+	warm    []int32
 
 	serial     bool
 	parallel   int32 // 0 is no bound
@@ -65,7 +66,7 @@ type node struct {
 }
 
 func (w *World) newPool(s *scenario.NodePool, names *names) pool {
-	p := pool{egress: EgressID(names.egress[s.Egress]), nic: s.NIC.BytesPerSecond(), room: int32(s.PodsPerNode), cold: s.Cold,
+	p := pool{cluster: names.cluster[s.Cluster], egress: EgressID(names.egress[s.Egress]), nic: s.NIC.BytesPerSecond(), room: int32(s.PodsPerNode), cold: s.Cold,
 		serial: s.Kubelet.SerializeImagePulls, parallel: int32(s.Kubelet.MaxParallelImagePulls),
 		qps:  newPace(float64(s.Kubelet.RegistryPullQPS), s.Kubelet.RegistryBurst),
 		crio: s.Runtime.Type == scenario.CRIO, sends: uint8(min(max(s.Runtime.AttemptsOn429, 1), 255)),
@@ -124,7 +125,7 @@ func (w *World) join(id PoolID) {
 	w.record(recNode, n, int64(id))
 	w.observe(Event{Kind: NodeAdded, Node: NodeID(n)})
 	w.serveNode(n)
-	w.scheduler.offer(w, n)
+	w.planes[w.pools[id].cluster].scheduler.offer(w, n)
 }
 
 // serveNode puts the pods of DaemonSets on a node.

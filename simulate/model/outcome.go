@@ -41,6 +41,17 @@ type Outcome struct {
 	Due []Due
 	// Series is the course of the run.
 	Series Series
+	// Clusters are what each came to, in the order of the scenario; nil where there is
+	// but one without a name.
+	Clusters []ClusterOutcome
+}
+
+// ClusterOutcome is what one of several clusters came to. Units and answers of 429 are
+// of its nodes' requests; what its pacer's probes were charged is in the whole alone.
+type ClusterOutcome struct {
+	Pulls, Unfinished       int
+	UnitsCharged, Throttled int64
+	LastPullStart           time.Duration
 }
 
 // Due is units of one limiter by account: by address for limiters per EgressIP, one

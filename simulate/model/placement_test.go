@@ -56,19 +56,19 @@ func TestPlacementIsTheRule(t *testing.T) {
 					for _, n := range list {
 						nodes = append(nodes, NodeID(n))
 					}
-					w.scheduler.prefer = append(w.scheduler.prefer, nodes)
-					prefer = int32(len(w.scheduler.prefer) - 1)
+					w.planes[0].scheduler.prefer = append(w.planes[0].scheduler.prefer, nodes)
+					prefer = int32(len(w.planes[0].scheduler.prefer) - 1)
 				}
-				got, want := w.scheduler.place(w, id, prefer), byTheRule(w, id, prefer)
+				got, want := w.planes[0].scheduler.place(w, id, prefer), byTheRule(w, id, prefer)
 				if got != want {
 					t.Fatalf("a pod of workload %d goes to node %d, the rule says %d", id, got, want)
 				}
 				if got == None {
-					w.scheduler.boards[id].full = true
+					w.planes[0].scheduler.boards[id].full = true
 					continue
 				}
 				pod := w.newPod(w.workloads[id].current)
-				w.scheduler.boards[id].occupy(w, got)
+				w.planes[0].scheduler.boards[id].occupy(w, got)
 				w.nodes[got].room--
 				w.put(pod, got)
 			}
@@ -88,7 +88,7 @@ func byTheRule(w *World, id WorkloadID, prefer int32) int32 {
 	}
 	preferred := map[int32]bool{}
 	if prefer != None {
-		for _, n := range w.scheduler.prefer[prefer] {
+		for _, n := range w.planes[0].scheduler.prefer[prefer] {
 			preferred[int32(n)] = true
 		}
 	}

@@ -175,7 +175,8 @@ func (w *World) takeOff(id PodID) {
 		w.pods[p.nodeNext].nodePrev = p.nodePrev
 	}
 	if p.flags&podDaemon == 0 {
-		w.scheduler.vacate(w, w.sets[p.set].workload, int32(p.node))
+		workload := w.sets[p.set].workload
+		w.schedulerOf(workload).vacate(w, workload, int32(p.node))
 	}
 }
 

@@ -85,6 +85,7 @@ func (w *World) send(p *pull) time.Duration {
 		var units int64
 		p.requests++
 		p.verdict, units = w.ask(registry, p.account, p.stage.request())
+		w.tally(p.node, p.verdict, units)
 		w.accept(p, units)
 		if p.verdict == throttled && wait == 0 {
 			w.repeat(p)
@@ -103,6 +104,9 @@ func (w *World) repeat(p *pull) {
 	p.sends += more
 	p.requests += int64(more)
 	w.out.Throttled += int64(more)
+	if c := w.clusterOf(p.node); c != nil {
+		c.Throttled += int64(more)
+	}
 	w.series.throttled += int64(more)
 	w.events += int64(more)
 }
@@ -273,11 +277,18 @@ func (w *World) landed(p *pull) {
 		delete(w.begun, placeOf(p))
 	}
 	w.out.Pulls++
+	own := w.clusterOf(p.node)
+	if own != nil {
+		own.Pulls++
+	}
 	if started >= 0 {
 		if first := time.Duration(started); w.out.FirstPullStart < 0 || first < w.out.FirstPullStart {
 			w.out.FirstPullStart = first
 		}
 		w.out.LastPullStart = max(w.out.LastPullStart, time.Duration(started))
+		if own != nil {
+			own.LastPullStart = max(own.LastPullStart, time.Duration(started))
+		}
 	}
 	if w.caches.put(p.node, cachePulled, p.image) && p.mirror == None {
 		w.owe(p.account, p.image, p.requests)

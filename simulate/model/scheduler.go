@@ -8,6 +8,7 @@ import (
 // its client. Pods that find no room wait by workload, for one that finds none
 // says all of its like find none.
 type scheduler struct {
+	cluster int
 	queue   ring
 	boards  []board // by workload
 	hungry  []WorkloadID
@@ -24,15 +25,14 @@ func (s *scheduler) wants() bool { return s.queue.count > 0 || s.gained && s.wai
 func (s *scheduler) add(id PodID) { s.queue.push(int32(id)) }
 
 // schedule binds as many pods as the client may now.
-func (w *World) schedule() {
-	s := &w.scheduler
+func (w *World) schedule(s *scheduler) {
 	for {
 		id, ok := s.pick(w)
 		if !ok {
 			return
 		}
 		if at := s.bind.next(w.now); at > w.now {
-			s.timer = w.queue.Push(at, dueSchedule, 0)
+			s.timer = w.queue.Push(at, dueSchedule, s.cluster)
 			return
 		}
 		p := &w.pods[id]

@@ -21,9 +21,9 @@ const (
 func (w *World) Spec() *scenario.Spec { return w.spec }
 
 // Seed is what a pacer that draws lots may seed them with: another for each
-// replication.
-func (w *World) Seed() uint64 {
-	s := w.streams.Stream(0, "pacer")
+// replication, and for each cluster.
+func (w *World) Seed(cluster int) uint64 {
+	s := w.streams.Stream(uint64(cluster), "pacer")
 	return s.Uint64()
 }
 
@@ -81,8 +81,8 @@ func (w *World) Workload(id WorkloadID) Workload {
 		Current: int(current), More: int(max(l.replicas-current, 0)), Rolling: all > current}
 }
 
-// Release takes the gate off a pod, as one write of the controller's client to the
-// API server, which lets so many through per second. The scheduler prefers the given
+// Release takes the gate off a pod, as one write of its cluster's controller's client to
+// the API server, which lets so many through per second. The scheduler prefers the given
 // nodes, all alike, over others that have room; the slice is kept. Pods that are not
 // gated are ignored. It returns when the gate will be off.
 func (w *World) Release(pod PodID, prefer []NodeID) time.Duration {
@@ -91,15 +91,16 @@ func (w *World) Release(pod PodID, prefer []NodeID) time.Duration {
 		return w.Now()
 	}
 	p.flags |= podReleasing
+	c := w.planeOf(w.sets[p.set].workload)
 	if len(prefer) > 0 {
-		lists := &w.scheduler.prefer
+		lists := &c.scheduler.prefer
 		if last := len(*lists) - 1; last < 0 || &(*lists)[last][0] != &prefer[0] || len((*lists)[last]) != len(prefer) {
 			*lists = append(*lists, prefer)
 		}
 		p.link = int32(len(*lists) - 1)
 	}
-	at := w.releases.next(max(w.now, 0))
-	w.releases.take(max(w.now, 0))
+	at := c.releases.next(max(w.now, 0))
+	c.releases.take(max(w.now, 0))
 	w.queue.Push(at, dueRelease, int(pod))
 	return time.Duration(at)
 }
@@ -120,7 +121,7 @@ func (w *World) ungate(id PodID) {
 	}
 	w.held--
 	w.record(recReleased, int32(id), 0)
-	w.scheduler.add(id)
+	w.schedulerOf(w.sets[p.set].workload).add(id)
 }
 
 // probe is a HEAD on its way.
@@ -129,13 +130,13 @@ type probe struct {
 	verdict verdict
 }
 
-// Probe sends one HEAD for a manifest to a registry from an address; Answer brings
-// what it learned. It is one request to the registry and no pull.
-func (w *World) Probe(registry RegistryID, address AddressID, ref int32) {
+// Probe has the pacer of a cluster send one HEAD for a manifest to a registry from an
+// address; Answer brings what it learned. It is one request to the registry and no pull.
+func (w *World) Probe(cluster int, registry RegistryID, address AddressID, ref int32) {
 	now := max(w.now, 0)
 	v, _ := w.ask(registry, address, reqHead)
 	r := &w.registries[registry]
-	wait := r.rtt.draw(&w.probeDraws)
+	wait := r.rtt.draw(&w.planes[cluster].probes)
 	if r.slow != 1 {
 		wait = nanoseconds(float64(wait) * r.slow)
 	}

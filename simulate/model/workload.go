@@ -12,6 +12,7 @@ type workload struct {
 	flags     podFlags
 	startup   times
 	pools     []bool // nil is all
+	cluster   int32
 	surge     scenario.Portion
 	missing   scenario.Portion // maxUnavailable
 	surgeOnly bool
@@ -109,7 +110,7 @@ func (w *World) sync(id WorkloadID) {
 	w.retire(l)
 	if !l.queued && w.lack(l) > 0 {
 		l.queued = true
-		w.creating.push(int32(id))
+		w.planeOf(id).creating.push(int32(id))
 	}
 }
 
@@ -184,21 +185,21 @@ func (w *World) syncDaemonSet(l *workload) {
 	}
 }
 
-// create creates pods of workloads that lack some, as far as the client may.
-func (w *World) create() {
-	for w.creating.count > 0 {
-		id := WorkloadID(w.creating.front())
+// create creates pods of a cluster's workloads that lack some, as far as the client may.
+func (w *World) create(c *plane) {
+	for c.creating.count > 0 {
+		id := WorkloadID(c.creating.front())
 		l := &w.workloads[id]
 		if w.lack(l) <= 0 {
-			w.creating.pop()
+			c.creating.pop()
 			l.queued = false
 			continue
 		}
-		if at := w.creator.next(w.now); at > w.now {
-			w.creation = w.queue.Push(at, dueCreate, 0)
+		if at := c.creator.next(w.now); at > w.now {
+			c.creation = w.queue.Push(at, dueCreate, c.index)
 			return
 		}
-		w.creator.take(w.now)
+		c.creator.take(w.now)
 		w.createPod(l.current)
 	}
 }
@@ -212,7 +213,7 @@ func (w *World) createPod(s int32) {
 		w.held++
 		return
 	}
-	w.scheduler.add(id)
+	w.schedulerOf(w.sets[s].workload).add(id)
 }
 
 // daemonPod starts a pod of a pool's own DaemonSets on a node.

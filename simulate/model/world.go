@@ -72,16 +72,11 @@ type World struct {
 	workloads  []workload
 	sets       []set
 	pods       []pod
-	creator    pace
-	creating   ring // workloads that lack pods
-	creation   kernel.Ticket
 	dirty      []WorkloadID
-	scheduler  scheduler
+	planes     []plane // by cluster
 	scalers    []scaler
-	releases   pace
 	probes     []probe
 	freeProbes []int32
-	probeDraws kernel.Stream
 	held       int64 // pods that the gate holds
 	ahead      int   // entries of the timeline and faults to come
 	open       int   // pods that are not Running, of DaemonSets too
@@ -141,8 +136,13 @@ func (w *World) run() {
 
 // quiet reports whether nothing can change any more but what others draw.
 func (w *World) quiet() bool {
-	if w.open > 0 || w.ahead > 0 || w.creating.count > 0 {
+	if w.open > 0 || w.ahead > 0 {
 		return false
+	}
+	for i := range w.planes {
+		if w.planes[i].creating.count > 0 {
+			return false
+		}
 	}
 	for i := range w.pools {
 		if w.pools[i].booting > 0 {
@@ -159,12 +159,12 @@ func (w *World) handle(e kernel.Event) {
 		w.ahead--
 		w.start()
 	case dueCreate:
-		if w.creation == e.Ticket() {
-			w.creation = kernel.NoTicket
+		if c := &w.planes[i]; c.creation == e.Ticket() {
+			c.creation = kernel.NoTicket
 		}
 	case dueSchedule:
-		if w.scheduler.timer == e.Ticket() {
-			w.scheduler.timer = kernel.NoTicket
+		if s := &w.planes[i].scheduler; s.timer == e.Ticket() {
+			s.timer = kernel.NoTicket
 		}
 	case dueRelease:
 		w.ungate(PodID(i))
@@ -210,20 +210,20 @@ func (w *World) handle(e kernel.Event) {
 // settle lets the controllers and the scheduler act on what has just happened. They
 // act here and not where it happens, so that nothing calls itself.
 func (w *World) settle() {
-	for {
-		switch {
-		case len(w.dirty) > 0:
+	for again := true; again; {
+		again = false
+		for len(w.dirty) > 0 {
 			last := len(w.dirty) - 1
 			id := w.dirty[last]
 			w.dirty = w.dirty[:last]
 			w.workloads[id].dirty = false
 			w.sync(id)
-		case w.creating.count > 0 && w.creation == kernel.NoTicket:
-			w.create()
-		case w.scheduler.wants() && w.scheduler.timer == kernel.NoTicket:
-			w.schedule()
-		default:
-			return
+		}
+		for i := range w.planes {
+			if w.planes[i].act(w) {
+				again = true
+				break
+			}
 		}
 	}
 }

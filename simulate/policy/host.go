@@ -32,7 +32,10 @@ func since(t time.Time) time.Duration { return t.Sub(at(0)) }
 
 // host is the controller in a simulated world.
 type host struct {
-	spec    *scenario.Spec
+	seat
+	spec *scenario.Spec
+	// cluster that it is the controller of, where the scenario has several.
+	cluster string
 	policy  v1alpha1.PacePolicySpec // with its defaults
 	enforce bool
 	maxHeld int  // in a namespace
@@ -100,10 +103,13 @@ type status struct {
 
 // newHost reads the policy and the budgets. What they select by labels is refused:
 // nothing in a scenario has any.
-func newHost(spec *scenario.Spec, p *scenario.Pace) (*host, error) {
-	h := &host{spec: spec, policy: *p.Policy.DeepCopy(), started: map[model.PodID][]core.Image{}, failing: map[pullOf]failure{},
+func newHost(spec *scenario.Spec, p *scenario.Pace, of seat) (*host, error) {
+	h := &host{seat: of, spec: spec, policy: *p.Policy.DeepCopy(), started: map[model.PodID][]core.Image{}, failing: map[pullOf]failure{},
 		namespaces: map[string]*int{}, daemons: map[daemonKey]bool{},
 		make: func(seed uint64) decider { return engine.New(engine.Config{Seed: seed}) }}
+	if len(spec.Clusters) > 0 {
+		h.cluster = spec.Clusters[of]
+	}
 	if h.policy.NamespaceSelector != nil || h.policy.PodSelector != nil {
 		return nil, fmt.Errorf("reading the policy: nothing in a scenario has labels to select by")
 	}
@@ -133,7 +139,7 @@ func perSecond(n int64) *limiter.Limiter {
 // Begin gives the engine the world as it stands.
 func (h *host) Begin(w *model.World) {
 	h.world = w
-	h.engine = h.make(w.Seed())
+	h.engine = h.make(w.Seed(int(h.seat)))
 	h.meetWorkloads()
 	for n := range w.Nodes() {
 		h.meetNode(model.NodeID(n))

@@ -64,11 +64,11 @@ func (h *host) readBudgets(budgets map[string]v1alpha1.PullBudgetSpec) error {
 	return nil
 }
 
-// egressInUse are the egress groups that pools are in.
+// egressInUse are the egress groups that the cluster's pools are in.
 func (h *host) egressInUse() []int {
 	var used []int
 	for i, e := range h.spec.Egress {
-		if slices.ContainsFunc(h.spec.NodePools, func(p scenario.NodePool) bool { return p.Egress == e.Name }) {
+		if slices.ContainsFunc(h.spec.NodePools, func(p scenario.NodePool) bool { return p.Egress == e.Name && p.Cluster == h.cluster }) {
 			used = append(used, i)
 		}
 	}
@@ -146,7 +146,7 @@ func (h *host) ask(a *account) {
 	a.asked = true
 	from := a.addresses[a.next%len(a.addresses)]
 	a.next++
-	h.world.Probe(a.registry, from, a.index)
+	h.world.Probe(int(h.seat), a.registry, from, h.probeRef(a.index))
 }
 
 // observation is an answer as the engine reads it.

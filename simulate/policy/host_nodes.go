@@ -42,14 +42,20 @@ func (h *host) egressOf(id model.NodeID) string {
 	return h.spec.NodePools[h.world.Node(id).Pool].Egress
 }
 
+// owns reports whether a node is of this cluster.
+func (h *host) owns(n model.Node) bool { return h.spec.NodePools[n.Pool].Cluster == h.cluster }
+
 // meetNode takes in a node.
 func (h *host) meetNode(id model.NodeID) {
-	h.nodes = append(h.nodes, core.NodeID(fmt.Sprintf("%s%06d", nodePrefix, id)))
-	h.noted = append(h.noted, false)
-	if h.world.Node(id).Gone {
+	for n := len(h.nodes); n <= int(id); n++ { // those of other clusters too: they count on
+		h.nodes = append(h.nodes, core.NodeID(fmt.Sprintf("%s%06d", nodePrefix, n)))
+		h.noted = append(h.noted, false)
+	}
+	node := h.world.Node(id)
+	if node.Gone || !h.owns(node) {
 		return
 	}
-	of := h.spec.NodePools[h.world.Node(id).Pool].Name
+	of := h.spec.NodePools[node.Pool].Name
 	for _, p := range h.pools {
 		if len(p.of) == 0 || slices.Contains(p.of, of) {
 			p.nodes = append(p.nodes, h.nodes[id])

@@ -77,8 +77,12 @@ func kindOf(l *scenario.Workload) string {
 
 // meetWorkloads reads the workloads of the scenario.
 func (h *host) meetWorkloads() {
+	h.workloads = make([]*workload, len(h.spec.Workloads))
 	for i := range h.spec.Workloads {
 		l := &h.spec.Workloads[i]
+		if l.Cluster != h.cluster {
+			continue
+		}
 		class := h.policy.ClassOf("")
 		if l.Class != "" {
 			class = l.Class.Core()
@@ -95,7 +99,7 @@ func (h *host) meetWorkloads() {
 		view := h.world.Workload(w.id)
 		w.revision = view.Revision
 		w.been[view.Revision] = true
-		h.workloads = append(h.workloads, w)
+		h.workloads[i] = w
 		h.readImages(w)
 		h.guard(w, l)
 	}
@@ -139,7 +143,7 @@ func (w *workload) observe(view model.Workload) {
 }
 
 // meetPod takes in a pod that came, and returns its workload; nil for those of
-// DaemonSets, which the engine knows by their pulls.
+// DaemonSets, which the engine knows by their pulls, and of other clusters.
 func (h *host) meetPod(id model.PodID) *workload {
 	for len(h.pods) <= int(id) {
 		h.pods = append(h.pods, podState{group: model.None})
@@ -149,6 +153,9 @@ func (h *host) meetPod(id model.PodID) *workload {
 		return nil
 	}
 	w := h.workloads[p.Workload]
+	if w == nil { // of another cluster
+		return nil
+	}
 	if p.Revision != w.revision {
 		w.observe(h.world.Workload(w.id))
 		h.readImages(w)

@@ -31,7 +31,7 @@ func (h *host) recover() {
 	}
 	h.meetAgain()
 	now := at(h.world.Now())
-	h.engine = h.make(h.world.Seed())
+	h.engine = h.make(h.world.Seed(int(h.seat)))
 	h.engine.Restore(now, h.saved)
 	h.engine.Replace(now, engine.World{Events: h.everything()})
 	h.signal()
@@ -43,6 +43,9 @@ func (h *host) meetAgain() {
 		*held = 0
 	}
 	for _, w := range h.workloads {
+		if w == nil {
+			continue
+		}
 		w.observe(h.world.Workload(w.id))
 		h.readImages(w)
 		clear(w.served)
@@ -76,7 +79,7 @@ func (h *host) everything() []engine.Event {
 		add(engine.Event{Account: &a.Account})
 	}
 	for n := range h.nodes {
-		if !h.world.Node(model.NodeID(n)).Gone {
+		if node := h.world.Node(model.NodeID(n)); !node.Gone && h.owns(node) {
 			add(h.status(model.NodeID(n)))
 		}
 	}

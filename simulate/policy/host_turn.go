@@ -26,8 +26,8 @@ func (h *host) signal() {
 // wakeAt makes the next turn due at a time.
 func (h *host) wakeAt(due time.Duration) {
 	h.due = due
-	h.timer = (h.timer + 1) & (1<<20 - 1)
-	h.world.SetTimer(due, h.timer)
+	h.timer = (h.timer + 1) % timersEach
+	h.world.SetTimer(due, h.timerRef(h.timer))
 }
 
 // wakeBy makes it due at a time at the latest.
@@ -313,7 +313,7 @@ func (h *host) askShapes(now time.Duration, consider func(time.Duration)) {
 		image := h.unshaped[0]
 		h.unshaped = h.unshaped[1:]
 		a := h.drawnBy(image)[0]
-		h.world.Probe(a.registry, a.addresses[0], int32(shapeRef+image))
+		h.world.Probe(int(h.seat), a.registry, a.addresses[0], h.probeRef(int32(shapeRef+image)))
 	}
 }
 

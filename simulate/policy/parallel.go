@@ -6,6 +6,7 @@ import "github.com/pullpace/pace/simulate/model"
 // begins when a pod goes to it that needs a pull, and ends when none of its pods
 // needs one any more. It looks at nothing else.
 type parallel struct {
+	seat
 	most   int
 	world  *model.World
 	line   line
@@ -31,7 +32,7 @@ func (p *parallel) Gate(id model.PodID) bool {
 	p.line.push(id)
 	if !p.waking { // it is held from after this call on
 		p.waking = true
-		p.world.SetTimer(p.world.Now(), 0)
+		p.world.SetTimer(p.world.Now(), p.timerRef(0))
 	}
 	return true
 }

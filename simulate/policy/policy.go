@@ -8,13 +8,24 @@ import (
 // New makes what paces a world of the scenario by one of its policies; nil: nothing
 // does. It serves one run.
 func New(spec *scenario.Spec, p scenario.Policy) (model.Pacer, error) {
+	if p.Unpaced != nil {
+		return nil, nil
+	}
+	if len(spec.Clusters) > 1 {
+		return newClusters(spec, p)
+	}
+	return newMember(spec, p, 0)
+}
+
+// newMember makes what paces one cluster of a scenario.
+func newMember(spec *scenario.Spec, p scenario.Policy, of seat) (model.Pacer, error) {
 	switch {
 	case p.FixedParallelism != nil:
-		return &parallel{most: p.FixedParallelism.Nodes}, nil
+		return &parallel{seat: of, most: p.FixedParallelism.Nodes}, nil
 	case p.StaticRate != nil:
-		return newRated(p.StaticRate)
+		return newRated(of, p.StaticRate)
 	case p.Pace != nil:
-		return newHost(spec, p.Pace)
+		return newHost(spec, p.Pace, of)
 	}
 	return nil, nil
 }

@@ -12,6 +12,7 @@ import (
 // rated lets pods go at a rate. Where a pod lands is not known before, so each is
 // taken for a cold pull, and what it took is given back if its node has it all.
 type rated struct {
+	seat
 	bucket *limiter.Limiter
 	world  *model.World
 	line   line
@@ -19,12 +20,12 @@ type rated struct {
 	due    kernel.Time
 }
 
-func newRated(s *scenario.StaticRate) (*rated, error) {
+func newRated(of seat, s *scenario.StaticRate) (*rated, error) {
 	bucket, err := limiter.New(limiter.Config{Type: limiter.TokenBucket, Limit: max(s.Burst, 1), Refill: s.Rate.Units, Every: s.Rate.Every})
 	if err != nil {
 		return nil, fmt.Errorf("making a static rate: %w", err)
 	}
-	return &rated{bucket: bucket, due: kernel.Never}, nil
+	return &rated{seat: of, bucket: bucket, due: kernel.Never}, nil
 }
 
 func (r *rated) Begin(w *model.World) { r.world = w }
@@ -82,6 +83,6 @@ func (r *rated) admit() {
 func (r *rated) wake(at kernel.Time) {
 	if at < r.due {
 		r.due = at
-		r.world.SetTimer(at.Sub(0), 0)
+		r.world.SetTimer(at.Sub(0), r.timerRef(0))
 	}
 }

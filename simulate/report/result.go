@@ -70,6 +70,9 @@ type Policy struct {
 	RatioToBound *float64 `json:"ratioToBound"`
 	// Events counts simulated events.
 	Events int64 `json:"events"`
+	// Clusters are what each of several came to, in the order of the scenario; the other
+	// figures are of all together.
+	Clusters []Cluster `json:"clusters,omitempty"`
 	// Notes say what the figures do not, as where a cluster would do otherwise.
 	Notes []string `json:"notes,omitempty"`
 	// Spread is what the figures were over all replications, by the name of the
@@ -77,6 +80,22 @@ type Policy struct {
 	Spread map[string]Spread `json:"spread,omitempty"`
 	// Series are curves of replication 0, for the page.
 	Series []Series `json:"-"`
+}
+
+// Cluster is what one of several clusters came to.
+type Cluster struct {
+	// Name is the cluster's in the scenario.
+	Name string `json:"name"`
+	// Pulls counts cold pulls that succeeded on its nodes.
+	Pulls int64 `json:"pulls"`
+	// UnitsCharged is what the first limiter of every registry charged for its nodes.
+	UnitsCharged int64 `json:"unitsCharged"`
+	// Throttled counts answers of 429 to its nodes.
+	Throttled int64 `json:"throttled"`
+	// UnfinishedPods counts its pods that were not Ready at the horizon.
+	UnfinishedPods int64 `json:"unfinishedPods"`
+	// LastPullStartSeconds is when the first manifest of its last cold pull was given.
+	LastPullStartSeconds *float64 `json:"lastPullStartSeconds"`
 }
 
 // Quantiles are of seconds, by nearest rank. One that a pod reaches which was not

@@ -44,6 +44,11 @@ type Spec struct {
 	Horizon time.Duration `json:"horizon,omitempty"`
 	// Cluster is the pace of the control plane.
 	Cluster Cluster `json:"cluster,omitempty"`
+	// Clusters are the names of several that pull from the same registries, by the same
+	// mirrors and egress groups, and know nothing of each other: each has a control plane
+	// and what a policy says of its own. Node pools and workloads say whose they are.
+	// Empty is one cluster without a name.
+	Clusters []string `json:"clusters,omitempty"`
 	// Registries that images come from.
 	Registries []Registry `json:"registries,omitempty"`
 	// Egress groups: nodes that leave the network by the same addresses.

@@ -71,8 +71,8 @@ type Fault struct {
 	CachePurge *CachePurge `json:"cachePurge,omitempty"`
 	// HeaderLies makes a registry's headers wrong.
 	HeaderLies *HeaderLies `json:"headerLies,omitempty"`
-	// ControllerRestart takes Pace's controller away for For; what it knew is what it
-	// wrote to the cluster.
+	// ControllerRestart takes Pace's controller away for For, in every cluster; what it
+	// knew is what it wrote to the cluster.
 	ControllerRestart *ControllerRestart `json:"controllerRestart,omitempty"`
 }
 

@@ -6,6 +6,8 @@ import "time"
 type NodePool struct {
 	// Name that timelines and faults use.
 	Name string `json:"name"`
+	// Cluster that the nodes are of, where there are several.
+	Cluster string `json:"cluster,omitempty"`
 	// Nodes at the start.
 	Nodes int `json:"nodes,omitempty"`
 	// Egress group of the nodes.
@@ -142,6 +144,8 @@ const (
 type Workload struct {
 	// Name that timelines use.
 	Name string `json:"name"`
+	// Cluster that the pods are of, where there are several.
+	Cluster string `json:"cluster,omitempty"`
 	// Kind is Deployment, Job or DaemonSet.
 	Kind WorkloadKind `json:"kind,omitempty"`
 	// Image of the pods.
@@ -162,7 +166,7 @@ type Workload struct {
 	Startup Distribution `json:"startup,omitempty"`
 	// Strategy of a Deployment's rollouts.
 	Strategy Strategy `json:"strategy,omitempty"`
-	// NodePools that the pods may run on; empty is all.
+	// NodePools that the pods may run on; empty is all of the cluster.
 	NodePools []string `json:"nodePools,omitempty"`
 }
 

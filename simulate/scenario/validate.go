@@ -19,6 +19,7 @@ const (
 	maxUnits        = 1_000_000_000
 	maxBandwidth    = Bandwidth(1e15)
 	maxIPs          = 65_536
+	maxClusters     = 16
 	maxFleet        = 500_000
 	maxRoom         = 10_000
 	maxPods         = 10_000_000
@@ -132,7 +133,7 @@ func (d *decoder) knowAll(path string, list []string, known names) {
 
 // index is what a scenario calls its things.
 type index struct {
-	registries, egress, mirrors, pools, images, workloads, policies names
+	clusters, registries, egress, mirrors, pools, images, workloads, policies names
 }
 
 // validate checks what the types cannot say.
@@ -140,6 +141,7 @@ func (d *decoder) validate(s *Scenario) {
 	d.want(len(s.Metadata.Name) <= maxName && name.MatchString(s.Metadata.Name), "metadata.name", "is %q, want letters, digits and any of . _ / : @ - between them", s.Metadata.Name)
 	spec := &s.Spec
 	ix := index{
+		clusters:   d.collectClusters(spec.Clusters),
 		registries: collect(d, "spec.registries", "registry", spec.Registries, func(r Registry) string { return r.Name }),
 		egress:     collect(d, "spec.egress", "egress group", spec.Egress, func(e Egress) string { return e.Name }),
 		mirrors:    collect(d, "spec.mirrors", "mirror", spec.Mirrors, func(m Mirror) string { return m.Name }),
@@ -175,7 +177,7 @@ func (d *decoder) validateLengths(s *Spec) bool {
 		field            string
 		has, least, most int
 	}{
-		{"registries", len(s.Registries), 1, 1_000}, {"egress", len(s.Egress), 0, 10_000}, {"mirrors", len(s.Mirrors), 0, 1_000},
+		{"clusters", len(s.Clusters), 0, maxClusters}, {"registries", len(s.Registries), 1, 1_000}, {"egress", len(s.Egress), 0, 10_000}, {"mirrors", len(s.Mirrors), 0, 1_000},
 		{"nodePools", len(s.NodePools), 1, 1_000}, {"images", len(s.Images), 1, 20_000}, {"workloads", len(s.Workloads), 0, 20_000},
 		{"timeline", len(s.Timeline), 0, 50_000}, {"faults", len(s.Faults), 0, 1_000},
 		{"policies", len(s.Policies), 1, 100}, {"goals", len(s.Goals), 0, 1_000},
@@ -185,6 +187,35 @@ func (d *decoder) validateLengths(s *Spec) bool {
 		long = long || l.has > l.most
 	}
 	return !long
+}
+
+// collectClusters reads the names of clusters, which are no list of things.
+func (d *decoder) collectClusters(clusters []string) names {
+	out := names{path: "spec.clusters", kind: "cluster", index: map[string]int{}}
+	for i, n := range clusters {
+		d.want(len(n) <= maxName && name.MatchString(n), at(out.path, i), "is %q, want letters, digits and any of . _ / : @ - between them, %d at most", n, maxName)
+		_, twice := out.index[n]
+		d.want(!twice, at(out.path, i), "is %q, which the list has already", n)
+		if !twice {
+			out.index[n] = i
+			out.order = append(out.order, n)
+		}
+	}
+	return out
+}
+
+// inCluster checks whose something is: one of several clusters', or nobody's where
+// there is but one.
+func (d *decoder) inCluster(path, cluster string, clusters names) {
+	if len(clusters.order) == 0 {
+		d.want(cluster == "", path, "is %q, but spec.clusters names none", cluster)
+		return
+	}
+	if d.given(path) {
+		d.know(path, cluster, clusters)
+		return
+	}
+	d.want(false, path, "is missing: spec.clusters names several, and it is of one of them")
 }
 
 func (d *decoder) validateCluster(c Cluster) {

@@ -57,6 +57,7 @@ func (d *decoder) validatePools(s *Spec, ix index) {
 	fleet := 0
 	for i, p := range s.NodePools {
 		path := at("spec.nodePools", i)
+		d.inCluster(path+".cluster", p.Cluster, ix.clusters)
 		d.between(path+".nodes", p.Nodes, 0, maxFleet)
 		fleet += p.Nodes
 		d.know(path+".egress", p.Egress, ix.egress)
@@ -183,7 +184,7 @@ func (d *decoder) validateCaches(s *Spec) {
 }
 
 func (d *decoder) validateWorkloads(s *Spec, ix index) {
-	running := 0
+	running := map[string]int{} // by cluster
 	for i, w := range s.Workloads {
 		path := at("spec.workloads", i)
 		oneOf(d, path+".kind", w.Kind, Deployment, Job, DaemonSet)
@@ -198,13 +199,15 @@ func (d *decoder) validateWorkloads(s *Spec, ix index) {
 		d.want(name.MatchString(w.Namespace) && len(w.Namespace) <= maxName, path+".namespace", "is %q, want a word", w.Namespace)
 		d.distribution(path+".startup", w.Startup)
 		d.validateStrategy(path+".strategy", w)
+		d.inCluster(path+".cluster", w.Cluster, ix.clusters)
 		d.knowAll(path+".nodePools", w.NodePools, ix.pools)
+		d.ownPools(path+".nodePools", s, w, ix)
 		if w.Kind != DaemonSet && !w.Cold && !d.failedBelow(path) {
-			running += w.Replicas
-			room := roomOf(s, nil)
-			d.want(running <= room, path+".replicas", "makes %d pods that run at the start, but the nodes have room for %d: "+
-				"add nodes, or say cold: true for pods that are pending", running, room)
-			own := roomOf(s, w.NodePools)
+			running[w.Cluster] += w.Replicas
+			room := roomOf(s, w.Cluster, nil)
+			d.want(running[w.Cluster] <= room, path+".replicas", "makes %d pods that run at the start, but the nodes have room for %d: "+
+				"add nodes, or say cold: true for pods that are pending", running[w.Cluster], room)
+			own := roomOf(s, w.Cluster, w.NodePools)
 			d.want(w.Replicas <= own, path+".replicas", "is %d, but the workload's node pools have room for %d", w.Replicas, own)
 		}
 	}
@@ -220,11 +223,22 @@ func (d *decoder) validateStrategy(path string, w Workload) {
 	d.want(w.Strategy.MaxSurge.Number > 0 || w.Strategy.MaxUnavailable.Number > 0, path, "has maxSurge and maxUnavailable 0: no rollout would ever move")
 }
 
-// roomOf is how many pods the nodes of some pools take, of all without any.
-func roomOf(s *Spec, pools []string) int {
+// ownPools refuses node pools of another cluster.
+func (d *decoder) ownPools(path string, s *Spec, w Workload, ix index) {
+	for i, n := range w.NodePools {
+		if p, ok := ix.pools.index[n]; ok && len(s.Clusters) > 0 {
+			of := s.NodePools[p].Cluster
+			d.want(of == w.Cluster, at(path, i), "is %q of cluster %q, but the workload is of %q", n, of, w.Cluster)
+		}
+	}
+}
+
+// roomOf is how many pods the nodes of some pools of a cluster take, of all without
+// any.
+func roomOf(s *Spec, cluster string, pools []string) int {
 	room := 0
 	for _, p := range s.NodePools {
-		if len(pools) == 0 || slices.Contains(pools, p.Name) {
+		if p.Cluster == cluster && (len(pools) == 0 || slices.Contains(pools, p.Name)) {
 			room += p.Nodes * p.PodsPerNode
 		}
 	}
