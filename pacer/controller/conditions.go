@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -182,17 +183,22 @@ func charged(a v1alpha1.AccountStatus) string {
 	return "every HEAD that asked what is left took units of it, so that nobody asks any more: declare what the registry allows in spec.limit with source Fixed; until then " + then
 }
 
-// flowing says whether pulls may go on as far as the budget has units.
+// flowing says whether pulls may go on as far as the budget has units; where they may
+// not, why, until when and what comes then.
 func flowing(accounts []v1alpha1.AccountStatus) metav1.Condition {
 	for _, a := range accounts {
-		if a.Breaker != nil && a.Breaker.State != "ok" {
-			reason := core.BreakerOpen
-			if a.Breaker.Cause == string(core.Paused) {
-				reason = core.Paused
-			}
-			return metav1.Condition{Type: "Flowing", Status: metav1.ConditionFalse, Reason: string(reason),
-				Message: a.Account + ": " + cmp.Or(a.Breaker.Cause, text(reason))}
+		b := a.Breaker
+		if b == nil || b.State == "ok" {
+			continue
 		}
+		reason, message := core.BreakerOpen, b.State+": "+cmp.Or(b.Cause, text(core.BreakerOpen))
+		switch {
+		case b.Cause == string(core.Paused):
+			reason, message = core.Paused, text(core.Paused)
+		case b.Until != nil:
+			message += "; tried again at " + b.Until.UTC().Format(time.RFC3339) + " at the soonest"
+		}
+		return metav1.Condition{Type: "Flowing", Status: metav1.ConditionFalse, Reason: string(reason), Message: cut(a.Account+": "+message, maxMessage)}
 	}
 	return metav1.Condition{Type: "Flowing", Status: metav1.ConditionTrue, Reason: "OK", Message: "pods go as the budget allows"}
 }

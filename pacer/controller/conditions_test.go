@@ -176,3 +176,31 @@ func TestHopelessIsSaidAndNotHeld(t *testing.T) {
 		t.Errorf("%v held when a unit more refills", held)
 	}
 }
+
+// Flowing says why nothing goes, until when, and whose doing it is.
+func TestFlowingSaysUntilWhen(t *testing.T) {
+	t.Parallel()
+	until := new(metav1.NewTime(start.Add(time.Minute)))
+	tests := map[string]struct {
+		breaker *v1alpha1.BreakerStatus
+		status  metav1.ConditionStatus
+		reason  core.Reason
+		says    string
+	}{
+		"never asked":          {nil, "True", "OK", "as the budget allows"},
+		"ok":                   {&v1alpha1.BreakerStatus{State: "ok"}, "True", "OK", "as the budget allows"},
+		"paused by a 429":      {&v1alpha1.BreakerStatus{State: "paused", Cause: "a pull was answered by 429", Until: until}, "False", core.BreakerOpen, "docker.io/x: paused: a pull was answered by 429; tried again at 2026-03-01T12:01:00Z at the soonest"},
+		"trying one":           {&v1alpha1.BreakerStatus{State: "trying one", Cause: "a pull was answered by 429"}, "False", core.BreakerOpen, "docker.io/x: trying one: a pull was answered by 429"},
+		"for an unknown cause": {&v1alpha1.BreakerStatus{State: "paused"}, "False", core.BreakerOpen, "failing pulls have paused the account"},
+		"paused by a person":   {&v1alpha1.BreakerStatus{State: "paused", Cause: "Paused"}, "False", core.Paused, "docker.io/x: a person paused it"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := flowing([]v1alpha1.AccountStatus{{Account: "docker.io/x", Breaker: tc.breaker}})
+			if got.Status != tc.status || got.Reason != string(tc.reason) || !strings.Contains(got.Message, tc.says) {
+				t.Errorf("%s %s %q, want %s %s and %q", got.Status, got.Reason, got.Message, tc.status, tc.reason, tc.says)
+			}
+		})
+	}
+}

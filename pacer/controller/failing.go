@@ -171,8 +171,8 @@ func (a *alarms) begins(ctx context.Context, w *world, key blamed, v feedback.Vi
 		return a.say(ctx, nodeKey(key.node), corev1.EventTypeWarning, pullsFailing, "pulls fail on this node: "+v.Cause.String()+words(f))
 	}
 	owner, ok := kube.ParseOwner(key.workload)
-	if !ok {
-		return true
+	if !ok || !w.tracker.Enforced(owner) {
+		return true // nothing of it is held
 	}
 	return a.say(ctx, owner, corev1.EventTypeWarning, string(core.ImageFailing), "no more pods of revision "+cmp.Or(key.revision, "-")+" are let go: "+failingImage(w.tracker, owner, key.revision, v))
 }
@@ -197,8 +197,8 @@ func (a *alarms) ends(ctx context.Context, w *world, key blamed, before feedback
 		return
 	}
 	owner, ok := kube.ParseOwner(key.workload)
-	if !ok || w.tracker.OwnerResumedSince(owner, before.Since) {
-		return // a person's order is an Event already
+	if !ok || !w.tracker.Enforced(owner) || w.tracker.OwnerResumedSince(owner, before.Since) {
+		return // it was not told, or a person's order is an Event already
 	}
 	a.say(ctx, owner, corev1.EventTypeNormal, imageRecovered, "revision "+cmp.Or(key.revision, "-")+" is let go again: its images can be pulled, or it is gone")
 }

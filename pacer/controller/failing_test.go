@@ -244,3 +244,19 @@ func TestAnEventTellsWhyAPullFails(t *testing.T) {
 		t.Errorf("failing %+v, want one that the newest Event calls NotFound", f)
 	}
 }
+
+// TestOnlyWhatIsHeldIsToldThatItIs: a policy that watches holds nothing back.
+func TestOnlyWhatIsHeldIsToldThatItIs(t *testing.T) {
+	t.Parallel()
+	shadow := makePolicy()
+	shadow.Spec.Mode = v1alpha1.Shadow
+	b := makeBench(t, interceptor.Funcs{}, makeNamespace(nil), shadow, makeBudget(5), makeNode("a"), makeWeb("acme/web:1"), makePod(1, failing("ErrImagePull", noSuch)))
+	b.said()
+	a := newAlarms(b.client, b.events, b.turn.metrics)
+	a.tell(t.Context(), b.turn.world, engine.Decision{Failing: []engine.Failing{{Workload: "Deployment/shop/web", Revision: "v1",
+		View: feedback.View{State: feedback.Paused, Cause: feedback.Cause{Class: feedback.NotFound}}}}})
+	a.tell(t.Context(), b.turn.world, engine.Decision{})
+	if said := b.said(); len(said) != 0 {
+		t.Errorf("told %q, want nothing", said)
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/core/feedback"
@@ -301,4 +302,16 @@ func (t *Tracker) ResumedSince(account core.AccountID, since time.Time) bool {
 func (t *Tracker) OwnerResumedSince(owner Owner, since time.Time) bool {
 	w := t.workloads[owner]
 	return w != nil && !w.resumed.IsZero() && !w.resumed.Before(since)
+}
+
+// Enforced reports whether pods of a workload are held by a policy, and not only watched.
+func (t *Tracker) Enforced(owner Owner) bool {
+	for id := range t.byOwner[owner] {
+		for _, p := range t.rules.policies {
+			if p.name == t.groups[id].policy && p.spec.Mode == v1alpha1.Enforce {
+				return true
+			}
+		}
+	}
+	return false
 }
