@@ -25,8 +25,9 @@ const (
 type storm struct {
 	*scene
 	names []string
-	// from and to are when the registry refused.
-	from, to time.Time
+	// from and to are when the registry refused, paused is when the account was said to
+	// be: the turn that saw it was over then.
+	from, to, paused time.Time
 }
 
 // refuse makes a fault that says, where it says anything, when it will be over.
@@ -81,6 +82,9 @@ func throttledMidRollout(ctx context.Context, s *scene, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
+	if _, st.paused, err = awaitBreaker(ctx, s, paused); err != nil {
+		return err
+	}
 	if err := st.pass(ctx, lift); err != nil {
 		return err
 	}
@@ -120,6 +124,7 @@ func (st *storm) contained(ctx context.Context, r *suite.Report, charged bool) e
 	if n := decisions(after); n > 1 {
 		err = fmt.Errorf("%d decisions let %d pods go after the first refusal was seen, want one at most: that of the turn it was seen in", n, len(after))
 	}
+	err = all(err, st.unbound(gone, r))
 	f := st.Own()
 	f.Kind, f.Charged = registry.ManifestGET, true
 	served := 0
@@ -142,6 +147,23 @@ func (st *storm) contained(ctx context.Context, r *suite.Report, charged bool) e
 	if charged {
 		if got, want := st.Charges(""), int64(len(st.names)*stage.Nodes); got != want {
 			err = all(err, fmt.Errorf("the nodes were charged %d units, want %d", got, want))
+		}
+	}
+	return err
+}
+
+// unbound complains of pods that were bound after the turn that saw a refusal, but for
+// those that had been let go by then: the scheduler had them.
+func (st *storm) unbound(gone []stage.Release, r *suite.Report) error {
+	bound, err := st.witness.Sights(func(s stage.Sight) bool { return s.Bound && s.At.After(st.paused) && s.At.Before(st.to) })
+	r.Note("bound_after", len(bound))
+	before := map[string]bool{}
+	for _, g := range between(gone, time.Time{}, st.paused) {
+		before[g.Pod] = true
+	}
+	for _, b := range bound {
+		if !before[st.Name+"/"+b.Pod] {
+			err = all(err, fmt.Errorf("%s was bound %s after the account was paused, and not let go before", b.Pod, b.At.Sub(st.paused)))
 		}
 	}
 	return err
@@ -201,8 +223,7 @@ func blocked(ctx context.Context, s *scene, r *suite.Report, inject func(registr
 	if err != nil {
 		return err
 	}
-	_, at, err := awaitBreaker(ctx, s, paused)
-	if err != nil {
+	if _, st.paused, err = awaitBreaker(ctx, s, paused); err != nil {
 		return err
 	}
 	if err := st.pass(ctx, lift); err != nil {
@@ -212,7 +233,7 @@ func blocked(ctx context.Context, s *scene, r *suite.Report, inject func(registr
 	if err != nil {
 		return err
 	}
-	if after := between(gone, at, st.to); len(after) > 0 {
+	if after := between(gone, st.paused, st.to); len(after) > 0 {
 		err = fmt.Errorf("%d pods were let go while the account was paused and no reading came, want none", len(after))
 	}
 	asked := 0
