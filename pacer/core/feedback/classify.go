@@ -163,9 +163,13 @@ func (f Failure) withReason(reason string) Failure {
 }
 
 // Free reports whether an attempt that failed so cannot have been charged: it
-// never reached the manifest, or the manifest was there already.
+// never reached the manifest, or the manifest was there already. Those that have no
+// manifest or no right to it never get there until somebody mends that; if what they
+// may cost stayed booked, one bad tag would stop all others on its account.
 func (f Failure) Free() bool {
 	switch f.Class {
+	case Auth, NotFound:
+		return !f.Suspect
 	case KubeletQPS, DNS, TLS, Timeout, Disk:
 		return true
 	case Throttled:

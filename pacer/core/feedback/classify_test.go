@@ -180,7 +180,7 @@ func TestRetryAfterInABody(t *testing.T) {
 
 func TestFreeAndOfWorkload(t *testing.T) {
 	t.Parallel()
-	free := map[Class]bool{KubeletQPS: true, DNS: true, TLS: true, Timeout: true, Disk: true}
+	free := map[Class]bool{Auth: true, NotFound: true, KubeletQPS: true, DNS: true, TLS: true, Timeout: true, Disk: true}
 	workload := map[Class]bool{Auth: true, NotFound: true, WrongPlatform: true, Policy: true}
 	for _, c := range Classes() {
 		f := Failure{Class: c, Kind: KindPull}
@@ -189,6 +189,11 @@ func TestFreeAndOfWorkload(t *testing.T) {
 		}
 		if f.OfWorkload() != workload[c] {
 			t.Errorf("%s: OfWorkload() = %v, want %v", c, f.OfWorkload(), workload[c])
+		}
+	}
+	for _, c := range []Class{Auth, NotFound} {
+		if (Failure{Class: c, Suspect: true}).Free() {
+			t.Errorf("%s that may be a throttle is free, want it booked: it is served as soon as the registry allows", c)
 		}
 	}
 	if !(Failure{Class: Throttled, Kind: KindToken}).Free() {
