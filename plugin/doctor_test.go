@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,4 +115,75 @@ func TestDoctorOnlyReads(t *testing.T) {
 	h := sick(t, onlyReads())
 	h.wants(h.run("doctor"), ExitHold)
 	h.wants(h.run("doctor", "deploy/api"), ExitHold)
+}
+
+// refusing answers lists of some kinds, in the whole cluster, as an API server does to
+// somebody who may not.
+func refusing(kinds ...string) interceptor.Funcs {
+	crds := noCRDs()
+	return interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+		var o client.ListOptions
+		o.ApplyOptions(opts)
+		kind := fmt.Sprintf("%T", list)
+		if partial, ok := list.(*metav1.PartialObjectMetadataList); ok {
+			kind = partial.Kind
+		}
+		for _, k := range kinds {
+			if strings.Contains(kind, k) && o.Namespace == "" {
+				return apierrors.NewForbidden(schema.GroupResource{Resource: strings.ToLower(k) + "s"}, "",
+					fmt.Errorf("User \"kim\" cannot list resource \"%ss\" in API group \"\" at the cluster scope", strings.ToLower(k)))
+			}
+		}
+		return crds.List(ctx, c, list, opts...)
+	}}
+}
+
+// What may not be read is unknown, and the rest is told all the same.
+func TestDoctorTellsWhatItMayNotSee(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		refused []string
+		words   []string
+	}{
+		"names of secrets": {[]string{"Secret"}, []string{"skip  silently-anonymous", `may not list secrets in the whole cluster`}},
+		"nodes":            {[]string{"Node"}, []string{"skip  cache-unknown", "skip  runtime-cost", "Not read: nodes"}},
+		"events":           {[]string{"Event"}, []string{"Not read: events"}},
+		"one namespace":    {[]string{"Pod", "Node"}, []string{"Not all of pods: of namespace shop only"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := sick(t, refusing(tc.refused...))
+			h.wants(h.run("doctor"), ExitHold, append(tc.words, "RATE LIMITED  docker.io refuses pulls")...)
+		})
+	}
+}
+
+func TestDoctorSaysThatItSeesNothing(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("no"))
+	}})
+	h.wants(h.run("doctor"), ExitError, "UNKNOWN  pods could not be read")
+}
+
+func TestDoctorLooksAtOneThing(t *testing.T) {
+	t.Parallel()
+	h := sick(t, noCRDs())
+	h.wants(h.run("doctor", "pod/api-1"), ExitHold, "(1 pod, 1 node, 1 workload)", "kubectl pace doctor pod/api-1 -n shop --fix 1 --dry-run")
+	h.wants(h.run("doctor", "node/node-2"), ExitHold, "(1 pod, 1 node, 1 workload)", "doctor node/node-2 --fix")
+	h.wants(h.run("doctor", "deploy/api"), ExitHold, "(3 pods, 3 nodes, 1 workload)")
+	h.wants(h.run("doctor", "deploy/absent"), ExitError, `deploy/absent is not in namespace "shop"`)
+	h.wants(h.run("doctor", "node/absent"), ExitError, "node/absent is not in the cluster")
+	h.wants(h.run("doctor", "cronjob/api"), ExitUsage, "doctor knows deploy")
+	h.wants(h.run("doctor", "api"), ExitUsage, "is not TYPE/NAME")
+}
+
+func TestDoctorFindsNothingWhereNothingIsWrong(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, noCRDs(), deployment("api"), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}})
+	h.wants(h.run("doctor"), ExitOK, "HEALTHY  no pull fails")
+	h.wants(h.run("doctor", "-o", "name"), ExitOK)
+	if h.out.Len() > 0 {
+		t.Errorf("names %q, want none", &h.out)
+	}
 }

@@ -44,9 +44,16 @@ func TestNothingHostileReachesTheTerminal(t *testing.T) {
 		Reason: "ReleaseRefused", Note: hostile, ReportingController: "pullpace",
 		Regarding: corev1.ObjectReference{Kind: "Pod", Name: "api-1", Namespace: "shop", UID: "api-1"},
 	}
-	h := newHarness(t, interceptor.Funcs{}, paced(hub, pod, failed, policy, event)...)
+	told := &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "e2"}, Type: corev1.EventTypeWarning, Reason: "Failed",
+		Message: `Failed to pull image "` + hostile + `": ` + hostile, LastTimestamp: metav1.NewTime(now),
+		InvolvedObject: corev1.ObjectReference{Kind: "Pod", Name: "api-2", Namespace: "shop", UID: "api-2"}, Source: corev1.EventSource{Host: hostile},
+	}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{ContainerRuntimeVersion: hostile, Architecture: hostile}}}
+	h := newHarness(t, interceptor.Funcs{}, paced(hub, pod, failed, policy, event, told, node)...)
 	commands := [][]string{
 		{"status"}, {"budget"}, {"budget", "hub", "--spent"}, {"explain", "pod/api-1"}, {"explain", "pod/api-2"}, {"explain", "deploy/api"},
+		{"doctor"}, {"doctor", "deploy/api"}, {"doctor", "pod/api-2"}, {"doctor", "node/" + hostile}, {"doctor", "--fix", "1", "--dry-run"},
 		{"check", "rollout", "deploy/api"}, {"cost", "deploy/api"}, {"explain", "pod/" + hostile}, {"budget", hostile},
 	}
 	seen := ""

@@ -35,14 +35,23 @@ func Diagnose(s *Snapshot, scope Scope) view.Diagnosis {
 	for _, check := range []func() []view.Finding{e.hopeless, e.anonymous, e.shared, e.always, e.moved, e.pruned, e.cut, e.costly} {
 		d.Findings = append(d.Findings, check()...)
 	}
+	cause := ""
+	if f := e.refusedFirst(d.Findings); f != nil {
+		cause = f.Registry // its credentials are what throttles follow from
+	}
 	slices.SortStableFunc(d.Findings, func(a, b view.Finding) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(slices.Index(order, a.Check), slices.Index(order, b.Check)))
+		return cmp.Or(cmp.Compare(oneIf(!leads(a, cause)), oneIf(!leads(b, cause))), cmp.Compare(rank(a), rank(b)), cmp.Compare(slices.Index(order, a.Check), slices.Index(order, b.Check)))
 	})
 	d.Unknown = e.unknown()
 	d.Clear = clear(d)
 	d.Verdict, d.Summary = e.verdict(d.Findings)
 	d.Fixes = e.fixes(d.Findings)
 	return d
+}
+
+// leads reports whether a finding is of the credentials that a registry refuses.
+func leads(f view.Finding, registry string) bool {
+	return registry != "" && f.Check == CheckAuth && f.Registry == registry
 }
 
 // rank puts what fails now first.

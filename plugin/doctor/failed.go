@@ -76,7 +76,7 @@ func (e *exam) finding(s *symptom) view.Finding {
 		if s.check.class != feedback.Mirror {
 			f.Facts = append(f.Facts, e.secretsOf(s.list)...)
 		}
-		f.Facts = append(f.Facts, disguised(s)...)
+		f.Facts = append(f.Facts, e.disguised(s)...)
 	}
 	if s.check.way {
 		f.Facts = append(f.Facts, e.where(s)...)
@@ -177,7 +177,7 @@ func (e *exam) where(s *symptom) []view.Fact {
 	}
 	fine := map[string]bool{}
 	for _, p := range e.waveOf(s.host, s.list).pods {
-		if node := p.Spec.NodeName; !failing[node] && gotFrom(p, s.host) {
+		if node := p.Spec.NodeName; !failing[node] && e.gotFrom(p, s.host) {
 			fine[node] = true
 		}
 	}
@@ -194,13 +194,13 @@ func (e *exam) where(s *symptom) []view.Fact {
 }
 
 // gotFrom reports whether a pod runs an image of the registry.
-func gotFrom(p *corev1.Pod, host string) bool {
+func (e *exam) gotFrom(p *corev1.Pod, host string) bool {
 	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		if s.ImageID == "" {
 			continue
 		}
 		for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
-			if _, of, ok := kube.NormalImage(c.Image); ok && c.Name == s.Name && of == host {
+			if n := e.nameOf(c.Image); c.Name == s.Name && n.ok && n.host == host {
 				return true
 			}
 		}
@@ -270,10 +270,12 @@ func (e *exam) secretsOf(failures []failure) []view.Fact {
 	return []view.Fact{{Name: "pull secrets", Text: words(counted(named)), Source: string(Pods)}}
 }
 
-// disguised warns that some registries answer 401, 403 or 404 where they throttle.
-func disguised(s *symptom) []view.Fact {
+// disguised warns that some registries answer 401, 403 or 404 where they throttle. Where
+// they say that they take pods with a pull secret for anonymous, they mean it.
+func (e *exam) disguised(s *symptom) []view.Fact {
+	downgraded := slices.ContainsFunc(e.downgradedPulls(), func(d failure) bool { return d.host == s.host })
 	for _, f := range s.list {
-		if f.Suspect {
+		if f.Suspect && !downgraded {
 			return []view.Fact{{Name: "maybe throttled", Text: "the same registry answers 429 too; some refuse by 401, 403 or 404 what they throttle: look at that first", Source: string(f.by)}}
 		}
 	}

@@ -39,21 +39,57 @@ type exam struct {
 	scope Scope
 	nodes map[string]*corev1.Node
 	pods  map[podKey]*corev1.Pod
+	// scopeNodes are the nodes of the scope's pods, unless it is the whole cluster.
+	scopeNodes map[string]bool
+	// pulls and images remember what is costly to read again: what a pod pulls, and
+	// names by reference.
+	pulls  map[*corev1.Pod][]kube.Pull
+	images map[string]named
 	// failures of the scope, everywhere those of the whole snapshot.
 	failures, everywhere []failure
 }
 
 func newExam(s *Snapshot, scope Scope) *exam {
-	e := &exam{Snapshot: s, scope: scope, nodes: map[string]*corev1.Node{}, pods: map[podKey]*corev1.Pod{}}
+	e := &exam{Snapshot: s, scope: scope, nodes: map[string]*corev1.Node{}, pods: map[podKey]*corev1.Pod{}, scopeNodes: map[string]bool{}, pulls: map[*corev1.Pod][]kube.Pull{}, images: map[string]named{}}
 	for i := range s.Nodes {
 		e.nodes[s.Nodes[i].Name] = &s.Nodes[i]
 	}
 	for i := range s.Pods {
 		p := &s.Pods[i]
 		e.pods[podKey{p.Namespace, p.Name}] = p
+		if !scope.whole() && scope.has(p) {
+			e.scopeNodes[p.Spec.NodeName] = true
+		}
 	}
 	e.findFailures()
 	return e
+}
+
+// named is an image reference, read.
+type named struct {
+	image, host string
+	ok          bool
+}
+
+// nameOf reads an image reference.
+func (e *exam) nameOf(ref string) named {
+	n, known := e.images[ref]
+	if !known {
+		image, host, ok := kube.NormalImage(ref)
+		n = named{string(image), host, ok}
+		e.images[ref] = n
+	}
+	return n
+}
+
+// pullsOf is what a pod pulls.
+func (e *exam) pullsOf(p *corev1.Pod) []kube.Pull {
+	pulls, known := e.pulls[p]
+	if !known {
+		pulls = kube.Pulls(&p.Spec)
+		e.pulls[p] = pulls
+	}
+	return pulls
 }
 
 // findFailures collects what fails now from the statuses of containers, and what

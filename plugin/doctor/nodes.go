@@ -63,7 +63,7 @@ func (e *exam) onScope(name string) bool {
 	case e.scope.Node != "":
 		return name == e.scope.Node
 	}
-	return slices.ContainsFunc(e.Pods, func(p corev1.Pod) bool { return p.Spec.NodeName == name && e.scope.has(&p) })
+	return e.scopeNodes[name]
 }
 
 // listedImages is how many images a kubelet lists at most, by default. Source:

@@ -83,7 +83,7 @@ func (e *exam) always() []view.Finding {
 		if finished(p) || !e.scope.has(p) || isStatic(p) {
 			continue
 		}
-		asks, floats := asksAlways(p)
+		asks, floats := e.asksAlways(p)
 		if !asks && !floats {
 			continue
 		}
@@ -125,8 +125,8 @@ func isStatic(p *corev1.Pod) bool {
 
 // asksAlways reports whether a container of the pod has the policy Always, and
 // whether one has a tag that is meant to move.
-func asksAlways(p *corev1.Pod) (always, floats bool) {
-	for _, pull := range kube.Pulls(&p.Spec) {
+func (e *exam) asksAlways(p *corev1.Pod) (always, floats bool) {
+	for _, pull := range e.pullsOf(p) {
 		always = always || pull.Always
 		floats = floats || strings.HasSuffix(string(pull.Image), ":latest")
 	}
@@ -148,7 +148,7 @@ func (e *exam) moved() []view.Finding {
 			kind, _, _ := strings.Cut(n.Status.NodeInfo.ContainerRuntimeVersion, ":")
 			platform = n.Status.NodeInfo.Architecture + " " + kind
 		}
-		for image, digest := range running(p) {
+		for image, digest := range e.running(p) {
 			k := tagged{image, platform}
 			if digests[k] == nil {
 				digests[k], owners[k] = map[string]bool{}, map[kube.Owner]bool{}
@@ -176,7 +176,7 @@ func (e *exam) moved() []view.Finding {
 }
 
 // running are the images by tag of a pod's containers with the digests that run.
-func running(p *corev1.Pod) map[string]string {
+func (e *exam) running(p *corev1.Pod) map[string]string {
 	out := map[string]string{}
 	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		i := slices.IndexFunc(p.Spec.Containers, func(c corev1.Container) bool { return c.Name == s.Name })
@@ -184,8 +184,8 @@ func running(p *corev1.Pod) map[string]string {
 		if i < 0 || !ok {
 			continue
 		}
-		if image, _, ok := kube.NormalImage(p.Spec.Containers[i].Image); ok && !strings.Contains(string(image), "@") {
-			out[string(image)] = digest
+		if n := e.nameOf(p.Spec.Containers[i].Image); n.ok && !strings.Contains(n.image, "@") {
+			out[n.image] = digest
 		}
 	}
 	return out

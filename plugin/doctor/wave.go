@@ -45,7 +45,7 @@ func (e *exam) waveOf(host string, failures []failure) wave {
 	for i := range e.Pods {
 		p := &e.Pods[i]
 		key := podKey{p.Namespace, p.Name}
-		if p.Spec.NodeName == "" || !pullsFrom(p, host) || p.CreationTimestamp.Time.Before(begin) && !refused[key] {
+		if p.Spec.NodeName == "" || !e.pullsFrom(p, host) || p.CreationTimestamp.Time.Before(begin) && !refused[key] {
 			continue
 		}
 		w.pods = append(w.pods, p)
@@ -62,8 +62,8 @@ func (e *exam) waveOf(host string, failures []failure) wave {
 }
 
 // pullsFrom reports whether a pod has an image of a registry.
-func pullsFrom(p *corev1.Pod, host string) bool {
-	return slices.ContainsFunc(kube.Pulls(&p.Spec), func(x kube.Pull) bool { return x.Host == host })
+func (e *exam) pullsFrom(p *corev1.Pod, host string) bool {
+	return slices.ContainsFunc(e.pullsOf(p), func(x kube.Pull) bool { return x.Host == host })
 }
 
 // started reports whether a pod has all its images.

@@ -46,7 +46,7 @@ func Cases(lab *stage.Lab) []suite.Case {
 	login := stage.Options{Login: true, Strict: true, Breaker: hastyBreaker()}
 	revoked := login
 	revoked.PullSecrets = []string{spare}
-	return []suite.Case{
+	return append([]suite.Case{
 		b.on("throttle-mid-rollout", stage.Options{}, throttledMidRollout),
 		b.on("registry-down-40s", hasty, registryDown),
 		b.on("denies-for-ever", stage.Options{Breaker: hastyBreaker(), Policy: boundedHolds()}, deniesForEver),
@@ -58,7 +58,7 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("resume-override", stage.Options{}, resumeOverride),
 		b.on("recreated", stage.Options{}, recreated),
 		{Name: "decided-again", Alone: true, Run: b.decidedAgain},
-	}
+	}, doctorCases(b)...)
 }
 
 // decidedAgain has what the controller decided in all cases before decided again by
