@@ -85,7 +85,7 @@ func (e *exam) verdict(findings []view.Finding) (word, text string) {
 		}
 	}
 	if first != nil {
-		return NotRateLimiting, fmt.Sprintf("pulls%s fail of something else: %s (%s)", of, first.Text, reached(*first))
+		return NotRateLimiting, fmt.Sprintf("pulls%s fail, and not of a limit: %s (%s)", of, first.Text, reached(*first))
 	}
 	for _, f := range findings {
 		if f.Check == CheckThrottled {

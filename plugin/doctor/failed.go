@@ -56,9 +56,8 @@ func (e *exam) failed() []view.Finding {
 }
 
 func (e *exam) finding(s *symptom) view.Finding {
-	f := view.Finding{Check: s.check.check, Severity: fail, Class: string(s.check.class), Registry: s.host, Fix: s.check.fix, Facts: []view.Fact{}}
-	registry := cmp.Or(s.host, "the registry")
-	f.Text = strings.Replace(s.check.text, "%s", registry, 1)
+	f := view.Finding{Check: s.check.check, Severity: fail, Class: string(s.check.class), Registry: s.host, Fix: s.check.class.Info().Remedy, Facts: []view.Fact{}}
+	f.Text = cmp.Or(s.host, "no registry") + ": " + s.check.class.Info().Text
 	e.reach(&f, s.list)
 	if !f.Now {
 		f.Severity = warn

@@ -19,7 +19,7 @@ type failure struct {
 	feedback.Failure
 	namespace, pod, node string
 	owner                kube.Owner
-	// image as it is written, host its registry.
+	// image by its full name, host its registry; both are empty where it is none.
 	image, host string
 	message     string
 	// from and to are when it was seen first and last; zero where nothing says so.
@@ -171,36 +171,13 @@ func (e *exam) note(f failure, pod *corev1.Pod) {
 // waiting are the containers of a pod that wait because a pull failed.
 func waiting(p *corev1.Pod) []failure {
 	var out []failure
-	add := func(name, image string, statuses []corev1.ContainerStatus) {
-		i := slices.IndexFunc(statuses, func(s corev1.ContainerStatus) bool { return s.Name == name })
-		if i < 0 || statuses[i].State.Waiting == nil || !pullReasons[statuses[i].State.Waiting.Reason] {
-			return
-		}
-		w := statuses[i].State.Waiting
-		_, host, _ := kube.NormalImage(image)
+	for _, f := range kube.Failing(p) {
 		out = append(out, failure{
-			Failure:   feedback.Classify(w.Reason, w.Message, host),
-			namespace: p.Namespace, pod: p.Name, node: p.Spec.NodeName, owner: kube.OwnerOf(p),
-			image: image, host: host, message: w.Message, now: true, by: Pods,
+			Failure: f.Failure, namespace: p.Namespace, pod: p.Name, node: p.Spec.NodeName, owner: kube.OwnerOf(p),
+			image: string(f.Image), host: f.Host, message: f.Message, now: true, by: Pods,
 		})
 	}
-	for _, c := range p.Spec.InitContainers {
-		add(c.Name, c.Image, p.Status.InitContainerStatuses)
-	}
-	for _, c := range p.Spec.Containers {
-		add(c.Name, c.Image, p.Status.ContainerStatuses)
-	}
-	for _, c := range p.Spec.EphemeralContainers {
-		add(c.Name, c.Image, p.Status.EphemeralContainerStatuses)
-	}
 	return out
-}
-
-// pullReasons are the waiting reasons of a failed pull. Source: kubelet 1.37,
-// pkg/kubelet/images/types.go.
-var pullReasons = map[string]bool{
-	"ErrImagePull": true, "ImagePullBackOff": true, "RegistryUnavailable": true, "SignatureValidationFailed": true,
-	"ImageInspectError": true, "ErrImageNeverPull": true, "InvalidImageName": true,
 }
 
 // attempt is the pull of an image for a pod.
@@ -223,17 +200,17 @@ func (e *exam) toldByEvents() map[attempt]*failure {
 		if !ok {
 			continue
 		}
-		_, host, _ := kube.NormalImage(image)
+		name := e.nameOf(image)
 		f := &failure{
-			Failure:   feedback.Classify("", message, host),
+			Failure:   feedback.Classify("", message, name.host),
 			namespace: ev.InvolvedObject.Namespace, pod: ev.InvolvedObject.Name, node: ev.Source.Host,
-			image: image, host: host, message: message, from: eventStart(ev), to: eventTime(ev), by: Events,
+			image: name.image, host: name.host, message: message, from: eventStart(ev), to: eventTime(ev), by: Events,
 		}
 		f.owner = kube.Owner{Kind: "Pod", Namespace: f.namespace, Name: f.pod}
 		if p := e.pods[podKey{f.namespace, f.pod}]; p != nil && p.UID == ev.InvolvedObject.UID {
 			f.owner, f.node = kube.OwnerOf(p), cmp.Or(p.Spec.NodeName, f.node)
 		}
-		key := attempt{ev.InvolvedObject.UID, image}
+		key := attempt{ev.InvolvedObject.UID, name.image}
 		before := told[key]
 		if before == nil {
 			told[key] = f

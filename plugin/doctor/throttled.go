@@ -42,7 +42,7 @@ func limiterOf(kind feedback.Kind) limiter {
 func (e *exam) throttled(f *view.Finding, s *symptom) {
 	l := limiterOf(s.kind)
 	f.Severity, f.Limiter, f.Fix = fail, l.name, l.fix
-	f.Text += l.text
+	f.Text = s.host + " refuses pulls: " + l.text
 	f.Facts = append(f.Facts, view.Fact{Name: "whose bucket", Text: e.bucket(s), Source: e.bucketSource(s.host)})
 	if text := e.drawn(s); text != "" {
 		f.Facts = append(f.Facts, view.Fact{Name: "what drew on it", Text: text, Source: string(Pods)})
