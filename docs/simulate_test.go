@@ -61,3 +61,28 @@ func TestErrorsOfTheGuideAreWhatIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// The second file of the guide has most fields. It is the one that the decoder's tests
+// edit, and runs; of its goals the guide says that they are missed.
+func TestTheFileWithMostFieldsRuns(t *testing.T) {
+	t.Parallel()
+	want, err := os.ReadFile("../simulate/scenario/testdata/black-friday.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page := firstFile(t)
+	if !strings.Contains(page, "```yaml\n"+string(want)+"```\n") {
+		t.Fatal("simulate.md does not show simulate/scenario/testdata/black-friday.yaml as it is")
+	}
+	s, err := scenario.Decode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := simulate.Run(t.Context(), s, simulate.Options{Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Missed() != 2 || *result.Policies[0].Bound.Seconds != 6*3600 {
+		t.Errorf("%d goals are missed and the bound is %v s, want 2 and six hours as the guide says", result.Missed(), *result.Policies[0].Bound.Seconds)
+	}
+}

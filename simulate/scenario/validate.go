@@ -78,6 +78,7 @@ func oneOf[T ~string](d *decoder, path string, got T, known ...T) {
 // names are the things of a list by their names, which are there once.
 type names struct {
 	path, kind string
+	hint       string // what to do about a name that leads nowhere
 	index      map[string]int
 	order      []string
 }
@@ -109,14 +110,14 @@ func (d *decoder) know(path, n string, list names) bool {
 		return false
 	}
 	if len(list.order) == 0 {
-		d.want(false, path, "is %q, but there is no %s", n, list.kind)
+		d.want(false, path, "is %q, but there is no %s%s", n, list.kind, list.hint)
 		return false
 	}
 	shown := list.order
 	if len(shown) > 10 {
 		shown = append(shown[:10:10], "...")
 	}
-	d.want(false, path, "is %q, but there is no such %s; there are %s", n, list.kind, strings.Join(shown, ", "))
+	d.want(false, path, "is %q, but there is no such %s; there are %s%s", n, list.kind, strings.Join(shown, ", "), list.hint)
 	return false
 }
 

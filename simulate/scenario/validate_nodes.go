@@ -66,7 +66,9 @@ func (d *decoder) validatePools(s *Spec, ix index) {
 		d.between(path+".podsPerNode", p.PodsPerNode, 1, maxRoom)
 		d.knowAll(path+".warm", p.Warm, ix.images)
 		d.want(!p.Cold || len(p.Warm) == 0, path+".warm", "holds images on nodes that cold empties: want one of the two")
-		d.knowAll(path+".daemonSets", p.DaemonSets, ix.images)
+		agents := ix.images
+		agents.hint = ": a DaemonSet is named by its image, which spec.images must define, as {name: " + firstUnknown(p.DaemonSets, ix.images) + ", registry: ...}"
+		d.knowAll(path+".daemonSets", p.DaemonSets, agents)
 		d.validateKubelet(path+".kubelet", p.Kubelet)
 		d.validateRuntime(path+".runtime", p.Runtime)
 		if a := p.Autoscaler; a != nil {
@@ -78,6 +80,16 @@ func (d *decoder) validatePools(s *Spec, ix index) {
 			fleet = 0
 		}
 	}
+}
+
+// firstUnknown is the first of some names that leads nowhere.
+func firstUnknown(list []string, known names) string {
+	for _, n := range list {
+		if _, ok := known.index[n]; !ok {
+			return n
+		}
+	}
+	return ""
 }
 
 func (d *decoder) validateZones(path string, zones []string) {
