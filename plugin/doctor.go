@@ -220,6 +220,9 @@ func (o *doctorOptions) replayed(ctx context.Context, s *doctor.Snapshot, scope 
 			return context.Cause(ctx)
 		case bounded.Err() != nil:
 			r.Not = fmt.Sprintf("it takes the simulator longer than %s: %s simulate import", replayTime, o.s.env.program())
+		case err != nil && run.Fix > 0:
+			r.Assumed = append(r.Assumed, fmt.Sprintf("nothing of fix %d, which the simulator refuses: %v", run.Fix, err))
+			continue
 		case err != nil:
 			r.Not = "the simulator refuses it: " + err.Error()
 		}

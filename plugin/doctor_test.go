@@ -76,6 +76,15 @@ func TestDoctorTellsWhoRefusesAndWhatHelps(t *testing.T) {
 	if r := *d.Replay; r.Limit != 1 || r.Pods != 3 || r.Nodes != 3 || r.AsItIs.Throttled == 0 || *r.AsItIs.AllReadySeconds < 7200 {
 		t.Errorf("replay %+v, want 3 pods on 3 nodes with a limit of 1, refused for two hours", r)
 	}
+	// One fetch of a mirror that all share is within the limit; paced, nobody is refused.
+	for _, f := range d.Fixes {
+		if f.Kind != "UseSecret" && f.Replay.Throttled != 0 {
+			t.Errorf("%s: %d answers of 429, want none", f.Title, f.Replay.Throttled)
+		}
+		if f.Kind == "Mirror" && *f.Replay.AllReadySeconds >= 3600 {
+			t.Errorf("%s: all ready after %v s, want less than a window", f.Title, *f.Replay.AllReadySeconds)
+		}
+	}
 	h.wants(h.run("doctor", "--limit", "100/1h"), ExitHold, "not replayed: a limit of 100 in 1h0m0s would not have refused these 3 pods")
 	h.wants(h.run("doctor", "--limit", "many"), ExitUsage, "want pulls per window")
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pullpace/pace/pacer/gate"
+	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
 
@@ -24,7 +26,7 @@ func Diagnose(s *Snapshot, scope Scope) view.Diagnosis {
 	e := newExam(s, scope)
 	d := view.Diagnosis{
 		Scope: cmp.Or(scope.Name, "cluster"), Namespace: scope.Namespace, At: s.Now,
-		Cluster: e.cluster(), Evidence: e.evidence(), Pulling: e.pulling(),
+		Cluster: e.cluster(), Evidence: e.evidence(), Pulling: e.pulling(), Held: e.held(),
 		Findings: []view.Finding{}, Clear: []string{}, Unknown: []view.UnknownCheck{}, Fixes: []view.Fix{},
 	}
 	if !s.read(Pods) {
@@ -159,6 +161,17 @@ func (e *exam) cluster() view.DiagnosedCluster {
 		c.Runtimes = append(c.Runtimes, costOf(r.Name, r.Count))
 	}
 	return c
+}
+
+// held counts the pods of the scope that Pace holds, by Reason.
+func (e *exam) held() []view.Counted {
+	counts := map[string]int{}
+	for i := range e.Pods {
+		if p := &e.Pods[i]; gate.Gated(p) && e.scope.has(p) {
+			counts[cmp.Or(cluster.HoldOf(p).Reason, "unknown")]++
+		}
+	}
+	return counted(counts)
 }
 
 func (e *exam) controller() string {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/view"
 )
@@ -115,6 +116,23 @@ func TestOrderOfListsChangesNothing(t *testing.T) {
 		if asJSON(t, s) != before {
 			t.Fatal("the snapshot was changed")
 		}
+	}
+}
+
+// What Pace holds is told by Reason, with what was found.
+func TestHeldPodsAreCounted(t *testing.T) {
+	t.Parallel()
+	b := healthy()
+	for i := range 3 {
+		p := b.pod("shop", "web", "two", "docker.io/acme/web:2.0", "", time.Minute)
+		p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: v1alpha1.Gate}}
+		if i > 0 {
+			p.Status.Conditions = []corev1.PodCondition{{Type: v1alpha1.ConditionHeld, Status: corev1.ConditionTrue, Reason: "BreakerOpen"}}
+		}
+	}
+	want := []view.Counted{{Name: "BreakerOpen", Count: 2}, {Name: "unknown", Count: 1}}
+	if diff := cmp.Diff(want, Diagnose(b.Snapshot, Scope{}).Held); diff != "" {
+		t.Errorf("held (-want +got)\n%s", diff)
 	}
 }
 

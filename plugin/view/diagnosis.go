@@ -21,6 +21,8 @@ type Diagnosis struct {
 	Evidence []Evidence `json:"evidence"`
 	// Pulling is what pulls at this moment.
 	Pulling Pulling `json:"pulling"`
+	// Held are the pods that Pace holds, by Reason.
+	Held []Counted `json:"held"`
 	// Findings, what fails first.
 	Findings []Finding `json:"findings"`
 	// Clear are the checks that looked and found nothing.

@@ -21,6 +21,9 @@ func DiagnosisPage(w io.Writer, d Diagnosis, st Style) error {
 		p.finding(f)
 	}
 	p.pulls(d.Pulling)
+	if len(d.Held) > 0 {
+		p.line("now   %-18s %s", "held by Pace", strings.TrimPrefix(of(d.Held), ": "))
+	}
 	p.checks(d)
 	p.replay(d)
 	p.diagnosisNext(d)

@@ -23,6 +23,7 @@ func sampleDiagnosis() Diagnosis {
 			{Kind: "NewNodes", Workload: "logs/daemonset/agent", Pods: 10, Nodes: 10, Since: now.Add(-time.Hour), Text: "logs/daemonset/agent: 10 pods on 10 nodes that came lately"},
 			{Kind: "Rollout", Workload: "shop/web", Pods: 10, Nodes: 10, Since: now.Add(-time.Hour), Text: "shop/web: 10 pods on 10 nodes, a rollout"},
 		}},
+		Held: []Counted{{"ImageFailing", 4}},
 		Findings: []Finding{{
 			Check: "throttled", Severity: "FAIL", Class: "Throttled", Limiter: "pull", Registry: "docker.io", Text: "docker.io refuses pulls: its pull limit", Now: true,
 			From: now.Add(-66 * time.Minute), To: now.Add(-7 * time.Minute), Pods: 20, Nodes: 20, Workloads: 3, Namespaces: 2,
@@ -60,6 +61,7 @@ func narrowDiagnosis() Diagnosis {
 func quietDiagnosis() Diagnosis {
 	d := sampleDiagnosis()
 	d.Verdict, d.Summary, d.Findings, d.Fixes, d.Replay, d.Pulling = "Healthy", "no pull fails, and nothing was found that would make one fail", nil, nil, nil, Pulling{}
+	d.Held = nil
 	d.Cluster.Controller = "working"
 	return d
 }
