@@ -110,6 +110,10 @@ func leastServed(queues []queue) int {
 // wave has room and all its accounts have the units; otherwise it notes why not,
 // and what those behind must leave.
 func (t *turn) grant(c *candidate) (core.Units, bool) {
+	if why, held := t.shutFor(c); held {
+		c.account, c.reason = why.account, why.reason
+		return 0, false
+	}
 	if c.wave.room-c.granted <= 0 {
 		c.reason = c.wave.reason
 		return 0, false
@@ -155,6 +159,7 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 			t.dripped[cost.Account] = true
 		}
 	}
+	t.tries(c)
 	t.release(c, n, reason)
 	return sum, true
 }
@@ -245,6 +250,12 @@ func (t *turn) holds() {
 			h.Free = max(0, t.free(a, c.Class))
 			h.Ahead = t.ahead[c.account]
 			h.Expected = a.ledger.Expected(t.now, max(1, h.Need-h.Free))
+			if until := a.breaker.Until; c.reason == core.BreakerOpen && until.After(h.Expected.From) {
+				h.Expected.From = until
+				if h.Expected.To.Before(until) {
+					h.Expected.To = until
+				}
+			}
 		}
 		for _, id := range c.accounts() {
 			t.ahead[id] += c.left
@@ -276,7 +287,8 @@ func (t *turn) explain(c *candidate) {
 		c.reason, c.account = core.Paused, ""
 	}
 	if c.reason == "" {
-		c.reason = core.WaitingForBudget
+		why, _ := t.shutFor(c)
+		c.reason, c.account = cmp.Or(why.reason, core.WaitingForBudget), cmp.Or(why.account, c.account)
 	}
 }
 

@@ -27,7 +27,11 @@ type turn struct {
 	available map[accountClass]core.Units
 	// dripped are the accounts that a pod went for without units in this turn.
 	dripped map[core.AccountID]bool
-	out     Decision
+	// opened says that the breaker of an account is not closed; tried are the accounts
+	// and revisions of which this turn lets the one go that is tried.
+	opened bool
+	tried  map[string]bool
+	out    Decision
 }
 
 // accountClass is a class on an account.
@@ -57,6 +61,7 @@ type candidate struct {
 func (e *Engine) Decide(now time.Time) Decision {
 	now = e.clock(now)
 	e.setPools(now)
+	e.passTime(now)
 	t := e.newTurn(now)
 	t.queue()
 	t.countDemand()
@@ -77,8 +82,12 @@ func (e *Engine) Decide(now time.Time) Decision {
 }
 
 func (e *Engine) newTurn(now time.Time) *turn {
+	opened := false
+	for _, a := range e.accounts {
+		opened = opened || !a.breaker.Closed()
+	}
 	return &turn{
-		e: e, now: now,
+		e: e, now: now, opened: opened, tried: map[string]bool{},
 		used: map[core.AccountID]core.Units{}, ahead: map[core.AccountID]int{},
 		blocked: map[core.AccountID]bool{}, available: map[accountClass]core.Units{},
 		dripped: map[core.AccountID]bool{}, out: Decision{ID: e.decisionID(now), At: now},
@@ -137,6 +146,9 @@ func (t *turn) letPass(c *candidate) {
 		t.release(c, t.releasable(c), reason)
 	}
 	if c.Paused {
+		return
+	}
+	if _, held := t.shutFor(c); held {
 		return
 	}
 	if n := t.releasable(c); n > 0 && !c.pullsFree() && len(c.marginal(n)) == 0 {
@@ -246,19 +258,27 @@ func (t *turn) finish() {
 		}
 		t.out.Accounts = append(t.out.Accounts, View{
 			Account: id, Books: books, Held: t.ahead[id], Demand: d.Held,
-			Paused: a.Paused, Breaker: t.breakerOf(a),
+			Paused: a.Paused,
 		})
-		waiting := t.ahead[id] > 0
+		view := &t.out.Accounts[len(t.out.Accounts)-1]
+		waiting, next := t.ahead[id] > 0, a.ledger.NotBefore()
 		if at := a.ledger.NextUnit(t.now); waiting && !at.IsZero() {
 			t.wakeAt(at) // nobody tells of it
 		}
 		if at := a.ledger.NextProbe(waiting, t.jitter(id, a)); !at.IsZero() {
+			at = a.hurry(at)
 			t.out.Probes = append(t.out.Probes, Probe{Account: id, At: at, Twice: a.ledger.WantsPair()})
 			if waiting {
 				t.wakeAt(at)
 			}
+			next = at
+		}
+		view.Breaker = t.breakerOf(a, next)
+		if waiting && a.breaker.Until.After(t.now) {
+			t.wakeAt(a.breaker.Until)
 		}
 	}
+	t.out.Failing = t.failing()
 	slices.SortStableFunc(t.out.Probes, func(a, b Probe) int { return a.At.Compare(b.At) })
 	if len(t.out.Holds) > 0 {
 		t.wakeAt(t.now.Add(maxSleep))

@@ -61,6 +61,14 @@ type Engine struct {
 	nextID  uint64
 	shapes  map[core.Image]int
 
+	// revisions are those of the groups, and those that fail; open are those of which
+	// the breaker is not closed and sick the nodes that failures are put down to, both
+	// in order. egresses are the rates of egress groups.
+	revisions map[string]*revision
+	open      []*revision
+	sick      []*node
+	egresses  map[string]*feedback.Rate
+
 	// replacing says that a whole world is being taken in.
 	replacing bool
 	// strays are pods whose group or node has not been seen yet.
@@ -74,6 +82,11 @@ type Engine struct {
 type account struct {
 	Account
 	ledger *quota.Ledger
+	// breaker stops what draws on it while its pulls fail; trial is the pod that it
+	// tries, rate the share of pods whose pulls fail.
+	breaker feedback.Breaker
+	trial   trial
+	rate    feedback.Rate
 	// lastDrip is when an expired hold went, nextDrip when the next may go.
 	lastDrip, nextDrip time.Time
 }
@@ -133,6 +146,9 @@ func (e *Engine) clear() {
 	if e.shapes == nil {
 		e.shapes = map[core.Image]int{}
 	}
+	e.sick = nil
+	e.egresses = map[string]*feedback.Rate{}
+	e.keepOpen()
 }
 
 // clock clamps now so that time never runs backwards.
@@ -157,6 +173,7 @@ func (e *Engine) Observe(now time.Time, ev Event) {
 		if a := e.accounts[ev.Reading.Account]; a != nil {
 			e.setPools(now)
 			a.ledger.Read(now, ev.Reading.Observation)
+			a.hear(ev.Reading.Observation)
 		}
 	case ev.Failed != nil:
 		e.observeFailed(now, *ev.Failed)
@@ -196,6 +213,9 @@ func (e *Engine) observeCluster(now time.Time, ev *Event) {
 func (e *Engine) observeAccount(now time.Time, a Account) {
 	if known := e.accounts[a.ID]; known != nil {
 		known.ledger.Configure(a.Settings, a.Credentials)
+		if a.Resumed.After(known.Resumed) && (known.Host != "" || a.Resumed.After(known.breaker.Since)) {
+			known.resume(now)
+		}
 		if known.Generation != 0 && known.Generation != a.Generation && a.Settings.Fixed == nil {
 			known.ledger.Anew()
 		}
@@ -293,6 +313,7 @@ func (e *Engine) Replace(now time.Time, w World) {
 		}
 	}
 	e.setPools(now)
+	e.findTried(now)
 	for _, id := range e.accountIDs() {
 		l := e.accounts[id].ledger
 		l.Reopened(now)
@@ -340,7 +361,11 @@ func (e *Engine) Export() State {
 	e.setPools(e.now)
 	var s State
 	for _, id := range e.accountIDs() {
-		s.Accounts = append(s.Accounts, AccountState{Account: id, State: e.accounts[id].ledger.Export(e.now)})
+		a := e.accounts[id]
+		s.Accounts = append(s.Accounts, AccountState{Account: id, State: a.ledger.Export(e.now), Breaker: a.breaker.Export()})
+	}
+	for _, r := range e.open {
+		s.Revisions = append(s.Revisions, RevisionState{Workload: r.key.workload, Revision: r.key.revision, Breaker: *r.breaker.Export()})
 	}
 	return s
 }
@@ -355,6 +380,15 @@ func (e *Engine) Restore(now time.Time, s State) {
 			e.accounts[a.Account] = known
 		}
 		known.ledger.Restore(now, a.State)
+		if a.Breaker != nil {
+			known.breaker.Restore(now, *a.Breaker)
+		}
+	}
+	for _, r := range s.Revisions {
+		known := e.revisionOf(r.Workload, r.Revision)
+		if known.breaker.Restore(now, r.Breaker); !known.breaker.Closed() {
+			e.setOpen(known)
+		}
 	}
 }
 

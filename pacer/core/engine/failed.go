@@ -10,9 +10,9 @@ import (
 
 // failure is the last failed attempt of a pod to pull an image.
 type failure struct {
-	image core.Image
-	at    stamp
-	class feedback.Class
+	image   core.Image
+	account core.AccountID
+	at      stamp
 	// free says that the attempt cannot have been charged.
 	free bool
 }
@@ -23,12 +23,14 @@ func (e *Engine) observeFailed(now time.Time, f PullFailed) {
 	if f.At.After(now) {
 		f.At = now // a clock ran ahead: what is seen now must count
 	}
-	if p := e.pods.find(f.Pod); p != nil && !e.noteFailure(now, p, f) {
+	p := e.pods.find(f.Pod)
+	if p != nil && !e.noteFailure(now, p, f) {
 		return
 	}
 	if a := e.accounts[f.Account]; a != nil && f.Class == feedback.Throttled {
 		a.ledger.Throttled(f.At, f.RetryAfter)
 	}
+	e.judge(now, p, f)
 }
 
 // noteFailure keeps what failed with the pod; false: it was known already.
@@ -36,7 +38,7 @@ func (e *Engine) noteFailure(now time.Time, p *pod, f PullFailed) bool {
 	if p.phase == phasePulled || p.more != nil && slices.Contains(p.more.started, f.Image) {
 		return false // it is over
 	}
-	next := failure{image: f.Image, at: stampOf(f.At), class: f.Class, free: f.Free()}
+	next := failure{image: f.Image, account: f.Account, at: stampOf(f.At), free: f.Free()}
 	if known := p.failureOf(f.Image); known != nil {
 		if known.at >= next.at {
 			return false
@@ -47,6 +49,10 @@ func (e *Engine) noteFailure(now time.Time, p *pod, f PullFailed) bool {
 			p.more = &morePod{}
 		}
 		p.more.failures = append(p.more.failures, next)
+	}
+	if g := e.groups[p.Group]; g != nil && p.more.fails == nil && f.Class != feedback.KubeletQPS && f.Class != feedback.Throttled {
+		p.more.fails = g.of
+		g.of.failing++
 	}
 	for _, running := range p.pulls() {
 		if running.image == f.Image {
@@ -76,18 +82,24 @@ func (p *pod) failsFree(image core.Image) bool {
 	return f != nil && f.free
 }
 
-// recover forgets that an image failed: it is there.
-func (p *pod) recover(image core.Image) {
-	if p.more != nil {
-		p.more.failures = slices.DeleteFunc(p.more.failures, func(f failure) bool { return f.image == image })
-		p.forgetMore()
+// recover forgets what failed of a pod at an image that is there; "": all of it, since
+// the pod is gone.
+func (e *Engine) recover(now time.Time, p *pod, image core.Image) {
+	if p.more == nil || len(p.more.failures) == 0 {
+		return
 	}
-}
-
-// breakerOf is the breaker of an account as people see it.
-func (t *turn) breakerOf(a *account) feedback.View {
-	if !a.ledger.Refused(t.now) {
-		return feedback.View{State: feedback.OK}
+	p.more.failures = slices.DeleteFunc(p.more.failures, func(f failure) bool {
+		over := image == "" || f.image == image
+		if a := e.accounts[f.account]; over && a != nil {
+			a.rate.Forget(p.ID)
+		}
+		return over
+	})
+	if r := p.more.fails; r != nil && len(p.more.failures) == 0 {
+		p.more.fails = nil
+		r.rate.Forget(p.ID)
+		r.failing--
+		r.closes(now)
 	}
-	return feedback.View{State: feedback.Paused, Cause: feedback.Cause{Class: feedback.Throttled}, Since: a.ledger.ThrottledAt()}
+	p.forgetMore()
 }

@@ -19,7 +19,13 @@ func (e *Engine) Fork(now time.Time, w World) *Engine {
 		f.fair[class] = maps.Clone(served)
 	}
 	for id, a := range e.accounts {
-		f.accounts[id] = &account{Account: a.Account, ledger: a.ledger.Fork(), lastDrip: a.lastDrip, nextDrip: a.nextDrip}
+		f.accounts[id] = &account{Account: a.Account, ledger: a.ledger.Fork(), lastDrip: a.lastDrip, nextDrip: a.nextDrip,
+			breaker: a.breaker, trial: a.trial}
+	}
+	for _, r := range e.open {
+		known := f.revisionOf(r.key.workload, r.key.revision)
+		known.breaker, known.trial = r.breaker, r.trial
+		f.setOpen(known)
 	}
 	f.replacing = true
 	for _, ev := range eventsInOrder(w.Events) {

@@ -58,6 +58,7 @@ type group struct {
 	pooled bool
 	places places
 	one    *images // a list that many pods share
+	of     *revision
 }
 
 func newGroup(g Group) *group { return &group{Group: g, since: none, firstExpiry: none} }

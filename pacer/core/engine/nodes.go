@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/feedback"
 )
 
 // statusLag is how late a node's own list of images may be: the kubelet renews
@@ -20,6 +21,8 @@ type node struct {
 	listed   []core.Image
 	believed []sight
 	pulls    []*pull
+	// trouble is set while failures are put down to the node.
+	trouble *feedback.Breaker
 }
 
 // sight is an image that was seen on a node, and when last.

@@ -42,6 +42,8 @@ type morePod struct {
 	started  []core.Image
 	pulls    []*pull
 	failures []failure
+	// fails is the revision under which its failure is counted.
+	fails *revision
 }
 
 // stamp is a time in nanoseconds since 1970, none for the zero time.

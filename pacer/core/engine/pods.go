@@ -29,6 +29,7 @@ type imageAccount struct {
 type pull struct {
 	pullKey
 	claim string
+	since stamp
 	pods  []*pod
 }
 
@@ -82,7 +83,9 @@ func (e *Engine) nodesOf(id core.PoolID) bitset {
 func (e *Engine) observeGroup(now time.Time, g Group) {
 	known := e.groups[g.ID]
 	if known == nil {
-		e.groups[g.ID] = newGroup(g)
+		fresh := newGroup(g)
+		e.join(fresh)
+		e.groups[g.ID] = fresh
 		e.sorted = nil
 		e.placeStrays(now)
 		return
@@ -90,7 +93,17 @@ func (e *Engine) observeGroup(now time.Time, g Group) {
 	if !slices.EqualFunc(known.Images, g.Images, ImageUse.drawsAs) {
 		e.unpool(now, known)
 	}
+	if g.Resumed.After(known.Resumed) {
+		known.of.breaker.Close(now)
+	}
+	moved := known.Workload != g.Workload || known.Revision != g.Revision
+	if moved {
+		e.part(known)
+	}
 	known.Group = g
+	if moved {
+		e.join(known)
+	}
 }
 
 // drawsAs reports whether two uses are of the same image and accounts.
@@ -105,6 +118,7 @@ func (e *Engine) dropGroup(now time.Time, id core.GroupID) {
 		return
 	}
 	e.unpool(now, g)
+	e.part(g)
 	delete(e.groups, id)
 	e.sorted = nil
 	for _, set := range g.sets() {
@@ -133,6 +147,7 @@ func (e *Engine) observePod(now time.Time, seen *Pod) {
 	e.lift(p)
 	if p.Group != seen.Group {
 		e.leavePulls(now, p)
+		e.recover(now, p, "")
 	}
 	p.take(now, seen)
 	e.place(now, p)
@@ -190,9 +205,9 @@ func (e *Engine) placeOnNode(now time.Time, g *group, p *pod) {
 		started := p.phase == phasePulled || p.more != nil && slices.Contains(p.more.started, use.Image)
 		switch {
 		case started:
-			p.recover(use.Image)
 			e.startUnseen(now, key, use, p)
 			e.endPull(now, key.running(), quota.Pulled)
+			e.recover(now, p, use.Image)
 			e.fleet.believe(now, n, use.Image)
 		case key.account != "" && (key.running() != nil || !e.fleet.hasOn(use, n)):
 			e.joinPull(now, key, p)
@@ -241,7 +256,7 @@ func (e *Engine) joinPull(now time.Time, key pullKey, p *pod) {
 	if running == nil {
 		e.nextID++
 		claim := "pull/" + string(key.node.ID) + "/" + string(key.image) + "/" + strconv.FormatUint(e.nextID, 10)
-		running = &pull{pullKey: key, claim: claim}
+		running = &pull{pullKey: key, claim: claim, since: stampOf(now)}
 		key.node.pulls = append(key.node.pulls, running)
 		e.claimedSet(key.imageAccount).add(key.node.index)
 	}
@@ -323,9 +338,12 @@ func (e *Engine) endPull(now time.Time, running *pull, outcome quota.Outcome) {
 		}
 		a.ledger.Close(now, running.claim, outcome)
 	}
+	if outcome == quota.Pulled {
+		e.passes(now, running)
+	}
 	for _, p := range running.pods {
 		if outcome == quota.Pulled {
-			p.recover(running.image)
+			e.recover(now, p, running.image)
 		}
 		p.forgetPull(running)
 	}
@@ -374,6 +392,7 @@ func (e *Engine) dropPod(now time.Time, id core.PodID) {
 		return
 	}
 	e.lift(p)
+	e.recover(now, p, "")
 	e.leavePulls(now, p)
 	delete(e.strays, id)
 	e.pods.remove(p)
@@ -409,6 +428,9 @@ func (e *Engine) book(now time.Time, b Booking) {
 		return
 	}
 	e.lift(p)
+	if g := e.groups[p.Group]; g != nil {
+		e.try(now, g, p)
+	}
 	p.booked, p.released = true, true
 	e.place(now, p)
 	e.serve(now, p, b.Decision)

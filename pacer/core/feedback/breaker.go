@@ -1,89 +1,245 @@
 package feedback
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
-// State is how far a Breaker lets pulls pass. The words are those that people read;
-// metrics say closed, open and half-open.
-type State string
+// okAfter is how many pulls in a row must succeed before a breaker closes.
+const okAfter = 3
 
-// The states.
+// longest is the most that a state somebody wrote can make it wait.
+const longest = 24 * time.Hour
+
+// soonest is the least back-off: full jitter could make it next to nothing.
+const soonest = time.Second
+
+// The defaults of Settings and Threshold.
 const (
-	OK     State = "ok"         // closed
-	Paused State = "paused"     // open
-	Trying State = "trying one" // half-open
+	defaultPercent = 20
+	defaultResume  = 5
+	defaultPods    = 5
+	defaultWindow  = 2 * time.Minute
+	defaultBase    = 30 * time.Second
+	defaultMax     = 30 * time.Minute
 )
 
-// Settings are the constants of the breaker of an account. The zero value of a field
-// means its default.
-type Settings struct {
-	// FailurePercent of pods whose pulls fail opens it. Default 20.
-	FailurePercent int `json:"failurePercent,omitempty"`
-	// Base is the first back-off, which doubles up to Max. Defaults 30 s and 30 min.
-	Base time.Duration `json:"base,omitempty"`
-	Max  time.Duration `json:"max,omitempty"`
+// Breaker stops releases while pulls fail. It opens (Paused), lets one release at a
+// time pass when its back-off is over and a free HEAD was answered (Trying), and
+// closes (OK) after some pulls in a row that succeeded. The zero value is closed. It
+// knows no clock and no lots: both are arguments.
+type Breaker struct {
+	Kept
+	// failedAt is when the last failure was seen that counted against it.
+	failedAt time.Time
+	// heard is when the last HEAD was sent that was answered as it should be; one that
+	// was refused since clears it.
+	heard time.Time
+	// told is when the failing side asked us to come back; the back-off can be waived,
+	// this cannot.
+	told time.Time
 }
 
-// Threshold says at which rate of failing pulls something is paused. The zero value of
-// a field means its default; ResumeBelow counts where FailurePercent is set.
-type Threshold struct {
-	// FailurePercent of the pods that pulled within Window, MinPods at least, must fail.
-	// Defaults 20, 5, 2 min.
-	FailurePercent int           `json:"failurePercent,omitempty"`
-	MinPods        int           `json:"minPods,omitempty"`
-	Window         time.Duration `json:"window,omitempty"`
-	// ResumeBelow is the percentage below which it goes on. Default 5.
-	ResumeBelow int `json:"resumeBelow,omitempty"`
+// Wait is how long a breaker stays open at least.
+type Wait struct {
+	// Told is what the registry asked for.
+	Told time.Duration
+	// Readable says that a reading will tell when there are units again, so that the
+	// first time nothing else is waited for.
+	Readable bool
+	// Base and Max bound the back-off; Lot in [0, 1) draws from it.
+	Base, Max time.Duration
+	Lot       float64
 }
 
-// Cause is why a breaker opened.
-type Cause struct {
-	Class Class `json:"class,omitempty"`
-	Kind  Kind  `json:"kind,omitempty"`
-	// Failed of Pods failed within the window, where a rate opened it; zero: one
-	// failure was enough.
-	Failed int `json:"failed,omitempty"`
-	Pods   int `json:"pods,omitempty"`
-}
-
-// String says it for people.
-func (c Cause) String() string {
-	switch {
-	case c.Class == "":
-		return ""
-	case c.Pods > 0:
-		return fmt.Sprintf("the pulls of %d of %d pods failed (%s)", c.Failed, c.Pods, c.Class)
-	case c.Class == Throttled:
-		return "a pull was answered by 429"
+// WithDefaults are the settings with what is not set filled in.
+func (s Settings) WithDefaults() Settings {
+	if s.FailurePercent <= 0 {
+		s.FailurePercent = defaultPercent
 	}
-	return fmt.Sprintf("a pull failed (%s)", c.Class)
+	if s.Max <= 0 {
+		s.Max = defaultMax
+	}
+	if s.Base <= 0 {
+		s.Base = min(defaultBase, s.Max)
+	}
+	return s
 }
 
-// Kept is what must survive a restart of a breaker.
-type Kept struct {
-	State State     `json:"state"`
-	Cause Cause     `json:"cause,omitzero"`
-	Since time.Time `json:"since,omitzero"`
-	Until time.Time `json:"until,omitzero"`
-	// Opened counts how often it was opened, Failed the tries in a row that failed,
-	// Passed the pulls in a row that succeeded since it opened.
-	Opened int `json:"opened,omitempty"`
-	Failed int `json:"failed,omitempty"`
-	Passed int `json:"passed,omitempty"`
+// WithDefaults is the threshold with what is not set filled in.
+func (t Threshold) WithDefaults() Threshold {
+	if t.FailurePercent <= 0 {
+		t.FailurePercent, t.ResumeBelow = defaultPercent, defaultResume
+	}
+	if t.MinPods <= 0 {
+		t.MinPods = defaultPods
+	}
+	if t.Window <= 0 {
+		t.Window = defaultWindow
+	}
+	return t
 }
 
-// View is a breaker as people see it.
-type View struct {
-	State State `json:"state"`
-	Cause Cause `json:"cause,omitzero"`
-	// Since is when it came into this state; zero: it never was in another.
-	Since time.Time `json:"since,omitzero"`
-	// Until is when it tries one at the soonest, zero where that is up to a reading.
-	Until time.Time `json:"until,omitzero"`
-	// Opened counts how often it was opened.
-	Opened int `json:"opened,omitempty"`
-	// Failed counts the attempts in a row that failed while it was trying one.
-	Failed int `json:"failed,omitempty"`
+// Closed reports whether everything may pass.
+func (b *Breaker) Closed() bool { return b.State == "" || b.State == OK }
+
+// Open opens a closed breaker at a failure, or takes in another failure of an open one:
+// of pods that went before. Nothing is tried then until another HEAD was answered.
+func (b *Breaker) Open(at time.Time, c Cause, w Wait) {
+	again := !b.Closed()
+	if !again {
+		b.Cause, b.Failed = c, 0
+		b.Opened++
+	}
+	if b.Closed() || b.State == Trying && w.Told > 0 {
+		b.State, b.Since = Paused, at
+	}
+	b.fail(at, w.Told)
+	if !again && !(w.Readable && c.Class == Throttled) {
+		b.Until = laterOf(b.Until, at.Add(w.backoff(0)))
+	}
+}
+
+// TryFailed takes in that the one release which was tried failed too: the next one
+// waits longer.
+func (b *Breaker) TryFailed(at time.Time, c Cause, w Wait) {
+	b.Failed++
+	b.Cause = c
+	b.State, b.Since = Paused, at
+	b.fail(at, w.Told)
+	b.Until = laterOf(b.Until, at.Add(w.backoff(b.Failed-1)))
+}
+
+// fail notes a failure that counts against it.
+func (b *Breaker) fail(at time.Time, told time.Duration) {
+	b.Passed = 0
+	b.failedAt = laterOf(b.failedAt, at)
+	if told > 0 {
+		b.told = laterOf(b.told, at.Add(told))
+		b.Until = laterOf(b.Until, b.told)
+	}
+}
+
+// backoff is the k-th back-off: full jitter over a time that doubles.
+func (w Wait) backoff(k int) time.Duration {
+	d := w.Base
+	for ; k > 0 && d < w.Max; k-- {
+		d *= 2
+	}
+	return max(min(soonest, w.Max), time.Duration(w.Lot*float64(min(d, w.Max))))
+}
+
+// Heard takes in the answer to a HEAD. empty says that it states a limit of which
+// nothing is left: that explains an answer of 429, so that a reading with units is all
+// that is waited for then.
+func (b *Breaker) Heard(sent time.Time, good, empty bool) {
+	if b.Closed() || !sent.After(b.failedAt) {
+		return
+	}
+	switch {
+	case empty && b.Cause.Class == Throttled:
+		b.heard, b.Until = time.Time{}, b.told
+	case good:
+		b.heard = sent
+	default:
+		b.heard = time.Time{}
+	}
+}
+
+// Turn lets time pass: an open breaker tries one when its back-off is over and a HEAD
+// was answered since the last failure, or where nobody can be asked.
+func (b *Breaker) Turn(now time.Time, asked bool) {
+	if b.Passed >= okAfter && !now.Before(b.told) {
+		b.Close(now)
+	}
+	if b.State == Paused && b.ripe(now, asked) {
+		b.State, b.Since = Trying, now
+	}
+}
+
+// MayTry reports whether one more may go now, if none is being tried.
+func (b *Breaker) MayTry(now time.Time, asked bool) bool {
+	return b.Closed() || b.State == Trying && b.ripe(now, asked)
+}
+
+// ripe reports whether its back-off is over and a HEAD was answered since the last
+// failure, where one is asked for.
+func (b *Breaker) ripe(now time.Time, asked bool) bool {
+	return !now.Before(b.Until) && (!asked || b.heard.After(b.failedAt))
+}
+
+// Passes takes in a pull that succeeded and that began after it opened, or that had
+// failed before.
+func (b *Breaker) Passes(now time.Time) {
+	if b.Closed() {
+		return
+	}
+	if b.Passed++; b.Passed >= okAfter && !now.Before(b.told) {
+		b.Close(now)
+	}
+}
+
+// WantsHead is when a HEAD should be sent at the latest; zero: no need of one.
+func (b *Breaker) WantsHead() time.Time {
+	if b.Closed() || b.heard.After(b.failedAt) {
+		return time.Time{}
+	}
+	return laterOf(b.Until, b.failedAt.Add(soonest))
+}
+
+// Before reports whether its last failure was seen before t.
+func (b *Breaker) Before(t time.Time) bool { return b.failedAt.Before(t) }
+
+// Close closes it: all is well, or a person says so.
+func (b *Breaker) Close(now time.Time) {
+	if !b.Closed() {
+		b.Kept = Kept{State: OK, Since: now, Opened: b.Opened}
+		b.failedAt, b.heard, b.told = time.Time{}, time.Time{}, time.Time{}
+	}
+}
+
+// View is the breaker as people see it.
+func (b *Breaker) View() View {
+	if b.Closed() {
+		return View{State: OK, Since: b.Since, Opened: b.Opened}
+	}
+	return View{State: b.State, Cause: b.Cause, Since: b.Since, Until: b.Until, Opened: b.Opened, Failed: b.Failed}
+}
+
+// Export returns what must survive a restart; nil: nothing.
+func (b *Breaker) Export() *Kept {
+	if b.Opened == 0 {
+		return nil
+	}
+	kept := b.Kept
+	return &kept
+}
+
+// Restore takes an exported state back. Whoever wrote ; what was tried is tried again, after a HEAD.
+func (b *Breaker) Restore(now time.Time, k Kept) {
+	*b = Breaker{}
+	if k.State != OK && k.State != Paused && k.State != Trying {
+		return
+	}
+	k.Opened, k.Failed, k.Passed = max(k.Opened, 0), max(k.Failed, 0), min(max(k.Passed, 0), okAfter-1)
+	k.Since = earlierOf(k.Since, now)
+	b.Kept = k
+	if k.State == OK {
+		b.Kept = Kept{State: OK, Since: k.Since, Opened: k.Opened}
+		return
+	}
+	b.State = Paused
+	b.Until = earlierOf(k.Until, now.Add(longest))
+	b.failedAt = now // a HEAD of before says nothing
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlierOf(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

@@ -385,6 +385,16 @@ func (l *Ledger) Refused(now time.Time) bool {
 	return l.throttledAt.After(l.lastSent())
 }
 
+// Excuse lets the next reading be granted on, whatever was asked for to wait: a person
+// says so.
+func (l *Ledger) Excuse(now time.Time) {
+	l.notBefore = earliest(l.notBefore, now)
+	l.retryAt = earliest(l.retryAt, now)
+}
+
+// NotBefore is the earliest time of a reading to grant on.
+func (l *Ledger) NotBefore() time.Time { return l.notBefore }
+
 // ThrottledAt is when a pull was last refused for lack of budget.
 func (l *Ledger) ThrottledAt() time.Time { return l.throttledAt }
 

@@ -31,9 +31,12 @@ import (
 //	headers account= [at=] [for=]         (they vanish)
 //	outage account= [at=] [for=]          (no answer to probes; pulls still work)
 //	pause account=|group= [at=] [for=]    crash [at=] [for=] [lost]
+//	fail [account=] [image=] [node=] [class=Reset] [kind=] [wait=D] [heads] [at=] [for=]
+//	        (attempts of that account, image or node fail so; with heads its probes too)
+//	recreate name= [at=]                  resume account= [at=]
 //	run until=D                           to the end of all pods and entries, D at the latest
 //	expect                                with lines `name op expression`, see values
-//	show holds|releases|namespaces|accounts [span=D]
+//	show holds|releases|namespaces|accounts|breakers [span=D]
 //
 // Times are since the start of the world.
 func Run(t *testing.T, path string) {
@@ -102,11 +105,16 @@ func (w *World) entry(cmd string, a args) (func(), error) {
 		return func() { w.warm(core.Image(a.text("image", "")), a.int("count", 0)) }, nil
 	case "crash":
 		return func() { w.crash(a.span("for", 0), !a.has("lost")) }, nil
+	case "fail":
+		return w.failEntry(a), nil
 	case "pause":
 		return func() { w.pause(a, true); w.later(a, func() { w.pause(a, false) }) }, nil
 	}
 	if r := w.registries[core.AccountID(a.text("account", ""))]; r != nil {
 		return w.registryEntry(cmd, a, r)
+	}
+	if g := a.text("name", ""); cmd == "recreate" {
+		return func() { w.recreate(w.groupNamed(g)) }, nil
 	}
 	if g := a.text("name", ""); cmd == "scale" || cmd == "override" {
 		return func() { w.groupCommand(cmd, a, w.groupNamed(g)) }, nil
@@ -122,6 +130,8 @@ func (w *World) registryEntry(cmd string, a args, r *registry) (func(), error) {
 		return func() { w.others(r, a.int("units", 1)) }, nil
 	case "headers":
 		return func() { r.silent = true; w.later(a, func() { r.silent = false }) }, nil
+	case "resume":
+		return func() { w.resume(r) }, nil
 	case "outage":
 		return func() { r.down = true; w.later(a, func() { r.down = false }) }, nil
 	}
@@ -264,6 +274,8 @@ func (w *World) show(a args) string {
 		return w.report.list(false)
 	case a.has("releases"):
 		return w.report.list(true)
+	case a.has("breakers"):
+		return w.report.breakerList()
 	case a.has("namespaces"):
 		return w.report.namespaces(a.span("span", time.Hour))
 	}

@@ -118,6 +118,9 @@ func (w *World) attempt(p *pod, n *node, i int, done func()) {
 	case n.cache[name]:
 		w.started(p, i, name)
 		done()
+	case w.broken(n, img) != nil:
+		w.fail(p, n, i, *w.broken(n, img))
+		done()
 	case w.ask(p, n, img):
 		w.after(img.pull, func() {
 			n.cache[name] = true
@@ -128,11 +131,7 @@ func (w *World) attempt(p *pod, n *node, i int, done func()) {
 			done()
 		})
 	default:
-		w.report.attempts++
-		w.observe(engine.Event{Failed: &engine.PullFailed{Pod: p.ID, Image: name, Account: w.meters(n, img).account.ID, At: w.time(),
-			Failure: feedback.Failure{Class: feedback.Throttled, Kind: feedback.KindPull}}})
-		p.backoff = min(max(2*p.backoff, firstBackoff), lastBackoff)
-		w.after(p.backoff, func() { w.need(p, i) })
+		w.fail(p, n, i, feedback.Failure{Class: feedback.Throttled, Kind: feedback.KindPull})
 		done()
 	}
 }
@@ -140,7 +139,7 @@ func (w *World) attempt(p *pod, n *node, i int, done func()) {
 // started notes that a container of the image runs, and goes on.
 func (w *World) started(p *pod, i int, name core.Image) {
 	p.Started = append(p.Started, name)
-	p.backoff = 0
+	p.backoff, p.failed = 0, nil
 	last := i == len(p.group.Images)-1
 	if !last {
 		w.see(p)

@@ -15,7 +15,10 @@ import (
 // report is what happened so far.
 type report struct {
 	throttled, attempts int // answers of 429 to us, pulls that failed for one
+	failed              int // attempts that failed
 	pulls               []pullStart
+	turned              []turned
+	troubled            []string      // revisions and nodes that failures were put down to
 	done                time.Duration // when the last pod needed no more pulls
 	answers             map[answerKey]*answer
 	wrongs              []wrong
@@ -63,6 +66,7 @@ func (r *report) decided(now time.Duration, d engine.Decision) {
 		a.pods = max(a.pods, h.Count)
 	}
 	r.accounts = d.Accounts
+	r.breakers(now, d)
 	switch is := slices.ContainsFunc(d.Accounts, func(v engine.View) bool { return !v.Flow.Hopeless.IsZero() }); {
 	case is && !r.despaired:
 		r.despaired, r.hopeless, r.hoping = true, now, 0
@@ -143,7 +147,7 @@ func (r *report) last() time.Duration {
 // values are what an expectation may name; spans are in seconds.
 func (w *World) values() map[string]float64 {
 	v := map[string]float64{
-		"throttled": float64(w.report.throttled), "attempts": float64(w.report.attempts), "pulls": float64(len(w.report.pulls)),
+		"throttled": float64(w.report.throttled), "attempts": float64(w.report.attempts), "pulls": float64(len(w.report.pulls)), "failed": float64(w.report.failed),
 		"last": w.report.last().Seconds(), "done": w.report.done.Seconds(), "unfinished": float64(w.unfinished),
 		"wrong": float64(len(w.report.wrongs)), "now": w.now.Seconds(),
 		"hopeless": w.report.hopeless.Seconds(), "hoping": w.report.hoping.Seconds(),

@@ -68,6 +68,7 @@ func (w *World) check(d engine.Decision) {
 			w.wrong("answers for %d pods of %s too few", held[g.ID], g.ID)
 		}
 	}
+	w.checkBreakers(d)
 	if len(d.Holds) > 0 && !d.Wake.After(w.time()) {
 		w.wrong("holds without a wake")
 	}

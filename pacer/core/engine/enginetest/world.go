@@ -72,6 +72,7 @@ type pod struct {
 	preferred []core.NodeID
 	stuckTill time.Duration
 	backoff   time.Duration
+	failed    *engine.PullFailed // as its status shows
 	gone      bool
 	// releasing: the release is booked, and its write is under way.
 	releasing bool
@@ -88,6 +89,7 @@ type World struct {
 	nodes      []*node
 	groups     []*group
 	pods       []*pod
+	faults     []*fault
 
 	slots            int  // pods a node takes, 0: any number
 	firstFit         bool // the scheduler packs instead of spreading
@@ -277,6 +279,11 @@ func (w *World) everything() engine.World {
 		seen := p.Pod
 		seen.Started = slices.Clone(p.Started)
 		add(engine.Event{Pod: &seen})
+		if p.failed != nil {
+			again := *p.failed
+			again.At = w.time()
+			add(engine.Event{Failed: &again})
+		}
 	}
 	return world
 }

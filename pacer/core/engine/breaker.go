@@ -1,0 +1,485 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/feedback"
+	"github.com/pullpace/pace/pacer/core/quota"
+)
+
+// trialFor is how long the one pod that is tried keeps others from going: longer than
+// most pulls take.
+const trialFor = 10 * time.Minute
+
+// sickFor is how long a node is told of as failing after its last failure: longer than
+// the kubelet's longest back-off.
+const sickFor = 10 * time.Minute
+
+// rememberFor is how long a revision without pods is remembered as failing.
+const rememberFor = time.Hour
+
+// trial is the one pod that goes while a breaker tries one.
+type trial struct {
+	pod core.PodID
+	at  time.Time
+}
+
+// revisionKey names a revision of a workload, whatever its pods are for.
+type revisionKey struct{ workload, revision string }
+
+func (k revisionKey) String() string { return k.workload + "@" + k.revision }
+
+func (k revisionKey) compare(o revisionKey) int {
+	return cmp.Or(cmp.Compare(k.workload, o.workload), cmp.Compare(k.revision, o.revision))
+}
+
+// revision is what the groups of a revision share. It outlives its pods, so that those
+// that are created again do not begin anew.
+type revision struct {
+	key     revisionKey
+	name    string // of the key
+	breaker feedback.Breaker
+	rate    feedback.Rate
+	pauseOn feedback.Threshold
+	trial   trial
+	// failing counts its pods whose last pull failed, groups the groups of it.
+	failing, groups int
+}
+
+// rateOf is the threshold of an account's rate.
+func (a *account) rateOf() feedback.Threshold {
+	return feedback.Threshold{FailurePercent: a.Breaker.WithDefaults().FailurePercent, ResumeBelow: 5}
+}
+
+// wait is how long the breaker of an account stays open at least. Where a limit is
+// declared, or sends no header, its window bounds the first back-off.
+func (e *Engine) wait(a *account, told time.Duration) feedback.Wait {
+	s := a.Breaker.WithDefaults()
+	if w := a.ledger.Window(); w > 0 {
+		s.Base = min(s.Base, w)
+	}
+	return feedback.Wait{
+		Told: min(told, maxTold), Base: s.Base, Max: s.Max, Lot: e.lot(string(a.ID), a.breaker.Opened, a.breaker.Failed),
+		Readable: e.asked(a, e.now) && a.ledger.Limit() > 0,
+	}
+}
+
+// maxTold bounds what an answer can make us wait; see quota.
+const maxTold = 30 * time.Minute
+
+// asked reports whether a HEAD can tell how the account is.
+func (e *Engine) asked(a *account, now time.Time) bool {
+	return a.Settings.Fixed == nil && !a.ledger.HeadsCharged() && a.ledger.Grade(now) != quota.GradeStale
+}
+
+// lot in [0, 1) draws the jitter of a back-off, the same for the same opening.
+func (e *Engine) lot(of string, numbers ...int) float64 {
+	h := fnv(fnvStart, e.cfg.Seed)
+	for _, b := range []byte(of) {
+		h = fnv(h, uint64(b))
+	}
+	for _, n := range numbers {
+		h = fnv(h, uint64(n))
+	}
+	return float64((h^h>>29)>>11) / (1 << 53)
+}
+
+// atOnce reports whether one such failure opens the breaker of its account: the account
+// itself is refused, and not a mirror or somebody else.
+func atOnce(f feedback.Failure) bool {
+	return f.Class == feedback.Throttled && f.Kind != feedback.KindUpstream && f.Kind != feedback.KindForeign
+}
+
+// ofTransport reports whether the way to the registry, or the registry, failed.
+func ofTransport(c feedback.Class) bool {
+	switch c {
+	case feedback.DNS, feedback.TLS, feedback.Timeout, feedback.Reset, feedback.Mirror:
+		return true
+	}
+	return false
+}
+
+// judge puts a new failure down to an account, a revision or a node. p is nil for a pod
+// that is not known.
+func (e *Engine) judge(now time.Time, p *pod, f PullFailed) {
+	a := e.accounts[f.Account]
+	switch {
+	case f.Class == feedback.KubeletQPS:
+	case f.Class == feedback.Disk:
+		e.endTrial(a, f.Pod)
+		e.blameNode(e.nodeOf(p), f, feedback.Cause{Class: f.Class})
+	case f.OfWorkload():
+		e.endTrial(a, f.Pod)
+		e.failsOfItself(now, p, f)
+	case a == nil:
+	case !a.breaker.Closed():
+		e.failsAgain(a, f)
+	case atOnce(f.Failure):
+		e.openAccount(a, f.At, feedback.Cause{Class: f.Class, Kind: f.Kind}, f.RetryAfter)
+	default:
+		e.countFailure(now, a, p, f)
+	}
+}
+
+func (e *Engine) nodeOf(p *pod) *node {
+	if p == nil {
+		return nil
+	}
+	return e.fleet.byID[p.Node]
+}
+
+// endTrial ends the trial of a pod that told nothing of its account.
+func (e *Engine) endTrial(a *account, pod core.PodID) {
+	if a != nil && a.trial.pod == pod {
+		a.trial = trial{}
+	}
+}
+
+// failsAgain takes in a failure of an account of which the breaker is not closed.
+func (e *Engine) failsAgain(a *account, f PullFailed) {
+	cause := feedback.Cause{Class: f.Class, Kind: f.Kind}
+	if f.Pod != "" && a.trial.pod == f.Pod {
+		a.trial = trial{}
+		a.breaker.TryFailed(f.At, cause, e.wait(a, f.RetryAfter))
+		return
+	}
+	a.breaker.Open(f.At, cause, e.wait(a, f.RetryAfter))
+}
+
+func (e *Engine) openAccount(a *account, at time.Time, c feedback.Cause, told time.Duration) {
+	a.breaker.Open(at, c, e.wait(a, told))
+	a.rate.Clear()
+}
+
+// countFailure counts a failure in the rates of its account and egress group, and opens
+// what they say.
+func (e *Engine) countFailure(now time.Time, a *account, p *pod, f PullFailed) {
+	n := e.nodeOf(p)
+	if n == nil {
+		return
+	}
+	where := feedback.Where{Node: n.ID, Egress: n.Egress}
+	g := e.groups[p.Group]
+	if g != nil {
+		where.Revision = g.of.name
+		g.of.rate.Fail(f.At, f.Pod, where, f.Class)
+	}
+	a.rate.Fail(f.At, f.Pod, where, f.Class)
+	nodes := e.nodesDrawing(a)
+	switch v := a.rate.Judge(now, a.rateOf(), nodes, e.succeeded(now)); v.Blame {
+	case feedback.BlameAll:
+		e.openHost(now, a, f.At, v.Cause)
+	case feedback.BlameNode:
+		e.blameNode(e.fleet.byID[v.Of.Node], f, v.Cause)
+	case feedback.BlameRevision:
+		if g != nil && v.Of.Revision == where.Revision {
+			none := func(feedback.Where) int { return 0 }
+			if own := g.of.rate.Judge(now, g.PauseOn, nodes, none); own.Blame != feedback.NoBlame && own.Blame != feedback.BlameNode {
+				e.openRevision(g.of, f, own.Cause)
+			}
+		}
+	}
+	if ofTransport(f.Class) {
+		e.countEgress(now, a, n, f)
+	}
+}
+
+// nodesDrawing is how many nodes may draw on an account.
+func (e *Engine) nodesDrawing(a *account) int {
+	return e.fleet.egressSet(a.Egress).count(e.fleet.alive)
+}
+
+// openHost opens an account of which many pulls fail and, where the way to its registry
+// failed, those of the same registry that have not shown that they work.
+func (e *Engine) openHost(now time.Time, a *account, at time.Time, c feedback.Cause) {
+	e.openAccount(a, at, c, 0)
+	if !ofTransport(c.Class) {
+		return
+	}
+	for _, id := range e.accountIDs() {
+		if o := e.accounts[id]; o.Host == a.Host && o.breaker.Closed() && !o.rate.Works(now, o.rateOf()) {
+			e.openAccount(o, at, c, 0)
+		}
+	}
+}
+
+// countEgress counts a failure on the way to a registry in the rate of the egress group,
+// and opens its accounts where several registries fail from there.
+func (e *Engine) countEgress(now time.Time, a *account, n *node, f PullFailed) {
+	r := e.egressRate(n.Egress)
+	r.Fail(f.At, f.Pod, feedback.Where{Node: n.ID, Revision: a.Host}, f.Class)
+	v := r.Judge(now, a.rateOf(), e.nodesDrawing(a), e.succeededFrom(now, n.Egress))
+	if v.Blame != feedback.BlameAll || !r.Several(feedback.BlameRevision) {
+		return
+	}
+	for _, id := range e.accountIDs() {
+		if o := e.accounts[id]; o.Egress == n.Egress && o.breaker.Closed() && !o.rate.Works(now, o.rateOf()) {
+			e.openAccount(o, f.At, v.Cause, 0)
+		}
+	}
+	r.Clear()
+}
+
+// succeeded counts the pods of a revision or egress group that pulled well of late; of a
+// node that fails none are believed to.
+func (e *Engine) succeeded(now time.Time) func(feedback.Where) int {
+	return func(w feedback.Where) int {
+		switch r := e.revisions[w.Revision]; {
+		case r != nil:
+			return r.rate.Passed(now, r.pauseOn)
+		case w.Egress != "":
+			return e.egressRate(w.Egress).Passed(now, feedback.Threshold{})
+		}
+		return 0
+	}
+}
+
+// succeededFrom is succeeded of the registries that are asked from an egress group.
+func (e *Engine) succeededFrom(now time.Time, egress string) func(feedback.Where) int {
+	return func(w feedback.Where) int {
+		sum := 0
+		for _, a := range e.accounts {
+			if a.Host == w.Revision && (a.Egress == "" || a.Egress == egress) {
+				sum += a.rate.Passed(now, feedback.Threshold{})
+			}
+		}
+		return sum
+	}
+}
+
+func (e *Engine) egressRate(egress string) *feedback.Rate {
+	r := e.egresses[egress]
+	if r == nil {
+		r = &feedback.Rate{}
+		e.egresses[egress] = r
+	}
+	return r
+}
+
+// failsOfItself takes in a failure that waiting does not cure: of the revision, or of
+// the node where others of the revision pulled well.
+func (e *Engine) failsOfItself(now time.Time, p *pod, f PullFailed) {
+	if p == nil {
+		return
+	}
+	g, n := e.groups[p.Group], e.fleet.byID[p.Node]
+	if g == nil {
+		return
+	}
+	cause := feedback.Cause{Class: f.Class}
+	if n != nil {
+		g.of.rate.Fail(f.At, f.Pod, feedback.Where{Node: n.ID, Revision: g.of.name, Egress: n.Egress}, f.Class)
+		worked := g.past > 0 || g.of.rate.Passed(now, g.PauseOn) > 0
+		if worked && g.of.breaker.Closed() && !g.of.rate.Several(feedback.BlameNode) && len(e.fleet.byID) > 1 {
+			e.blameNode(n, f, cause)
+			return
+		}
+	}
+	e.openRevision(g.of, f, cause)
+}
+
+func (e *Engine) openRevision(r *revision, f PullFailed, c feedback.Cause) {
+	s := feedback.Settings{}.WithDefaults()
+	w := feedback.Wait{Base: s.Base, Max: s.Max, Lot: e.lot(r.name, r.breaker.Opened, r.breaker.Failed)}
+	e.setOpen(r)
+	if r.trial.pod != "" && r.trial.pod == f.Pod {
+		r.trial = trial{}
+		r.breaker.TryFailed(f.At, c, w)
+		return
+	}
+	r.breaker.Open(f.At, c, w)
+}
+
+// setOpen lists a revision among those that are open.
+func (e *Engine) setOpen(r *revision) {
+	if !slices.Contains(e.open, r) {
+		e.open = append(e.open, r)
+		slices.SortFunc(e.open, func(a, b *revision) int { return a.key.compare(b.key) })
+	}
+}
+
+// keepOpen forgets the revisions with the cluster, but for those that fail.
+func (e *Engine) keepOpen() {
+	e.revisions = map[string]*revision{}
+	for _, r := range e.open {
+		r.failing, r.groups = 0, 0
+		r.rate.Clear()
+		e.revisions[r.name] = r
+	}
+}
+
+// join makes a group one of its revision.
+func (e *Engine) join(g *group) {
+	g.of = e.revisionOf(g.Workload, g.Revision)
+	g.of.pauseOn = g.PauseOn
+	g.of.groups++
+}
+
+// part takes a group out of its revision, which is remembered while it fails.
+func (e *Engine) part(g *group) {
+	if g.of.groups--; g.of.groups == 0 && g.of.breaker.Closed() {
+		delete(e.revisions, g.of.name)
+	}
+}
+
+// hear takes in what a HEAD tells of a breaker that is not closed.
+func (a *account) hear(o quota.Observation) {
+	good := o.Status != 0 && o.Status != 429 && o.Status < 500
+	a.breaker.Heard(o.SentAt, good, o.Header.HasRemaining && o.Header.Remaining <= 0)
+}
+
+// blameNode puts a failure down to a node.
+func (e *Engine) blameNode(n *node, f PullFailed, c feedback.Cause) {
+	if n == nil {
+		return
+	}
+	if n.trouble == nil {
+		n.trouble = &feedback.Breaker{}
+		e.sick = append(e.sick, n)
+		slices.SortFunc(e.sick, func(a, b *node) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	n.trouble.Close(f.At)
+	n.trouble.Open(f.At, c, feedback.Wait{Told: sickFor})
+}
+
+// passes takes in that a pull succeeded, before what its pods failed of is forgotten.
+func (e *Engine) passes(now time.Time, running *pull) {
+	if e.replacing {
+		return
+	}
+	a := e.accounts[running.account]
+	if a == nil {
+		return
+	}
+	if running.node.trouble != nil {
+		running.node.trouble.Close(now)
+	}
+	retried := false
+	for _, p := range running.pods {
+		failed := p.failureOf(running.image) != nil
+		retried = retried || failed
+		e.rightly(now, a, running, p, failed)
+	}
+	if !a.breaker.Closed() && (retried || a.breaker.Before(running.since.time())) {
+		if a.breaker.Passes(now); a.breaker.Closed() {
+			a.trial = trial{}
+		}
+	}
+}
+
+// rightly counts a pod that got its image in the rates.
+func (e *Engine) rightly(now time.Time, a *account, running *pull, p *pod, failed bool) {
+	if a.breaker.Closed() {
+		a.rate.Pass(now, p.ID, feedback.Threshold{}.WithDefaults().Window)
+		e.egressRate(running.node.Egress).Pass(now, p.ID, feedback.Threshold{}.WithDefaults().Window)
+	}
+	if g := e.groups[p.Group]; g != nil && (failed || p.phase == phasePulled) {
+		g.of.rate.Pass(now, p.ID, g.PauseOn.WithDefaults().Window)
+		g.of.breaker.Passes(now)
+	}
+}
+
+// closes closes the breaker of a revision of which no pod fails any more, once one that
+// failed got its image.
+func (r *revision) closes(now time.Time) {
+	if r.failing == 0 && r.breaker.Passed > 0 {
+		r.breaker.Close(now)
+		r.trial = trial{}
+	}
+}
+
+// revisionOf is a revision of a workload.
+func (e *Engine) revisionOf(workload, name string) *revision {
+	key := revisionKey{workload, name}
+	r := e.revisions[key.String()]
+	if r == nil {
+		r = &revision{key: key, name: key.String()}
+		e.revisions[r.name] = r
+	}
+	return r
+}
+
+// resume carries out a person's order to go on.
+func (a *account) resume(now time.Time) {
+	a.breaker.Close(now)
+	a.trial = trial{}
+	a.rate.Clear()
+	a.ledger.Excuse(now)
+}
+
+// passTime has breakers try one when their time has come, and forgets what is over.
+func (e *Engine) passTime(now time.Time) {
+	for _, a := range e.accounts {
+		a.breaker.Turn(now, e.asked(a, now))
+	}
+	e.open = slices.DeleteFunc(e.open, func(r *revision) bool {
+		r.breaker.Turn(now, false)
+		if r.groups == 0 && now.Sub(r.breaker.Since) >= rememberFor {
+			r.breaker.Close(now)
+		}
+		if r.breaker.Closed() && r.groups == 0 {
+			delete(e.revisions, r.name)
+		}
+		return r.breaker.Closed()
+	})
+	e.sick = slices.DeleteFunc(e.sick, func(n *node) bool {
+		over := n.trouble.Closed() || !now.Before(n.trouble.Until) || e.fleet.byID[n.ID] != n
+		if over {
+			n.trouble = nil
+		}
+		return over
+	})
+}
+
+// trying is the pod that is being tried; empty: the next one may go.
+func (e *Engine) trying(now time.Time, t trial) core.PodID {
+	p := e.pods.find(t.pod)
+	if t.pod == "" || p == nil || p.held() || p.phase == phasePulled || e.parked(p, now) || now.Sub(t.at) >= trialFor {
+		return ""
+	}
+	return t.pod
+}
+
+// try notes that a pod was let go that breakers which are not closed try.
+func (e *Engine) try(now time.Time, g *group, p *pod) {
+	if !g.of.breaker.Closed() && e.trying(now, g.of.trial) == "" {
+		g.of.trial = trial{p.ID, now}
+	}
+	for i := range g.Images {
+		for _, id := range g.Images[i].Accounts {
+			if a := e.accounts[id]; a != nil && !a.breaker.Closed() && e.trying(now, a.trial) == "" && e.draws(g, &g.Images[i], a) {
+				a.trial = trial{p.ID, now}
+			}
+		}
+	}
+}
+
+// findTried takes a pod of ours that is on its way for the one that is tried, where a
+// world is taken in: which it was is not kept.
+func (e *Engine) findTried(now time.Time) {
+	for _, g := range e.inOrder() {
+		for _, set := range []*podSet{&g.waiting, &g.bound} {
+			for _, id := range set.ids(func(p *pod) bool { return p.ours() && (p.more == nil || len(p.more.failures) == 0) }) {
+				e.try(now, g, e.pods.find(id))
+			}
+		}
+	}
+}
+
+// draws reports whether a pod of the group may have to pull the image on the account:
+// a node that it may use lacks it, be it that it is being pulled there.
+func (e *Engine) draws(g *group, use *ImageUse, a *account) bool {
+	not := []bitset{e.fleet.has(*use)}
+	for _, id := range use.Accounts {
+		if id == a.ID {
+			break
+		}
+		if o := e.accounts[id]; o != nil {
+			not = append(not, *e.fleet.egressSet(o.Egress))
+		}
+	}
+	return e.nodesOf(g.Pool).count(*e.fleet.egressSet(a.Egress), not...) > 0
+}
