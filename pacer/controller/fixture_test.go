@@ -115,7 +115,18 @@ func makeBench(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) 
 		WithStatusSubresource(&v1alpha1.PullBudget{}, &v1alpha1.PacePolicy{}, &corev1.Pod{}).WithInterceptorFuncs(funcs).
 		WithIndex(&corev1.Pod{}, indexHeld, heldIndex).
 		WithIndex(&corev1.Event{}, "involvedObject.uid", func(o client.Object) []string { return []string{string(o.(*corev1.Event).InvolvedObject.UID)} }).Build()
-	clk := clocktesting.NewFakeClock(start)
+	return startBench(t, c, clocktesting.NewFakeClock(start))
+}
+
+// restart is another leader on the same cluster at the same time.
+func (b *bench) restart() *bench {
+	b.t.Helper()
+	return startBench(b.t, b.client, b.clock)
+}
+
+// startBench lets a turn see what is in a cluster.
+func startBench(t *testing.T, c client.WithWatch, clk *clocktesting.FakeClock) *bench {
+	t.Helper()
 	rec := events.NewFakeRecorder(1000)
 	m := NewMetrics(prometheus.NewRegistry())
 	f := newFeed()

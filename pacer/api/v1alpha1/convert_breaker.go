@@ -34,7 +34,7 @@ func keptOf(k *feedback.Kept) *BreakerKept {
 	}
 	return &BreakerKept{
 		State: string(k.State), Class: string(k.Cause.Class), Kind: string(k.Cause.Kind),
-		FailedPods: count32(k.Cause.Failed), Pods: count32(k.Cause.Pods), Since: microTime(k.Since), Until: microTime(k.Until),
+		FailedPods: count32(k.Cause.Failed), Pods: count32(k.Cause.Pods), Head: k.Cause.Head, Since: microTime(k.Since), Until: microTime(k.Until),
 		Opened: count32(k.Opened), Failed: count32(k.Failed), Passed: count32(k.Passed),
 	}
 }
@@ -47,7 +47,7 @@ func (k *BreakerKept) kept() *feedback.Kept {
 	}
 	out := &feedback.Kept{
 		State:  feedback.State(k.State),
-		Cause:  feedback.Cause{Class: feedback.Class(k.Class), Failed: int(max(k.FailedPods, 0)), Pods: int(max(k.Pods, 0))},
+		Cause:  feedback.Cause{Class: feedback.Class(k.Class), Failed: int(max(k.FailedPods, 0)), Pods: int(max(k.Pods, 0)), Head: k.Head},
 		Opened: int(max(k.Opened, 0)), Failed: int(max(k.Failed, 0)), Passed: int(max(k.Passed, 0)),
 	}
 	if k.Class != "" && !slices.Contains(feedback.Classes(), out.Cause.Class) {

@@ -36,7 +36,7 @@ func busy() (engine.View, engine.AccountState) {
 		Reserved: 5, Ungated: 2, Foreign: 4, ForeignPerHour: 9.25, Available: []core.Units{9, 8, 7, 6, 5, 4},
 		Forecast: quota.Range{From: at.Add(time.Minute), To: at.Add(time.Hour)}, HeadsCharged: since,
 	}}
-	kept := &feedback.Kept{State: feedback.Paused, Cause: feedback.Cause{Class: feedback.Throttled, Kind: feedback.KindPull, Failed: 3, Pods: 9},
+	kept := &feedback.Kept{State: feedback.Paused, Cause: feedback.Cause{Class: feedback.Throttled, Kind: feedback.KindPull, Failed: 3, Pods: 9, Head: true},
 		Since: at, Until: at.Add(30*time.Second + time.Microsecond), Opened: 4, Failed: 2, Passed: 1}
 	return view, engine.AccountState{Account: view.Account, State: state, Breaker: kept}
 }

@@ -527,6 +527,9 @@ type BreakerKept struct {
 	FailedPods int32 `json:"failedPods,omitempty"`
 	// +optional
 	Pods int32 `json:"pods,omitempty"`
+	// Head says that it was not a pull that failed, but the HEAD of a reading.
+	// +optional
+	Head bool `json:"head,omitempty"`
 	// Since is when it came into the state, Until when it tries one at the soonest.
 	// +optional
 	// +kubebuilder:validation:Type=string
