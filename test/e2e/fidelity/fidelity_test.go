@@ -53,9 +53,9 @@ func TestTimesAreMeasured(t *testing.T) {
 	t.Parallel()
 	got := measured(t)
 	want := map[string]time.Duration{"sandbox": ms(300), "rtt": ms(20), "took": ms(180), "startup": ms(100)}
-	for name, d := range map[string]spread{"sandbox": got.sandbox, "rtt": got.rtt, "took": got.took, "startup": got.startup} {
-		if d.median != want[name] || d.most <= d.median || d.least != want[name] {
-			t.Errorf("%s: %s, want a median of %s and some width", name, d, want[name])
+	for name, samples := range map[string][]time.Duration{"sandbox": got.sandbox, "rtt": got.rtt, "took": got.took, "startup": got.startup} {
+		if d := spreadOf(samples); d.median != want[name] || d.most <= d.median || d.least != want[name] {
+			t.Errorf("%s: %s, want a median of %s and some width", name, spreadOf(samples), want[name])
 		}
 	}
 	if _, err := measure(trace.Run{Pods: []trace.Pod{{Name: "a", Created: start}}}, nil); err == nil {
@@ -74,8 +74,8 @@ func TestTheScenarioOfAStageIsOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &stage.Stage{Name: "paced", Host: host, Options: stage.Options{Limit: stage.Limit, Window: stage.Window}}
-	m := &machine{calm: measured(t), crowd: times{sandbox: spread{ms(800), ms(2400), ms(3800)}}, size: 6400000}
-	for policy, sandbox := range map[string]string{"none": "{uniform: {min: 800ms, max: 3.8s}}", "pace": "{lognormal: {p50: 300ms"} {
+	m := &machine{wave: measured(t), crowd: times{sandbox: []time.Duration{ms(800), ms(2400), ms(5800)}}, size: 6400000}
+	for policy, sandbox := range map[string]string{"none": "{uniform: {min: 800ms, max: 4s}}", "pace": "{lognormal: {p50: 250ms"} {
 		text := m.scenario(s, policy)
 		sc, err := scenario.Decode([]byte(text))
 		if err != nil {
@@ -121,25 +121,71 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := judge(view.Prediction{Rows: []view.PredictionRow{tc.row}})
+			err := judge(view.Prediction{Rows: []view.PredictionRow{tc.row}}, nil)
 			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want %q", err, tc.want)
 			}
-			if again := errors.Is(err, errTimes); again != strings.Contains(tc.want, "at most") {
-				t.Errorf("played again: %v, for error %v", again, err)
+			if times := errors.Is(err, errTimes); times != strings.Contains(tc.want, "at most") {
+				t.Errorf("of times: %v, for error %v", times, err)
 			}
 		})
 	}
 }
 
-func TestAWrongCountIsNotPlayedAgain(t *testing.T) {
+// A machine that changed while it was measured excuses nothing: what is right passes,
+// what is wrong fails, and of times that are off it says why nobody can tell.
+func TestAMachineThatChangedIsNotJudged(t *testing.T) {
 	t.Parallel()
 	of := func(v float64) *float64 { return &v }
-	err := judge(view.Prediction{Rows: []view.PredictionRow{
-		{Metric: "pulls", Actual: of(23), Predicted: of(24), Min: of(24), Max: of(24)},
-		{Metric: "podReadySeconds.p50", Actual: of(10), Predicted: of(15), Min: of(14), Max: of(16)},
-	}})
-	if err == nil || errors.Is(err, errTimes) {
-		t.Errorf("error %v, want one of the count alone", err)
+	changed := errors.New("the machine changed")
+	for name, tc := range map[string]struct {
+		median float64
+		pulls  float64
+		want   []string
+	}{
+		"all is right":      {10.5, 24, nil},
+		"times are off":     {15, 24, []string{"podReadySeconds.p50", "not judged", "the machine changed"}},
+		"a count is":        {10.5, 23, []string{"pulls: predicted 23.00", "not judged"}},
+		"both are":          {15, 23, []string{"pulls", "podReadySeconds.p50", "not judged"}},
+		"times by a little": {12, 24, nil},
+	} {
+		err := judge(view.Prediction{Rows: []view.PredictionRow{
+			{Metric: "pulls", Actual: of(24), Predicted: of(tc.pulls), Min: of(tc.pulls), Max: of(tc.pulls)},
+			{Metric: "podReadySeconds.p50", Actual: of(10), Predicted: of(tc.median), Min: of(9), Max: of(16)},
+		}}, changed)
+		if (err == nil) != (tc.want == nil) {
+			t.Errorf("%s: error %v", name, err)
+			continue
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v, want %q in it", name, err, want)
+			}
+		}
+	}
+}
+
+func TestAMachineChangesWithWhatItsPodsTake(t *testing.T) {
+	t.Parallel()
+	of := func(sandbox ...int) times {
+		t := times{rtt: []time.Duration{ms(5)}, took: []time.Duration{ms(100)}, startup: []time.Duration{ms(100)}}
+		for _, n := range sandbox {
+			t.sandbox = append(t.sandbox, ms(n))
+		}
+		return t
+	}
+	for name, tc := range map[string]struct {
+		before, after machine
+		want          bool
+	}{
+		"half a second":           {machine{wave: of(400)}, machine{wave: of(900)}, false},
+		"more":                    {machine{wave: of(400)}, machine{wave: of(901)}, true},
+		"faster":                  {machine{wave: of(901)}, machine{wave: of(400)}, true},
+		"one pod in three":        {machine{wave: of(400, 410, 420)}, machine{wave: of(400, 410, 9000)}, false},
+		"a crowd, whose is asked": {machine{wave: of(400), crowd: of(2000)}, machine{wave: of(2000), crowd: of(2100)}, false},
+	} {
+		if err := tc.before.changed(&tc.after); (err != nil) != tc.want {
+			t.Errorf("%s: %v, want %v", name, err, tc.want)
+		}
 	}
 }

@@ -25,18 +25,25 @@ func scaleUp(ctx context.Context, s *stage.Stage) (trace.Run, error) {
 	})
 }
 
-// calm are so many Deployments, one after the other: a pod on a node at a time.
-const calm = 5
+// A paced scale-up goes in waves of what the registry allows, two pods to a node. So
+// many of them are measured.
+const (
+	waveCount = 5
+	waveApps  = stage.Limit / stage.Nodes
+)
 
-// oneByOne makes Deployments one after the other.
-func oneByOne(ctx context.Context, s *stage.Stage) (trace.Run, error) {
-	return recorded(ctx, s, calm*stage.Nodes, func(ctx context.Context) error {
-		for i := range calm {
-			name := fmt.Sprintf("calm-%d", i+1)
-			if err := s.Deploy(ctx, name, stage.Nodes); err != nil {
-				return err
+// waves makes waves of pods, one after the other.
+func waves(ctx context.Context, s *stage.Stage) (trace.Run, error) {
+	return recorded(ctx, s, waveCount*stage.Limit, func(ctx context.Context) error {
+		for i := range waveCount {
+			var names []string
+			for j := range waveApps {
+				names = append(names, fmt.Sprintf("wave-%d-%d", i+1, j+1))
+				if err := s.Deploy(ctx, names[j], stage.Nodes); err != nil {
+					return err
+				}
 			}
-			if err := s.Await(ctx, name); err != nil {
+			if err := s.Await(ctx, names...); err != nil {
 				return err
 			}
 		}
@@ -79,12 +86,15 @@ func (d spread) longTail() string {
 	return fmt.Sprintf("{lognormal: {p50: %s, p99: %s}}", d.median, d.most)
 }
 
-// queue is the distribution of what is done one after the other.
-func (d spread) queue() string { return fmt.Sprintf("{uniform: {min: %s, max: %s}}", d.least, d.most) }
+// queue is the distribution of what is done one after the other, no wider above the
+// median than below it: the last of them may be one that something else kept.
+func (d spread) queue() string {
+	return fmt.Sprintf("{uniform: {min: %s, max: %s}}", d.least, min(d.most, 2*d.median-d.least))
+}
 
 // spreadOf is that of samples. A distribution needs some width, and times above zero.
 func spreadOf(samples []time.Duration) spread {
-	slices.Sort(samples)
+	samples = slices.Sorted(slices.Values(samples))
 	median := max(samples[len(samples)/2], time.Millisecond)
 	most := max(samples[len(samples)-1], median+median/100) + time.Millisecond
 	return spread{max(samples[0], 0).Round(time.Millisecond), median.Round(time.Millisecond), most.Round(time.Millisecond)}
@@ -93,19 +103,59 @@ func spreadOf(samples []time.Duration) spread {
 // times are what pods took on a registry that refused nothing: from their creation to
 // their first pull, one request to the registry, a whole pull, and from there until
 // they were ready.
-type times struct{ sandbox, rtt, took, startup spread }
+type times struct{ sandbox, rtt, took, startup []time.Duration }
 
 func (t times) String() string {
-	return fmt.Sprintf("sandbox:%s,rtt:%s,pull:%s,startup:%s", t.sandbox, t.rtt, t.took, t.startup)
+	return fmt.Sprintf("sandbox:%s,rtt:%s,pull:%s,startup:%s", spreadOf(t.sandbox), spreadOf(t.rtt), spreadOf(t.took), spreadOf(t.startup))
+}
+
+// and is both together.
+func (t times) and(u times) times {
+	return times{slices.Concat(t.sandbox, u.sandbox), slices.Concat(t.rtt, u.rtt), slices.Concat(t.took, u.took), slices.Concat(t.startup, u.startup)}
+}
+
+// ready is what a pod takes in the middle from its creation.
+func (t times) ready() time.Duration {
+	return spreadOf(t.sandbox).median + spreadOf(t.took).median + spreadOf(t.startup).median
 }
 
 // machine is what a simulation must be told of this machine. How long nodes take
 // depends on how much they do at once, which is not modelled: so it was measured in
-// a crowd, as an unpaced scale-up makes all its sandboxes, and calm, as all else.
+// waves, as a paced scale-up makes them, and of one that is not paced in a crowd, as it
+// makes all its sandboxes. Pods that are paced were paced, by an account that has room:
+// what the controller takes for a turn and for writing it is in their times.
 type machine struct {
-	crowd, calm times
+	crowd, wave times
 	// size is what an image weighs.
 	size int64
+}
+
+func (m *machine) String() string {
+	if len(m.crowd.sandbox) == 0 {
+		return fmt.Sprintf("wave(%s)", m.wave)
+	}
+	return fmt.Sprintf("crowd(%s),wave(%s)", m.crowd, m.wave)
+}
+
+// and is what was measured at both times.
+func (m *machine) and(n *machine) *machine {
+	return &machine{crowd: m.crowd.and(n.crowd), wave: m.wave.and(n.wave), size: max(m.size, n.size)}
+}
+
+// steady is how far apart what was measured before and after may be: three waves
+// follow each other, and two seconds are allowed in the middle.
+const steady = 500 * time.Millisecond
+
+// changed reports that pods took another time after a scale-up than before it.
+func (m *machine) changed(n *machine) error {
+	was, is := m.wave.ready(), n.wave.ready()
+	if len(m.crowd.sandbox) > 0 {
+		was, is = m.crowd.ready(), n.crowd.ready()
+	}
+	if (was - is).Abs() <= steady {
+		return nil
+	}
+	return fmt.Errorf("the machine changed: pods took %s before the scale-up and %s after it, with nothing to wait for", was, is)
 }
 
 // requests are those of a cold pull one after the other: HEAD, the manifest, the
@@ -114,27 +164,26 @@ const requests = 4
 
 // unpack is how many compressed bytes a second come from what is left of a pull.
 func (m *machine) unpack() int64 {
-	rest := max(m.calm.took.median-requests*m.calm.rtt.median, time.Millisecond)
+	rest := max(spreadOf(m.wave.took).median-requests*spreadOf(m.wave.rtt).median, time.Millisecond)
 	return int64(float64(m.size) / rest.Seconds())
 }
 
 // measure reads what a run on a registry that refused nothing shows.
 func measure(run trace.Run, entries []registry.Entry) (times, error) {
-	var sandbox, startup, took []time.Duration
+	var t times
 	for _, p := range run.Pods {
 		if len(p.Pulls) != 1 || p.Pulls[0].Began.IsZero() || p.Pulls[0].Pulled.IsZero() || p.Ready.IsZero() || p.Pulls[0].Throttled > 0 {
-			return times{}, fmt.Errorf("pod %s is not as expected: %+v", p.Name, p)
+			return t, fmt.Errorf("pod %s is not as expected: %+v", p.Name, p)
 		}
 		pull := p.Pulls[0]
-		sandbox = append(sandbox, pull.Began.Sub(p.Created))
-		startup = append(startup, p.Ready.Sub(pull.Pulled))
-		took = append(took, pull.Took)
+		t.sandbox = append(t.sandbox, pull.Began.Sub(p.Created))
+		t.startup = append(t.startup, p.Ready.Sub(pull.Pulled))
+		t.took = append(t.took, pull.Took)
 	}
-	gaps := gaps(entries)
-	if len(gaps) != len(run.Pods) {
-		return times{}, fmt.Errorf("%d pulls are in the registry's log, want %d", len(gaps), len(run.Pods))
+	if t.rtt = gaps(entries); len(t.rtt) != len(run.Pods) {
+		return t, fmt.Errorf("%d pulls are in the registry's log, want %d", len(t.rtt), len(run.Pods))
 	}
-	return times{sandbox: spreadOf(sandbox), rtt: spreadOf(gaps), took: spreadOf(took), startup: spreadOf(startup)}, nil
+	return t, nil
 }
 
 // gaps are the times between a HEAD and the GET of the same manifest by the same node.
@@ -155,21 +204,33 @@ func gaps(entries []registry.Entry) []time.Duration {
 	return out
 }
 
+// debounce is how long a controller waits for more before a turn, which is simulated.
+const debounce = 50 * time.Millisecond
+
+// less is what is left of samples.
+func less(samples []time.Duration, d time.Duration) []time.Duration {
+	out := make([]time.Duration, len(samples))
+	for i, s := range samples {
+		out[i] = max(s-d, 0)
+	}
+	return out
+}
+
 // scenario is the scale-up of a stage on this machine, as it goes with a policy.
 func (m *machine) scenario(s *stage.Stage, policy string) string {
-	sandbox, where := m.calm.sandbox.longTail(), "one pod on a node at a time"
+	sandbox, where := spreadOf(less(m.wave.sandbox, debounce)).longTail(), "less the 50 ms that a controller waits for more, which are simulated"
 	if policy == "none" {
-		sandbox, where = m.crowd.sandbox.queue(), "all pods at once"
+		sandbox, where = spreadOf(m.crowd.sandbox).queue(), "all pods at once"
 	}
 	var out strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
-	line("# Times were measured before, on a registry that refuses nothing, one pod on a node at a time where not said otherwise.")
+	line("# Times were measured before and after, on a registry that refuses nothing, of waves of %d pods where not said otherwise.", stage.Limit)
 	line("apiVersion: pullpace.dev/v1alpha1\nkind: Scenario\nmetadata: {name: fidelity}\nspec:")
 	line("  seed: 1\n  replications: 200\n  horizon: 10m")
 	// What the stage is: its limiter, and the kubelets' configuration of all stages.
 	line("  registries:\n  - name: hub\n    host: %s", s.Host.Name())
 	line("    limiters: [{type: RollingLog, per: EgressIP, counts: ManifestGET, limit: %d, window: %s}]", s.Options.Limit, s.Options.Window)
-	line("    rtt: %s # between HEAD and GET of a manifest in the registry's log", m.calm.rtt.longTail())
+	line("    rtt: %s # between HEAD and GET of a manifest in the registry's log", spreadOf(m.wave.rtt).longTail())
 	line("  egress: [{name: nat}]")
 	line("  nodePools:\n  - name: nodes\n    nodes: %d\n    egress: nat\n    podsPerNode: 110", stage.Nodes)
 	line("    kubelet: {serializeImagePulls: false, registryPullQPS: 0}")
@@ -182,7 +243,7 @@ func (m *machine) scenario(s *stage.Stage, policy string) string {
 	}
 	line("  workloads: # startup: from the pull until ready")
 	for i := range apps {
-		line("  - {name: app-%d, image: app-%d, replicas: 0, namespace: %s, startup: %s}", i+1, i+1, s.Name, m.calm.startup.longTail())
+		line("  - {name: app-%d, image: app-%d, replicas: 0, namespace: %s, startup: %s}", i+1, i+1, s.Name, spreadOf(m.wave.startup).longTail())
 	}
 	line("  timeline: # after half a minute, in which the controller reads the account, as it had")
 	for i := range apps {
