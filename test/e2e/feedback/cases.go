@@ -47,8 +47,8 @@ func Cases(lab *stage.Lab) []suite.Case {
 	revoked := login
 	revoked.PullSecrets = []string{spare}
 	return append([]suite.Case{
-		b.on("throttle-mid-rollout", stage.Options{}, throttledMidRollout),
-		b.on("registry-down-40s", hasty, registryDown),
+		patient(b.on("throttle-mid-rollout", stage.Options{}, throttledMidRollout)),
+		patient(b.on("registry-down-40s", hasty, registryDown)),
 		b.on("denies-for-ever", stage.Options{Breaker: hastyBreaker(), Policy: boundedHolds()}, deniesForEver),
 		b.on("revoked-secret", revoked, revokedSecret),
 		b.on("token-throttled", login, tokenThrottled),
@@ -59,6 +59,13 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("recreated", stage.Options{}, recreated),
 		{Name: "decided-again", Alone: true, Run: b.decidedAgain},
 	}, doctorCases(b)...)
+}
+
+// patient gives a case more time than others have: it lasts longer, and on a busy machine
+// much longer.
+func patient(c suite.Case) suite.Case {
+	c.Patience = 5 * time.Minute
+	return c
 }
 
 // decidedAgain has what the controller decided in all cases before decided again by

@@ -204,6 +204,9 @@ func (st *storm) resumed(ctx context.Context, r *suite.Report) error {
 // the registry, but Pace has a token that is good for minutes and reads that all is well.
 // So it tries a pod at a time, each later than the one before.
 func tokenThrottled(ctx context.Context, s *scene, r *suite.Report) error {
+	if err := introduce(ctx, s, s.Name); err != nil {
+		return err
+	}
 	return blocked(ctx, s, r, s.Tokens.Inject, func(until time.Time) registry.Fault {
 		return registry.Refusing(registry.Denial{
 			Message:    "too many failed login attempts for username or IP address",

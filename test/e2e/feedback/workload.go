@@ -15,7 +15,7 @@ import (
 	"github.com/pullpace/pace/test/e2e/suite"
 )
 
-// The workload that fails: as many pods as a rate of failures needs to be one, and some
+// The workload that fails: more pods than a rate of failures needs to be one, and some
 // that come later.
 const (
 	failing = 6
@@ -50,27 +50,26 @@ func badTag(ctx context.Context, s *scene, r *suite.Report) error {
 	return all(s.Await(ctx, "bad"), alone(s.witness, good))
 }
 
-// joined waits until pods of an app fail to pull for what they should, adds further ones,
-// and expects those to be held for it.
+// joined waits until a pull of an app fails for what it should, adds further pods, and
+// expects all of the app that do not fail yet to be held for it.
 func joined(ctx context.Context, s *scene, app string, want feedback.Class) error {
-	if err := stage.Poll(ctx, "pods to fail", func(context.Context) (bool, string, error) {
+	if err := stage.Poll(ctx, "a pull to fail", func(context.Context) (bool, string, error) {
 		seen, err := failed(s.witness, app)
-		pods := map[string]bool{}
 		for _, f := range seen {
-			pods[f.Pod] = true
 			if got := feedback.Classify(f.Waiting, f.Message, s.Host.Name()).Class; got != want {
 				return false, fmt.Sprintf("%s is taken for %s, want %s", f.Message, got, want), nil
 			}
 		}
-		return len(pods) >= failing, fmt.Sprintf("%d have", len(pods)), err
+		return len(seen) > 0, "none has", err
 	}); err != nil {
 		return err
 	}
 	if out := s.Kubectl(ctx, "scale", "deploy/"+app, "-n", s.Name, fmt.Sprintf("--replicas=%d", failing+joining)); out.Code != 0 {
 		return fmt.Errorf("scaling: %s", out)
 	}
-	_, err := s.AwaitPods(ctx, app, fmt.Sprintf("%d of its pods to be held as ImageFailing", joining), func(pods []corev1.Pod) bool {
-		return stage.Count(pods, stage.HeldFor(core.ImageFailing)) == joining
+	_, err := s.AwaitPods(ctx, app, fmt.Sprintf("%d of its pods or more to be held as ImageFailing, and the others to fail", joining), func(pods []corev1.Pod) bool {
+		held := stage.Count(pods, stage.HeldFor(core.ImageFailing))
+		return held >= joining && held+stage.Count(pods, inBackOff)+stage.Count(pods, running) == len(pods)
 	})
 	return err
 }
@@ -97,6 +96,9 @@ func revokedSecret(ctx context.Context, s *scene, r *suite.Report) error {
 	const own, next = "a password of its own", "the next password"
 	s.Tokens.SetPasswords(s.Name, stage.Password, own)
 	if err := s.PullSecret(ctx, s.Name, spare, s.Host.Name(), s.Name, own); err != nil {
+		return err
+	}
+	if err := introduce(ctx, s, s.Name, spare); err != nil {
 		return err
 	}
 	d, err := s.Deployment(ctx, "revoked", failing)
