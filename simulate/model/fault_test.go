@@ -32,8 +32,8 @@ func TestOutages(t *testing.T) {
 		throttled int64         // by it
 	}{
 		"503":              {&scenario.Outage{Mode: scenario.Outage503}, Unavailable, time.Second, 0},
-		"reset":            {&scenario.Outage{Mode: scenario.OutageReset}, Unavailable, time.Second, 0},
-		"timeout":          {&scenario.Outage{Mode: scenario.OutageTimeout}, Unavailable, dialTimeout, 0},
+		"reset":            {&scenario.Outage{Mode: scenario.OutageReset}, WasReset, time.Second, 0},
+		"timeout":          {&scenario.Outage{Mode: scenario.OutageTimeout}, TimedOut, dialTimeout, 0},
 		"429 on HEAD only": {&scenario.Outage{Mode: scenario.HeadOnly429}, Throttled, 5 * time.Second, 5},
 	}
 	for name, tc := range tests {

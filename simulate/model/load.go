@@ -176,7 +176,7 @@ func (w *World) replied(i int32) bool {
 		return true
 	}
 	if p.failed == NoCause {
-		p.failed = causeOf(l.reply)
+		p.failed = w.causeOf(p, l.reply)
 	}
 	w.endLoad(i, layerWanted)
 	return false

@@ -88,8 +88,12 @@ const (
 	Throttled
 	// QPSExceeded: the kubelet's own registryPullQPS refused it; nothing was sent.
 	QPSExceeded
-	// Unavailable: the registry or mirror did not answer, or by 5xx.
+	// Unavailable: the registry answered by 5xx, or the node left.
 	Unavailable
+	// TimedOut: the registry did not answer.
+	TimedOut
+	// WasReset: it closed the connection.
+	WasReset
 )
 
 // Event is one thing that happened, now.

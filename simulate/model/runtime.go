@@ -1,6 +1,10 @@
 package model
 
-import "time"
+import (
+	"time"
+
+	"github.com/pullpace/pace/simulate/scenario"
+)
 
 // beginPull is the CRI's PullImage.
 func (w *World) beginPull(id PodID, imageID int32) {
@@ -157,16 +161,22 @@ func (w *World) step(i int32) bool {
 		w.approach(p)
 		return true
 	}
-	p.failed = causeOf(p.verdict)
+	p.failed = w.causeOf(p, p.verdict)
 	w.finish(i)
 	return false
 }
 
-func causeOf(v verdict) Cause {
-	switch v {
-	case throttled:
+// causeOf is why a request of a pull failed, as the runtime tells it.
+func (w *World) causeOf(p *pull, v verdict) Cause {
+	outage := w.registries[w.images[p.image].registry].outage
+	switch {
+	case v == throttled:
 		return Throttled
-	case unavailable:
+	case v == unavailable && outage == scenario.OutageTimeout:
+		return TimedOut
+	case v == unavailable && outage == scenario.OutageReset:
+		return WasReset
+	case v == unavailable:
 		return Unavailable
 	}
 	return NoCause

@@ -52,6 +52,10 @@ func classOf(c model.Cause) feedback.Class {
 		return feedback.Throttled
 	case model.QPSExceeded:
 		return feedback.KubeletQPS
+	case model.TimedOut:
+		return feedback.Timeout
+	case model.WasReset, model.Unavailable: // a registry's own 5xx is a fault of it, too
+		return feedback.Reset
 	}
 	return feedback.Unknown
 }
