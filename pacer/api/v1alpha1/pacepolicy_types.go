@@ -97,7 +97,8 @@ type PacePolicySpec struct {
 	// Nodes says whether new nodes are held. Kept for a later version.
 	// +optional
 	Nodes *Nodes `json:"nodes,omitempty"`
-	// PauseOn says when failing pulls pause a workload. Kept for a later version.
+	// PauseOn says when failing pulls pause a revision of a workload. An image that
+	// is missing, denied or for another platform does at once.
 	// +optional
 	PauseOn *PauseOn `json:"pauseOn,omitempty"`
 	// DefaultClass of pods without a mapped PriorityClass. Default rollout; pods that

@@ -118,8 +118,8 @@ type PullBudgetSpec struct {
 	// +optional
 	Share *Share `json:"share,omitempty"`
 
-	// Breaker says when failing pulls pause the account. Kept for a later version:
-	// today a 429 pauses it until a reading was sent after that.
+	// Breaker says when failing pulls pause the account: when many fail, and at the
+	// first 429. It is tried again by itself, one pod at a time.
 	// +optional
 	Breaker *Breaker `json:"breaker,omitempty"`
 }

@@ -212,7 +212,8 @@ func (b *Breaker) Export() *Kept {
 	return &kept
 }
 
-// Restore takes an exported state back. Whoever wrote ; what was tried is tried again, after a HEAD.
+// Restore takes an exported state back. Whoever wrote it cannot make it wait for ever;
+// what was tried is tried again, after a HEAD.
 func (b *Breaker) Restore(now time.Time, k Kept) {
 	*b = Breaker{}
 	if k.State != OK && k.State != Paused && k.State != Trying {
