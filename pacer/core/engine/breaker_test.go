@@ -272,3 +272,27 @@ func TestARestartWhileOneIsTried(t *testing.T) {
 		t.Errorf("%d pods went after the one was through, want one", n)
 	}
 }
+
+// TestANodeThatIsToBlameIsNotPreferred: of the nodes that hold the image already those
+// are named that pull well.
+func TestANodeThatIsToBlameIsNotPreferred(t *testing.T) {
+	t.Parallel()
+	f := newFailer(4, quota.Settings{})
+	for i := range 2 {
+		f.observe(Event{Node: &Node{ID: core.NodeID(fmt.Sprintf("n%d", i)), Images: []core.Image{"g0"}}})
+	}
+	f.now = f.now.Add(30 * time.Second)
+	f.probe()
+	bad := f.create("g1")
+	f.carryOut(f.engine.Decide(f.now))
+	f.bind(bad, "n1")
+	f.fails(bad, feedback.Failure{Class: feedback.Disk}, f.now)
+	f.create("g0")
+	d := f.engine.Decide(f.now)
+	if len(d.Failing) != 1 || d.Failing[0].Node != "n1" || d.Failing[0].Cause.Class != feedback.Disk {
+		t.Fatalf("failing: %+v, want n1", d.Failing)
+	}
+	if len(d.Releases) != 1 || !slices.Equal(d.Releases[0].Nodes, []core.NodeID{"n0"}) {
+		t.Errorf("released %+v, want one that prefers n0", d.Releases)
+	}
+}

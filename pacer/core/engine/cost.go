@@ -124,7 +124,7 @@ func (e *Engine) warmNodes(g *group, most int) []core.NodeID {
 	var out []core.NodeID
 	for w, word := range warm {
 		for ; word != 0 && len(out) < most; word &= word - 1 {
-			if n := e.fleet.byIndex[w*64+bits.TrailingZeros64(word)]; n != nil {
+			if n := e.fleet.byIndex[w*64+bits.TrailingZeros64(word)]; n != nil && n.trouble == nil {
 				out = append(out, n.ID)
 			}
 		}

@@ -1,6 +1,7 @@
 package feedback
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
@@ -81,6 +82,18 @@ func (r *Rate) Fail(at time.Time, pod core.PodID, where Where, class Class) {
 	r.line = append(r.line, due{})
 	copy(r.line[i+1:], r.line[i:])
 	r.line[i] = due{at, pod}
+	if len(r.line) > 2*len(r.failing)+spare {
+		r.line = slices.DeleteFunc(r.line, r.void)
+	}
+}
+
+// spare is how many void failures are kept before they are cleared out.
+const spare = 64
+
+// void reports whether the pod has a later failure, or succeeded since, or is gone.
+func (r *Rate) void(d due) bool {
+	f, ok := r.failing[d.pod]
+	return !ok || !f.at.Equal(d.at)
 }
 
 // Pass counts a pod whose pulls succeeded.
@@ -134,7 +147,7 @@ func (r *Rate) slide(now time.Time, window time.Duration) {
 func (r *Rate) expire(now time.Time, window time.Duration) {
 	n := 0
 	for ; n < len(r.line) && !r.line[n].at.Add(window).After(now); n++ {
-		if d := r.line[n]; r.failing[d.pod].at.Equal(d.at) {
+		if d := r.line[n]; !r.void(d) {
 			r.drop(d.pod)
 		}
 	}

@@ -112,3 +112,15 @@ func TestRateForgets(t *testing.T) {
 		})
 	}
 }
+
+// TestARateKeepsWhatItNeeds: pods that fail for days leave no trail of their attempts.
+func TestARateKeepsWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	var r Rate
+	for i := range 10_000 {
+		r.Fail(start.Add(time.Duration(i)*time.Minute), core.PodID(fmt.Sprint(i%10)), Where{Node: "n"}, Timeout)
+	}
+	if len(r.line) > 2*10+spare || len(r.failing) != 10 {
+		t.Errorf("%d attempts of %d pods are kept", len(r.line), len(r.failing))
+	}
+}
