@@ -128,7 +128,7 @@ func (e *Engine) nodeOf(p *pod) *node {
 	if p == nil {
 		return nil
 	}
-	return e.fleet.byID[p.Node]
+	return p.node.of()
 }
 
 // endTrial ends the trial of a pod that told nothing of its account.
@@ -162,7 +162,7 @@ func (e *Engine) countFailure(now time.Time, a *account, p *pod, f PullFailed) {
 		return
 	}
 	where := feedback.Where{Node: n.ID, Egress: n.Egress}
-	g := e.groups[p.Group]
+	g := p.group.of()
 	if g != nil {
 		where.Revision = g.of.name
 		g.of.rate.Fail(f.At, f.Pod, where, f.Class)
@@ -173,7 +173,7 @@ func (e *Engine) countFailure(now time.Time, a *account, p *pod, f PullFailed) {
 	case feedback.BlameAll:
 		e.openHost(now, a, f.At, v.Cause)
 	case feedback.BlameNode:
-		e.blameNode(e.fleet.byID[v.Of.Node], f, v.Cause)
+		e.blameNode(e.fleet.find(v.Of.Node), f, v.Cause)
 	case feedback.BlameRevision:
 		if g != nil && v.Of.Revision == where.Revision {
 			none := func(feedback.Where) int { return 0 }
@@ -265,7 +265,7 @@ func (e *Engine) failsOfItself(now time.Time, p *pod, f PullFailed) {
 	if p == nil {
 		return
 	}
-	g, n := e.groups[p.Group], e.fleet.byID[p.Node]
+	g, n := p.group.of(), p.node.of()
 	if g == nil {
 		return
 	}
@@ -273,7 +273,7 @@ func (e *Engine) failsOfItself(now time.Time, p *pod, f PullFailed) {
 	if n != nil {
 		g.of.rate.Fail(f.At, f.Pod, feedback.Where{Node: n.ID, Revision: g.of.name, Egress: n.Egress}, f.Class)
 		worked := g.past > 0 || g.of.rate.Passed(now, g.PauseOn) > 0
-		if worked && g.of.breaker.Closed() && !g.of.rate.Several(feedback.BlameNode) && len(e.fleet.byID) > 1 {
+		if worked && g.of.breaker.Closed() && !g.of.rate.Several(feedback.BlameNode) && e.fleet.size() > 1 {
 			e.blameNode(n, f, cause)
 			return
 		}
@@ -376,7 +376,7 @@ func (e *Engine) rightly(now time.Time, a *account, running *pull, p *pod, faile
 		a.rate.Pass(now, p.ID, feedback.Threshold{}.WithDefaults().Window)
 		e.egressRate(running.node.Egress).Pass(now, p.ID, feedback.Threshold{}.WithDefaults().Window)
 	}
-	if g := e.groups[p.Group]; g != nil && (failed || p.phase == phasePulled) {
+	if g := p.group.of(); g != nil && (failed || p.phase == phasePulled) {
 		g.of.rate.Pass(now, p.ID, g.PauseOn.WithDefaults().Window)
 		g.of.breaker.Passes(now)
 	}
@@ -426,7 +426,7 @@ func (e *Engine) passTime(now time.Time) {
 		return r.breaker.Closed()
 	})
 	e.sick = slices.DeleteFunc(e.sick, func(n *node) bool {
-		over := n.trouble.Closed() || !now.Before(n.trouble.Until) || e.fleet.byID[n.ID] != n
+		over := n.trouble.Closed() || !now.Before(n.trouble.Until) || e.fleet.find(n.ID) != n
 		if over {
 			n.trouble = nil
 		}

@@ -56,7 +56,8 @@ func (e *Engine) asksFor(images []ImageUse, pool core.PoolID) []plan.Ask {
 // parked reports whether a pod has found no node for so long that its cost no
 // longer blocks others.
 func (e *Engine) parked(p *pod, now time.Time) bool {
-	return p.unschedulable != none && stampOf(now)-p.unschedulable >= stamp(e.cfg.ParkAfter)
+	since := p.unschedulable()
+	return since != none && stampOf(now)-since >= stamp(e.cfg.ParkAfter)
 }
 
 // setPools books what the pods that are on no node yet may be charged: derived

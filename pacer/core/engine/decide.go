@@ -12,7 +12,7 @@ import (
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
-// turn is the scratch paper of one decision.
+// turn is the scratch paper of one decision, and of the next.
 type turn struct {
 	e    *Engine
 	now  time.Time
@@ -51,7 +51,6 @@ type candidate struct {
 	left, granted int
 	went          []int // places of its releases in the decision
 	costs         []Cost
-	cost          map[core.AccountID]core.Units
 	reason        core.Reason
 	account       core.AccountID
 }
@@ -86,12 +85,24 @@ func (e *Engine) newTurn(now time.Time) *turn {
 	for _, a := range e.accounts {
 		opened = opened || !a.breaker.Closed()
 	}
-	return &turn{
-		e: e, now: now, opened: opened, tried: map[string]bool{},
-		used: map[core.AccountID]core.Units{}, ahead: map[core.AccountID]int{},
-		blocked: map[core.AccountID]bool{}, available: map[accountClass]core.Units{},
-		dripped: map[core.AccountID]bool{}, out: Decision{ID: e.decisionID(now), At: now},
+	t := &e.turn
+	if t.e == nil {
+		*t = turn{
+			e: e, used: map[core.AccountID]core.Units{}, ahead: map[core.AccountID]int{},
+			blocked: map[core.AccountID]bool{}, available: map[accountClass]core.Units{},
+			dripped: map[core.AccountID]bool{}, demand: map[core.AccountID]quota.Demand{}, tried: map[string]bool{},
+		}
 	}
+	clear(t.used)
+	clear(t.ahead)
+	clear(t.blocked)
+	clear(t.available)
+	clear(t.dripped)
+	clear(t.demand)
+	clear(t.tried)
+	clear(t.line)
+	t.now, t.opened, t.line, t.out = now, opened, t.line[:0], Decision{ID: e.decisionID(now), At: now}
+	return t
 }
 
 // decisionID names a decision by when it was made and on what; it is short
@@ -110,7 +121,7 @@ func (t *turn) queue() {
 		ours, ungated := t.e.inLine(g, t.now)
 		t.line = append(t.line, &candidate{
 			group: g, asks: t.e.asks(g), waiting: ours + ungated, left: len(g.held.pods),
-			wave: t.e.wave(g, ours+ungated), cost: map[core.AccountID]core.Units{},
+			wave: t.e.wave(g, ours+ungated),
 		})
 	}
 }
@@ -118,7 +129,6 @@ func (t *turn) queue() {
 // countDemand sums what everything held may cost, so that the last window of a
 // finite demand can be recognised.
 func (t *turn) countDemand() {
-	t.demand = map[core.AccountID]quota.Demand{}
 	need := t.e.rollbackNeed()
 	for id, a := range t.e.accounts {
 		t.demand[id] = quota.Demand{Rollback: a.RollbackNeed + need[id]}

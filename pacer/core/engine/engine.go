@@ -54,7 +54,8 @@ type Engine struct {
 	accounts map[core.AccountID]*account
 	pools    map[core.PoolID]*pool
 	groups   map[core.GroupID]*group
-	sorted   []*group // the groups in order; nil: to be sorted again
+	names    names[core.GroupID, group] // of groups
+	sorted   []*group                   // the groups in order; nil: to be sorted again
 	pods     roster
 	// claimed are the nodes on which an open pull of an image and account is.
 	claimed map[imageAccount]*bitset
@@ -76,6 +77,7 @@ type Engine struct {
 	// fair is how much each namespace was served, per class.
 	fair plan.Fair
 	last Decision
+	turn turn
 }
 
 // account is an Account with its books.
@@ -139,6 +141,7 @@ func (e *Engine) clear() {
 	e.fleet = newFleet()
 	e.pools = map[core.PoolID]*pool{}
 	e.groups = map[core.GroupID]*group{}
+	e.names = names[core.GroupID, group]{}
 	e.pods = roster{}
 	e.sorted = nil
 	e.claimed = map[imageAccount]*bitset{}

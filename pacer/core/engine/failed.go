@@ -45,12 +45,9 @@ func (e *Engine) noteFailure(now time.Time, p *pod, f PullFailed) bool {
 		}
 		*known = next
 	} else {
-		if p.more == nil {
-			p.more = &morePod{}
-		}
-		p.more.failures = append(p.more.failures, next)
+		p.extra().failures = append(p.extra().failures, next)
 	}
-	if g := e.groups[p.Group]; g != nil && p.more.fails == nil && f.Class != feedback.KubeletQPS && f.Class != feedback.Throttled {
+	if g := p.group.of(); g != nil && p.more.fails == nil && f.Class != feedback.KubeletQPS && f.Class != feedback.Throttled {
 		p.more.fails = g.of
 		g.of.failing++
 	}

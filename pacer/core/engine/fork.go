@@ -68,7 +68,7 @@ type Pull struct {
 
 // Pulls lists what a pod of the group would have to wait for on a node.
 func (e *Engine) Pulls(group core.GroupID, id core.NodeID) []Pull {
-	g, n := e.groups[group], e.fleet.byID[id]
+	g, n := e.groups[group], e.fleet.find(id)
 	if g == nil || n == nil {
 		return nil
 	}

@@ -9,10 +9,27 @@ import (
 
 // podSet is pods of a group that need the same. A pod knows its place, so that it
 // comes and goes at the same small cost in a set of any size; the order says nothing.
-type podSet struct{ pods []*pod }
+type podSet struct {
+	pods []*pod
+	is   set
+}
+
+// set is one of the sets of a group.
+type set uint8
+
+const (
+	inNone set = iota
+	inHeld
+	inWaiting
+	inBound
+	inPulled
+)
 
 func (s *podSet) add(p *pod) {
-	p.in, p.at = s, int32(len(s.pods))
+	p.in, p.at = s.is, int32(len(s.pods))
+	if len(s.pods) == cap(s.pods) { // by twice, which leaves less behind than append does
+		s.pods = slices.Grow(s.pods, len(s.pods)+1)
+	}
 	s.pods = append(s.pods, p)
 }
 
@@ -22,7 +39,10 @@ func (s *podSet) remove(p *pod) {
 	s.pods[p.at], moved.at = moved, p.at
 	s.pods[last] = nil
 	s.pods = s.pods[:last]
-	p.in = nil
+	p.in = inNone
+	if room := cap(s.pods); room >= 1<<12 && last <= room/4 { // many came at once and went
+		s.pods = append(make([]*pod, 0, room/2), s.pods...)
+	}
 }
 
 // ids are the names of those that match, sorted.
@@ -61,7 +81,24 @@ type group struct {
 	of     *revision
 }
 
-func newGroup(g Group) *group { return &group{Group: g, since: none, firstExpiry: none} }
+func newGroup(g Group) *group {
+	made := &group{Group: g, since: none, firstExpiry: none}
+	made.held.is, made.waiting.is, made.bound.is, made.pulled.is = inHeld, inWaiting, inBound, inPulled
+	return made
+}
+
+// set is the set of that name.
+func (g *group) set(of set) *podSet {
+	switch of {
+	case inHeld:
+		return &g.held
+	case inWaiting:
+		return &g.waiting
+	case inBound:
+		return &g.bound
+	}
+	return &g.pulled
+}
 
 // startedWith is a list of started images with one more. Pods of one image share it.
 func (g *group) startedWith(started *images, image core.Image) *images {
@@ -107,15 +144,15 @@ func (g *group) count(p *pod, by int) {
 func (g *group) wait(p *pod) {
 	g.waiting.add(p)
 	g.countWaiting(p, 1)
-	if p.unschedulable != none {
+	if p.unschedulable() != none {
 		g.stuck = append(g.stuck, p)
 	}
 }
 
 // settle adds a pod that is on a node.
-func (g *group) settle(e *Engine, set *podSet, p *pod) {
+func (g *group) settle(set *podSet, p *pod) {
 	set.add(p)
-	if n := e.fleet.byID[p.Node]; n != nil {
+	if n := p.node.of(); n != nil {
 		g.places.add(n)
 	}
 }
@@ -130,24 +167,24 @@ func (g *group) countWaiting(p *pod, by int) {
 
 // remove takes a pod out of the set that it is in. It comes before any change of the
 // pod, which is counted by what it was.
-func (g *group) remove(e *Engine, p *pod) {
+func (g *group) remove(p *pod) {
 	switch p.in {
-	case nil:
-	case &g.held:
+	case inNone:
+	case inHeld:
 		g.count(p, -1)
-	case &g.waiting:
+	case inWaiting:
 		g.countWaiting(p, -1)
-		if p.unschedulable != none {
+		if p.unschedulable() != none {
 			i := slices.Index(g.stuck, p)
 			g.stuck = slices.Delete(g.stuck, i, i+1)
 		}
 	default:
-		if n := e.fleet.byID[p.Node]; n != nil {
+		if n := p.node.of(); n != nil {
 			g.places.remove(n)
 		}
 	}
-	if p.in != nil {
-		p.in.remove(p)
+	if p.in != inNone {
+		g.set(p.in).remove(p)
 	}
 	if len(g.held.pods) == 0 {
 		g.since, g.firstExpiry = none, none
@@ -207,7 +244,7 @@ func (e *Engine) placesOf(g *group) bitset {
 	g.places = places{known: true}
 	for _, set := range []*podSet{&g.bound, &g.pulled} {
 		for _, p := range set.pods {
-			if n := e.fleet.byID[p.Node]; n != nil {
+			if n := p.node.of(); n != nil {
 				g.places.add(n)
 			}
 		}

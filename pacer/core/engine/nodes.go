@@ -43,7 +43,7 @@ func (n *node) sightOf(image core.Image) int {
 
 // fleet is all nodes and, as sets of node indices, where each image is.
 type fleet struct {
-	byID    map[core.NodeID]*node
+	names   names[core.NodeID, node]
 	byIndex []*node
 	free    []int
 	present map[core.Image]*bitset
@@ -54,12 +54,18 @@ type fleet struct {
 }
 
 func newFleet() fleet {
-	return fleet{byID: map[core.NodeID]*node{}, present: map[core.Image]*bitset{}, egress: map[string]*bitset{}}
+	return fleet{names: names[core.NodeID, node]{}, present: map[core.Image]*bitset{}, egress: map[string]*bitset{}}
 }
+
+// find is the node of a name; nil if there is none.
+func (f *fleet) find(id core.NodeID) *node { return f.names[id].of() }
+
+// size is how many nodes there are.
+func (f *fleet) size() int { return len(f.byIndex) - len(f.free) }
 
 // upsert takes in what a node says now.
 func (f *fleet) upsert(now time.Time, n Node) {
-	known := f.byID[n.ID]
+	known := f.find(n.ID)
 	if known == nil {
 		known = f.add(n)
 	}
@@ -71,7 +77,9 @@ func (f *fleet) upsert(now time.Time, n Node) {
 	f.setEgress(known, n.Egress)
 	known.Node = n
 	known.Images = nil // kept as a set
-	f.setListed(known, n.Images)
+	if !slices.Equal(known.listed, n.Images) {
+		f.setListed(known, n.Images)
+	}
 	if n.AlwaysCosts {
 		f.getting.add(known.index)
 	} else {
@@ -88,7 +96,8 @@ func (f *fleet) add(n Node) *node {
 		f.byIndex = append(f.byIndex, nil)
 	}
 	known := &node{Node: Node{ID: n.ID, BootID: n.BootID}, index: index}
-	f.byIndex[index], f.byID[n.ID] = known, known
+	f.byIndex[index] = known
+	f.names.give(n.ID, known)
 	f.alive.add(index)
 	f.egressSet("").add(index)
 	return known
@@ -96,7 +105,7 @@ func (f *fleet) add(n Node) *node {
 
 // drop forgets a node.
 func (f *fleet) drop(id core.NodeID) {
-	n := f.byID[id]
+	n := f.find(id)
 	if n == nil {
 		return
 	}
@@ -107,7 +116,7 @@ func (f *fleet) drop(id core.NodeID) {
 	for _, set := range f.egress {
 		set.remove(n.index)
 	}
-	delete(f.byID, id)
+	f.names.give(id, nil)
 	f.byIndex[n.index] = nil
 	f.free = append(f.free, n.index)
 }

@@ -11,18 +11,17 @@ import (
 // pod is a Pod in the books: what of it is asked for again, in few words, since there
 // may be a million.
 type pod struct {
-	ID    core.PodID
-	Group core.GroupID
-	Node  core.NodeID
-	// unschedulable is since when the scheduler finds no node.
-	created, holdUntil, unschedulable stamp
-	// in is the set of its group that it is in, at its place there.
-	in   *podSet
-	more *morePod
+	ID                 core.PodID
+	group              *name[core.GroupID, group]
+	node               *name[core.NodeID, node]
+	created, holdUntil stamp
+	more               *morePod
 	// started are the images of which a start was taken in; pods share the list.
 	started *images
-	at      int32
-	phase   phase
+	// in says which set of its group it is in, at which place there.
+	at    int32
+	in    set
+	phase phase
 	// booked says that a release was decided and is being written, released that it is.
 	booked, released bool
 	// overridden says that a person let it go at once, ordered that one let it go at
@@ -37,13 +36,16 @@ type images struct{ list []core.Image }
 func (i *images) has(image core.Image) bool { return i != nil && slices.Contains(i.list, image) }
 
 // morePod is what few pods have at a time: images that started while others are
-// missing, pulls that they wait for, and what of these failed last.
+// missing, pulls that they wait for, what of these failed last, and since when the
+// scheduler finds no node.
 type morePod struct {
 	started  []core.Image
 	pulls    []*pull
 	failures []failure
 	// fails is the revision under which its failure is counted.
-	fails *revision
+	fails         *revision
+	unschedulable stamp
+	first         [1]*pull
 }
 
 // stamp is a time in nanoseconds since 1970, none for the zero time.
@@ -59,10 +61,10 @@ func (s stamp) time() time.Time {
 }
 
 func stampOf(t time.Time) stamp {
-	switch {
-	case t.Before(time.Unix(0, int64(none)+1)):
+	switch s := t.Unix(); {
+	case s <= math.MinInt64/int64(time.Second):
 		return none
-	case t.After(time.Unix(0, math.MaxInt64)):
+	case s >= math.MaxInt64/int64(time.Second):
 		return math.MaxInt64
 	}
 	return stamp(t.UnixNano())
@@ -104,6 +106,23 @@ func (p *pod) pulls() []*pull {
 	return p.more.pulls
 }
 
+// unschedulable is since when the scheduler finds no node for the pod.
+func (p *pod) unschedulable() stamp {
+	if p.more == nil {
+		return none
+	}
+	return p.more.unschedulable
+}
+
+// extra makes room for what few pods have.
+func (p *pod) extra() *morePod {
+	if p.more == nil {
+		p.more = &morePod{unschedulable: none}
+		p.more.pulls = p.more.first[:0]
+	}
+	return p.more
+}
+
 // held reports whether the pod is one that we still hold.
 func (p *pod) held() bool { return p.phase == phaseGated && !p.booked }
 
@@ -117,22 +136,20 @@ func (p *pod) ours() bool { return p.booked || p.released }
 
 // take takes in what is seen of a pod; a release mark that was seen stays.
 func (p *pod) take(now time.Time, seen *Pod) {
-	p.Group, p.Node, p.holdUntil, p.created = seen.Group, seen.Node, stampOf(seen.HoldUntil), stampOf(seen.Created)
+	p.holdUntil, p.created = stampOf(seen.HoldUntil), stampOf(seen.Created)
 	p.phase, p.ForeignGate = phaseOf(seen.Phase), seen.ForeignGate
 	p.released = p.released || !seen.ReleasedAt.IsZero()
-	if len(seen.Started) > 0 && p.more == nil {
-		p.more = &morePod{}
-	}
-	if p.more != nil {
-		p.more.started = seen.Started
+	if len(seen.Started) > 0 || p.more != nil {
+		p.extra().started = seen.Started
 	}
 	if p.phase != phaseGated {
 		p.booked = false
 	}
 	switch {
-	case p.phase != phaseUnschedulable:
-		p.unschedulable = none
-	case p.unschedulable == none:
-		p.unschedulable = stampOf(now)
+	case p.phase == phaseUnschedulable && p.unschedulable() == none:
+		p.extra().unschedulable = stampOf(now)
+	case p.phase != phaseUnschedulable && p.more != nil:
+		p.more.unschedulable = none
+		p.forgetMore()
 	}
 }

@@ -31,10 +31,11 @@ type pull struct {
 	claim string
 	since stamp
 	pods  []*pod
+	first [1]*pod // most pulls are of one pod
 }
 
 func (e *Engine) observeNode(now time.Time, n Node) {
-	known := e.fleet.byID[n.ID] != nil
+	known := e.fleet.find(n.ID) != nil
 	e.fleet.upsert(now, n)
 	if !known {
 		e.rebuildPools()
@@ -43,7 +44,7 @@ func (e *Engine) observeNode(now time.Time, n Node) {
 }
 
 func (e *Engine) dropNode(now time.Time, id core.NodeID) {
-	if n := e.fleet.byID[id]; n != nil {
+	if n := e.fleet.find(id); n != nil {
 		for _, running := range slices.Clone(n.pulls) {
 			e.endPull(now, running, quota.Gone)
 		}
@@ -72,7 +73,7 @@ func (e *Engine) nodesOf(id core.PoolID) bitset {
 	if p.bits == nil {
 		p.bits = make(bitset, len(e.fleet.alive))
 		for _, name := range p.Nodes {
-			if n := e.fleet.byID[name]; n != nil {
+			if n := e.fleet.find(name); n != nil {
 				p.bits.add(n.index)
 			}
 		}
@@ -86,6 +87,7 @@ func (e *Engine) observeGroup(now time.Time, g Group) {
 		fresh := newGroup(g)
 		e.join(fresh)
 		e.groups[g.ID] = fresh
+		e.names.give(g.ID, fresh)
 		e.sorted = nil
 		e.placeStrays(now)
 		return
@@ -120,10 +122,11 @@ func (e *Engine) dropGroup(now time.Time, id core.GroupID) {
 	e.unpool(now, g)
 	e.part(g)
 	delete(e.groups, id)
+	e.names.give(id, nil)
 	e.sorted = nil
 	for _, set := range g.sets() {
 		for _, p := range set.pods {
-			p.in = nil
+			p.in = inNone
 			e.strays[p.ID] = true
 		}
 	}
@@ -142,21 +145,21 @@ func (e *Engine) observePod(now time.Time, seen *Pod) {
 	p := e.pods.find(seen.ID)
 	if p == nil {
 		p = e.pods.add(seen.ID)
-		p.Group = seen.Group
 	}
-	e.lift(p)
-	if p.Group != seen.Group {
+	lift(p)
+	if p.group != nil && p.group.id != seen.Group {
 		e.leavePulls(now, p)
 		e.recover(now, p, "")
 	}
+	p.group, p.node = e.names.swap(p.group, seen.Group), e.fleet.names.swap(p.node, seen.Node)
 	p.take(now, seen)
 	e.place(now, p)
 }
 
 // lift takes a pod out of its group's sets; its pulls stay.
-func (e *Engine) lift(p *pod) {
-	if g := e.groups[p.Group]; g != nil {
-		g.remove(e, p)
+func lift(p *pod) {
+	if g := p.group.of(); g != nil {
+		g.remove(p)
 	}
 }
 
@@ -165,13 +168,13 @@ func (e *Engine) place(now time.Time, p *pod) {
 	if len(e.strays) > 0 {
 		delete(e.strays, p.ID)
 	}
-	g := e.groups[p.Group]
+	g := p.group.of()
 	if g == nil {
 		e.strays[p.ID] = true
 		return
 	}
-	if p.in != nil { // a stray is in its set already
-		g.remove(e, p)
+	if p.in != inNone { // a stray is in its set already
+		g.remove(p)
 	}
 	switch {
 	case p.held():
@@ -179,10 +182,10 @@ func (e *Engine) place(now time.Time, p *pod) {
 	case p.waiting():
 		g.wait(p)
 	case p.phase == phaseBound:
-		g.settle(e, &g.bound, p)
+		g.settle(&g.bound, p)
 		e.placeOnNode(now, g, p)
 	case p.phase == phasePulled:
-		g.settle(e, &g.pulled, p)
+		g.settle(&g.pulled, p)
 		g.past = max(g.past, len(g.pulled.pods))
 		e.placeOnNode(now, g, p)
 	}
@@ -191,7 +194,7 @@ func (e *Engine) place(now time.Time, p *pod) {
 // placeOnNode ends the pulls whose images have started and opens those that the
 // pod still needs.
 func (e *Engine) placeOnNode(now time.Time, g *group, p *pod) {
-	n := e.fleet.byID[p.Node]
+	n := p.node.of()
 	if n == nil {
 		e.strays[p.ID] = true
 		return
@@ -229,7 +232,7 @@ func (k pullKey) running() *pull {
 // wait for it: of changes that come together only the last is seen. A world that is
 // given at once tells nothing of when its pods pulled.
 func (e *Engine) startUnseen(now time.Time, key pullKey, use *ImageUse, p *pod) {
-	g := e.groups[p.Group]
+	g := p.group.of()
 	if p.started.has(use.Image) {
 		return
 	}
@@ -257,15 +260,13 @@ func (e *Engine) joinPull(now time.Time, key pullKey, p *pod) {
 		e.nextID++
 		claim := "pull/" + string(key.node.ID) + "/" + string(key.image) + "/" + strconv.FormatUint(e.nextID, 10)
 		running = &pull{pullKey: key, claim: claim, since: stampOf(now)}
+		running.pods = running.first[:0]
 		key.node.pulls = append(key.node.pulls, running)
 		e.claimedSet(key.imageAccount).add(key.node.index)
 	}
 	if !slices.Contains(p.pulls(), running) {
-		if p.more == nil {
-			p.more = &morePod{}
-		}
 		running.pods = append(running.pods, p)
-		p.more.pulls = append(p.more.pulls, running)
+		p.extra().pulls = append(p.extra().pulls, running)
 	}
 	e.setClaim(now, running, false)
 }
@@ -296,7 +297,7 @@ func (e *Engine) payer(running *pull) string {
 	if len(running.pods) == 0 {
 		return ""
 	}
-	if g := e.groups[running.pods[0].Group]; g != nil {
+	if g := running.pods[0].group.of(); g != nil {
 		return g.Workload
 	}
 	return ""
@@ -364,7 +365,7 @@ func (p *pod) forgetPull(running *pull) {
 
 // forgetMore gives up what a pod has no more use for.
 func (p *pod) forgetMore() {
-	if p.more != nil && len(p.more.pulls) == 0 && len(p.more.started) == 0 && len(p.more.failures) == 0 {
+	if p.more != nil && len(p.more.pulls) == 0 && len(p.more.started) == 0 && len(p.more.failures) == 0 && p.more.unschedulable == none {
 		p.more = nil
 	}
 }
@@ -391,17 +392,19 @@ func (e *Engine) dropPod(now time.Time, id core.PodID) {
 	if p == nil {
 		return
 	}
-	e.lift(p)
+	lift(p)
 	e.recover(now, p, "")
 	e.leavePulls(now, p)
 	delete(e.strays, id)
+	e.names.leave(p.group)
+	e.fleet.names.leave(p.node)
 	e.pods.remove(p)
 }
 
 func (e *Engine) override(o Override) {
 	order := func(p *pod) {
-		g := e.groups[p.Group]
-		held := g != nil && p.in == &g.held
+		g := p.group.of()
+		held := g != nil && p.in == inHeld
 		if held {
 			g.count(p, -1)
 		}
@@ -427,8 +430,8 @@ func (e *Engine) book(now time.Time, b Booking) {
 	if p == nil || !p.held() {
 		return
 	}
-	e.lift(p)
-	if g := e.groups[p.Group]; g != nil {
+	lift(p)
+	if g := p.group.of(); g != nil {
 		e.try(now, g, p)
 	}
 	p.booked, p.released = true, true
@@ -442,10 +445,10 @@ func (e *Engine) refuse(now time.Time, id core.PodID) {
 	if p == nil || !p.booked {
 		return
 	}
-	e.lift(p)
+	lift(p)
 	p.booked, p.released = false, false
 	e.place(now, p)
-	if g := e.groups[p.Group]; g != nil {
+	if g := p.group.of(); g != nil {
 		g.refusedUntil = now.Add(e.cfg.RefusedPause)
 	}
 }

@@ -19,7 +19,7 @@ type roster struct {
 
 const (
 	leastSlots  = 64
-	podsAtATime = 64
+	podsAtATime = 51 // a page of them
 )
 
 // find is the pod of a name; nil if there is none.
@@ -46,7 +46,7 @@ func (r *roster) add(id core.PodID) *pod {
 		r.grow()
 	}
 	p := r.take()
-	*p = pod{ID: id, unschedulable: none}
+	*p = pod{ID: id}
 	r.slots[r.slot(id)] = p
 	r.count++
 	return p

@@ -46,7 +46,7 @@ func TestRosterKeepsWhatItMade(t *testing.T) {
 	var r roster
 	first := r.add("a")
 	r.remove(first)
-	if again := r.add("b"); again != first || again.ID != "b" || again.unschedulable != none {
+	if again := r.add("b"); again != first || again.ID != "b" || again.unschedulable() != none {
 		t.Errorf("the second pod is %+v, want the place of the first", again)
 	}
 }

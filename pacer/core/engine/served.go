@@ -10,7 +10,7 @@ import (
 // serve books the release of one pod under a decision: its namespace was served,
 // and the next pod that goes without units waits for the refill.
 func (e *Engine) serve(now time.Time, p *pod, decision string) {
-	g := e.groups[p.Group]
+	g := p.group.of()
 	if g == nil || decision != e.last.ID {
 		return
 	}
