@@ -28,9 +28,12 @@ func (d *Digest) Add(at Time, kind uint8, index int, value int64) {
 		d.sum.Write(d.buffer)
 		d.buffer = d.buffer[:0]
 	}
-	d.buffer = binary.LittleEndian.AppendUint64(d.buffer, uint64(at))
-	d.buffer = binary.LittleEndian.AppendUint64(d.buffer, uint64(kind)<<56|uint64(index)&(1<<56-1))
-	d.buffer = binary.LittleEndian.AppendUint64(d.buffer, uint64(value))
+	end := len(d.buffer)
+	d.buffer = d.buffer[:end+recordSize]
+	record := (*[recordSize]byte)(d.buffer[end:])
+	binary.LittleEndian.PutUint64(record[:], uint64(at))
+	binary.LittleEndian.PutUint64(record[8:], uint64(kind)<<56|uint64(index)&(1<<56-1))
+	binary.LittleEndian.PutUint64(record[16:], uint64(value))
 }
 
 // Sum is the digest of all records so far; more may follow.

@@ -1,6 +1,9 @@
 package kernel
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // The reference of an event, from its highest bit down: the sequence number of
 // its push, its kind, and the index of the entity that it is for. Sequence comes
@@ -93,6 +96,9 @@ func (q *Queue) Push(at Time, kind uint8, index int) Ticket {
 	}
 	if len(q.heap) == 0 {
 		q.heap = append(q.heap, Event{}, Event{}, Event{})
+	}
+	if len(q.heap) == cap(q.heap) { // by twice, which leaves less behind than append does
+		q.heap = slices.Grow(q.heap, len(q.heap))
 	}
 	q.heap = append(q.heap, e)
 	q.up(len(q.heap)-1, e)

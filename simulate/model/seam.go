@@ -50,6 +50,9 @@ func (w *World) Holds(node NodeID, image ImageID) bool {
 // Pods is how many pods were ever created; they keep their numbers.
 func (w *World) Pods() int { return len(w.pods) }
 
+// Room is how many pods there will be at least.
+func (w *World) Room() int { return cap(w.pods) }
+
 // Pod is one of them. Of pods of the pools' own DaemonSets Workload is None.
 func (w *World) Pod(id PodID) Pod {
 	p := &w.pods[id]

@@ -62,6 +62,7 @@ type host struct {
 	// tooMany and despaired count pods that admission let pass for these reasons,
 	// mostHeld is how many of a namespace it held at once.
 	tooMany, despaired, mostHeld int
+	anyHopeless                  bool // an account is, as the last turn said
 
 	nodes    []core.NodeID
 	pools    []*pool
@@ -140,6 +141,8 @@ func perSecond(n int64) *limiter.Limiter {
 func (h *host) Begin(w *model.World) {
 	h.world = w
 	h.engine = h.make(w.Seed(int(h.seat)))
+	h.pods, h.dirty = make([]podState, 0, w.Room()), make([]model.PodID, 0, w.Room())
+	h.nodes, h.noted = make([]core.NodeID, 0, w.Nodes()), make([]bool, 0, w.Nodes())
 	h.meetWorkloads()
 	for n := range w.Nodes() {
 		h.meetNode(model.NodeID(n))
@@ -186,7 +189,7 @@ func (h *host) Gate(id model.PodID) bool {
 	case h.capped && *w.held >= h.maxHeld:
 		h.tooMany++
 		held = false
-	case h.hopeless(w, id):
+	case h.hopeless(id):
 		h.despaired++
 		held = false
 	}
@@ -217,7 +220,10 @@ func (h *host) Notes() []string {
 }
 
 // hopeless reports whether no wait helps a pod, as the last turn said.
-func (h *host) hopeless(w *workload, id model.PodID) bool {
+func (h *host) hopeless(id model.PodID) bool {
+	if !h.anyHopeless {
+		return false
+	}
 	any := false
 	for _, image := range h.world.Images(h.world.Pod(id).Workload, h.world.Pod(id).Revision) {
 		for _, a := range h.drawnBy(image) {

@@ -48,7 +48,7 @@ func (h *host) owns(n model.Node) bool { return h.spec.NodePools[n.Pool].Cluster
 // meetNode takes in a node.
 func (h *host) meetNode(id model.NodeID) {
 	for n := len(h.nodes); n <= int(id); n++ { // those of other clusters too: they count on
-		h.nodes = append(h.nodes, core.NodeID(fmt.Sprintf("%s%06d", nodePrefix, n)))
+		h.nodes = append(h.nodes, core.NodeID(appendDigits([]byte(nodePrefix), n, nodeDigits)))
 		h.noted = append(h.noted, false)
 	}
 	node := h.world.Node(id)

@@ -50,9 +50,19 @@ type workload struct {
 	revision int32
 	been     map[int32]bool
 	back     bool
-	served   map[int32]int // by revision: the most that served at once
-	ready    map[int32]int
-	several  bool // pods have more than one image
+	serving  []serving // by revision
+	several  bool      // pods have more than one image
+}
+
+// serving is how many pods of a revision are Ready, and the most that were at once.
+type serving struct{ ready, most int }
+
+// of is the one of a revision.
+func (w *workload) of(revision int32) *serving {
+	for len(w.serving) <= int(revision) {
+		w.serving = append(w.serving, serving{})
+	}
+	return &w.serving[revision]
 }
 
 // group is pods alike, as the engine knows them.
@@ -90,7 +100,7 @@ func (h *host) meetWorkloads() {
 		w := &workload{
 			id: model.WorkloadID(i), name: fmt.Sprintf("%s/%s/%s", kindOf(l), l.Namespace, l.Name), namespace: l.Namespace, class: class,
 			hold: h.policy.HoldFor(class), weight: h.policy.WeightOf(l.Namespace), always: l.ImagePullPolicy == scenario.Always,
-			pool: h.poolOf(l.NodePools), been: map[int32]bool{}, served: map[int32]int{}, ready: map[int32]int{},
+			pool: h.poolOf(l.NodePools), been: map[int32]bool{},
 		}
 		if h.namespaces[l.Namespace] == nil {
 			h.namespaces[l.Namespace] = new(int)
@@ -135,11 +145,8 @@ func (w *workload) observe(view model.Workload) {
 		w.revision, w.back = view.Revision, w.been[view.Revision]
 		w.been[view.Revision] = true
 	}
-	for revision, served := range w.served {
-		if revision == view.Revision {
-			w.served[revision] = min(served, view.Replicas)
-		}
-	}
+	s := w.of(view.Revision)
+	s.most = min(s.most, view.Replicas)
 }
 
 // meetPod takes in a pod that came, and returns its workload; nil for those of
@@ -163,7 +170,7 @@ func (h *host) meetPod(id model.PodID) *workload {
 	lane := engine.LaneNormal
 	if p.Created >= 0 && p.Phase < model.PodBinding && h.enforce {
 		view := h.world.Workload(w.id)
-		lane = engine.LaneOf(w.back && view.Rolling && p.Revision == view.Revision, view.Current, w.served[p.Revision])
+		lane = engine.LaneOf(w.back && view.Rolling && p.Revision == view.Revision, view.Current, w.of(p.Revision).most)
 	}
 	h.pods[id].group = int32(h.groupOf(w, p.Revision, lane))
 	h.groups[h.pods[id].group].pods++
@@ -176,8 +183,9 @@ func (h *host) meetPod(id model.PodID) *workload {
 // serves counts a Ready pod.
 func (h *host) serves(w *workload, revision int32, id model.PodID) {
 	h.pods[id].flags |= podReady
-	w.ready[revision]++
-	w.served[revision] = max(w.served[revision], w.ready[revision])
+	s := w.of(revision)
+	s.ready++
+	s.most = max(s.most, s.ready)
 }
 
 // groupOf is the group of pods of a revision in a lane.
@@ -247,7 +255,7 @@ func (h *host) moved(e model.Event) {
 	case model.PodGone:
 		h.unhold(e.Pod)
 		if p.flags&podReady != 0 {
-			g.workload.ready[g.revision]--
+			g.workload.of(g.revision).ready--
 		}
 		p.flags |= podGone
 		h.forgetFailures(e.Pod)
@@ -291,18 +299,19 @@ type names struct{ blocks []string }
 
 const (
 	namesPerBlock = 1024
-	digits        = 8
-	nameLength    = len(podPrefix) + digits
+	podDigits     = 8
+	nodeDigits    = 6
+	nameLength    = len(podPrefix) + podDigits
 )
 
 // appendDigits appends a number with zeros before it.
-func appendDigits(to []byte, number int) []byte {
-	to = append(to, "00000000"...)
-	for i := len(to) - 1; number > 0; i-- {
-		to[i] = byte('0' + number%10)
-		number /= 10
+func appendDigits(to []byte, number, digits int) []byte {
+	var scratch [20]byte
+	tail := strconv.AppendInt(scratch[:0], int64(number), 10)
+	for range digits - len(tail) {
+		to = append(to, '0')
 	}
-	return to
+	return append(to, tail...)
 }
 
 // of is the name of a pod.
@@ -310,7 +319,7 @@ func (n *names) of(id model.PodID) core.PodID {
 	for len(n.blocks) <= int(id)/namesPerBlock {
 		block := make([]byte, 0, namesPerBlock*nameLength)
 		for i := range namesPerBlock {
-			block = appendDigits(append(block, podPrefix...), len(n.blocks)*namesPerBlock+i)
+			block = appendDigits(append(block, podPrefix...), len(n.blocks)*namesPerBlock+i, podDigits)
 		}
 		n.blocks = append(n.blocks, string(block))
 	}

@@ -48,8 +48,7 @@ func (h *host) meetAgain() {
 		}
 		w.observe(h.world.Workload(w.id))
 		h.readImages(w)
-		clear(w.served)
-		clear(w.ready)
+		w.serving = nil
 		w.groups = nil
 	}
 	h.groups = nil

@@ -213,7 +213,7 @@ func (h *host) act(now time.Duration, d engine.Decision) (released bool) {
 
 // choose picks the pods of a release: those that it names, or the oldest.
 func (h *host) choose(r engine.Release) []model.PodID {
-	var out []model.PodID
+	out := make([]model.PodID, 0, r.Count)
 	if len(r.Pods) > 0 {
 		for _, id := range r.Pods {
 			out = append(out, model.PodID(index(string(id), podPrefix)))
@@ -260,9 +260,12 @@ func (h *host) indices(names []core.NodeID) []model.NodeID {
 func (h *host) end(d engine.Decision, released bool) {
 	now := h.world.Now()
 	h.signalled = false
-	for _, v := range d.Accounts {
+	h.anyHopeless = false
+	for i := range d.Accounts {
+		v := &d.Accounts[i]
 		if a := h.accountNamed(v.Account); a != nil {
 			a.hopeless = !v.Flow.Hopeless.IsZero()
+			h.anyHopeless = h.anyHopeless || a.hopeless
 		}
 	}
 	wake := never

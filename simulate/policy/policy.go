@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"github.com/pullpace/pace/simulate/model"
 	"github.com/pullpace/pace/simulate/scenario"
 )
@@ -36,7 +38,12 @@ type line struct {
 	head int
 }
 
-func (l *line) push(id model.PodID) { l.pods = append(l.pods, id) }
+func (l *line) push(id model.PodID) {
+	if len(l.pods) == cap(l.pods) { // by twice, which leaves less behind than append does
+		l.pods = slices.Grow(l.pods, len(l.pods)+1)
+	}
+	l.pods = append(l.pods, id)
+}
 
 // first is the oldest pod that the gate holds still; None if there is none.
 func (l *line) first(w *model.World) model.PodID {
