@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/plugin/view"
 	"github.com/pullpace/pace/simulate"
+	"github.com/pullpace/pace/simulate/memory"
 	"github.com/pullpace/pace/simulate/report"
 	"github.com/pullpace/pace/simulate/scenario"
 )
@@ -181,6 +183,7 @@ func quotaPath(sc *scenario.Scenario, limiter string) string {
 func (s *session) simulate(ctx context.Context, sc *scenario.Scenario) (report.Result, error) {
 	progress := s.progress(sc.Metadata.Name)
 	defer progress.stop()
+	defer memory.Settle(&sc.Spec, min(runtime.GOMAXPROCS(0), max(sc.Spec.Replications, 1)))()
 	return simulate.Run(ctx, sc, simulate.Options{Version: s.env.Version, Now: s.env.Now, Progress: progress.done})
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/pullpace/pace/simulate"
+	"github.com/pullpace/pace/simulate/memory"
 	"github.com/pullpace/pace/simulate/model"
 	"github.com/pullpace/pace/simulate/policy"
 	"github.com/pullpace/pace/simulate/report"
@@ -226,6 +227,7 @@ func BenchmarkReplications(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			s := decoded(b, large)
 			s.Spec.Policies = s.Spec.Policies[i : i+1]
+			defer memory.Settle(&s.Spec, runtime.GOMAXPROCS(0))()
 			events, runs := int64(0), 0
 			for b.Loop() {
 				r := run(b, s, simulate.Options{})

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pullpace/pace/simulate/memory"
 	"github.com/pullpace/pace/simulate/scenario"
 )
 
@@ -67,6 +68,7 @@ func BenchmarkRun(b *testing.B) {
 	}
 	for _, c := range cases {
 		b.Run(c.name, func(b *testing.B) {
+			defer memory.Settle(c.spec, 1)()
 			b.ReportAllocs()
 			events := int64(0)
 			for b.Loop() {
