@@ -27,6 +27,7 @@ func newFailsafe(env environment) *cobra.Command {
 	flags.StringVar(&o.Namespace, "namespace", env.get("POD_NAMESPACE", o.Namespace), "namespace that Pace runs in")
 	flags.StringVar(&o.Identity, "identity", env.get("POD_NAME", env.hostname), "name of this process in its heartbeat")
 	flags.StringVar(&o.HealthAddress, "health-address", o.HealthAddress, "address of /healthz and /readyz; 0: none")
+	flags.StringVar(&o.MetricsAddress, "metrics-address", o.MetricsAddress, "address of /metrics; 0: none")
 	flags.IntVarP(&verbosity, "verbosity", "v", 0, "0: what changed, 1: for debugging")
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pullpace/pace/pacer/controller"
+	"github.com/pullpace/pace/pacer/failsafe"
 )
 
 // collected takes down what is registered instead of serving it.
@@ -25,23 +26,30 @@ func (c *collected) MustRegister(all ...prometheus.Collector) {
 
 func (c *collected) Unregister(prometheus.Collector) bool { return false }
 
-// Metrics is the page of the controller's metrics.
+// Metrics is the page of what Prometheus is told.
 func Metrics() string {
-	var all collected
-	controller.NewMetrics(&all)
+	var pacer, watchdog collected
+	controller.NewMetrics(&pacer)
+	failsafe.NewMetrics(&watchdog)
+	return generated + "# Metrics\n\nServed on port 8080 at `/metrics`, in the format of Prometheus. Alerts and a dashboard that use them are in\n`manifests/monitoring`; see [operations.md](../operations.md#monitoring).\n\n" +
+		"## Controller\n\nBy every replica; only the leader shows what turns find out.\n\n" + pacer.table() +
+		"\n## Failsafe\n\n" + watchdog.table()
+}
+
+// table lists the metrics by name.
+func (c *collected) table() string {
 	// What a description says of itself is the only way to its name and labels.
 	parts := regexp.MustCompile(`fqName: "([^"]*)", help: "((?:[^"\\]|\\.)*)".*variableLabels: \{([^}]*)\}`)
 	var rows []string
-	for _, c := range all.collectors {
-		for _, d := range descriptions(c) {
+	for _, one := range c.collectors {
+		for _, d := range descriptions(one) {
 			if m := parts.FindStringSubmatch(d); m != nil {
 				rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", m[1], strings.ReplaceAll(m[3], ",", ", "), cell(m[2])))
 			}
 		}
 	}
 	slices.Sort(rows)
-	return generated + "# Metrics\n\nServed by every replica of the controller on port 8080 at `/metrics`, in the format of Prometheus.\n\n" +
-		"| metric | labels | meaning |\n| --- | --- | --- |\n" + strings.Join(rows, "")
+	return "| metric | labels | meaning |\n| --- | --- | --- |\n" + strings.Join(rows, "")
 }
 
 // descriptions are what a collector says of its metrics.

@@ -61,6 +61,8 @@ type Failsafe struct {
 	// turns is the heartbeat of the controller, heart our own.
 	turns client.ObjectKey
 	heart *heartbeat.Writer
+	// metrics are what Prometheus is told.
+	metrics *Metrics
 
 	watch heartbeat.Watch
 	// began is when the controller was found gone, next when the next objects go.
@@ -94,7 +96,9 @@ func (f *Failsafe) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if since, gone := f.watch.Gone(now); gone {
+	since, gone := f.watch.Gone(now)
+	f.metrics.looked(now, gone, len(held))
+	if gone {
 		f.freeAll(ctx, now, since, held)
 	} else {
 		f.began, f.next = time.Time{}, time.Time{}
@@ -245,12 +249,14 @@ func (f *Failsafe) free(ctx context.Context, now time.Time, o client.Object, rea
 	switch {
 	case err == nil:
 		f.rest(o, now.Add(restFreed))
+		f.metrics.letGo(reason)
 		logger.Info("let go")
 		f.events.Eventf(o, nil, corev1.EventTypeWarning, reason, "Release", "let go by the failsafe: %s", why(reason))
 	case apierrors.IsNotFound(err) || apierrors.IsConflict(err):
 		// Gone, or changed since: the next look decides on it as it is.
 	default:
 		f.rest(o, now.Add(restRefused))
+		f.metrics.errors.Inc()
 		logger.Error(err, "not let go")
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -75,7 +77,7 @@ func makeBench(t *testing.T, objects ...client.Object) *bench {
 	turns := client.ObjectKey{Namespace: v1alpha1.Namespace, Name: v1alpha1.Heartbeat}
 	b.client = c
 	b.turns = heartbeat.Writer{Client: c, Live: c, Lease: turns, Identity: "controller"}
-	b.f = &Failsafe{client: c, live: c, events: events.NewFakeRecorder(1000), clock: b.clock, turns: turns,
+	b.f = &Failsafe{client: c, live: c, events: events.NewFakeRecorder(1000), clock: b.clock, turns: turns, metrics: NewMetrics(prometheus.NewRegistry()),
 		heart: &heartbeat.Writer{Client: c, Live: c, Identity: "failsafe",
 			Lease: client.ObjectKey{Namespace: v1alpha1.Namespace, Name: v1alpha1.FailsafeHeartbeat}}}
 	return b
@@ -191,7 +193,7 @@ func TestARestartedFailsafeDoesNotStartFromZero(t *testing.T) {
 	b := makeBench(t, pods(50)...)
 	b.pass(30*time.Second, true)
 	b.pass(3*time.Minute, false)
-	b.f = &Failsafe{client: b.f.client, live: b.f.live, events: b.f.events, clock: b.f.clock, turns: b.f.turns, heart: b.f.heart}
+	b.f = &Failsafe{client: b.f.client, live: b.f.live, events: b.f.events, clock: b.f.clock, turns: b.f.turns, heart: b.f.heart, metrics: b.f.metrics}
 	free := b.pass(2*time.Minute, false)
 	if free[19] > free[0] {
 		t.Errorf("%d went in the first 20 s: it must make sure first", free[19]-free[0])
@@ -319,5 +321,42 @@ func TestItSaysThatItLooks(t *testing.T) {
 	}
 	if age := b.clock.Now().Sub(lease.Spec.RenewTime.Time); age > heartbeat.Every {
 		t.Errorf("seen %v ago", age)
+	}
+}
+
+// valueOf is what a gauge or counter shows.
+func valueOf(t *testing.T, m prometheus.Metric) float64 {
+	t.Helper()
+	var shown dto.Metric
+	if err := m.Write(&shown); err != nil {
+		t.Fatal(err)
+	}
+	return shown.GetGauge().GetValue() + shown.GetCounter().GetValue()
+}
+
+// What Prometheus is told: nothing while the controller lives, then that it is gone and
+// what went, by why.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	told := func(b *bench) [4]float64 {
+		m := b.f.metrics
+		return [4]float64{valueOf(t, m.acting), valueOf(t, m.held),
+			valueOf(t, m.released.WithLabelValues(reasonFailsafe)), valueOf(t, m.released.WithLabelValues(reasonHoldExpired))}
+	}
+	b := makeBench(t, append(pods(3), pod(3, time.Minute, because(reasonRefused)))...)
+	b.pass(30*time.Second, true)
+	if got, want := told(b), [4]float64{0, 4, 0, 0}; got != want {
+		t.Errorf("in peace: acting, held, let go as gone, as expired: %v, want %v", got, want)
+	}
+	b.pass(time.Minute, true)
+	if got, want := told(b), [4]float64{0, 3, 0, 1}; got != want {
+		t.Errorf("after a bound: %v, want %v", got, want)
+	}
+	b.pass(3*time.Minute, false)
+	if got := told(b); got[0] != 1 || got[2] == 0 {
+		t.Errorf("a controller that is gone: %v, want acting and something let go", got)
+	}
+	if got, want := valueOf(t, b.f.metrics.looks), float64(b.clock.Now().Unix()); got != want {
+		t.Errorf("looked last at %v, want %v", got, want)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
@@ -35,15 +36,15 @@ type Options struct {
 	Namespace string
 	// Identity names this process in its heartbeat.
 	Identity string
-	// HealthAddress is listened on; ":8081", "0" is off.
-	HealthAddress string
+	// HealthAddress and MetricsAddress are listened on; ":8081" and ":8080", "0" is off.
+	HealthAddress, MetricsAddress string
 	// Version is shown to the API server.
 	Version string
 }
 
 // Defaults are the options of a pod in its own cluster.
 func Defaults() Options {
-	return Options{Namespace: v1alpha1.Namespace, Identity: "pacer-failsafe", HealthAddress: ":8081", Version: "dev"}
+	return Options{Namespace: v1alpha1.Namespace, Identity: "pacer-failsafe", HealthAddress: ":8081", MetricsAddress: ":8080", Version: "dev"}
 }
 
 // Run watches until ctx ends, whatever the API server does meanwhile.
@@ -56,7 +57,7 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return fmt.Errorf("building the scheme: %w", err)
 	}
-	f := &Failsafe{clock: clock.RealClock{}, turns: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.Heartbeat}}
+	f := &Failsafe{clock: clock.RealClock{}, turns: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.Heartbeat}, metrics: NewMetrics(metrics.Registry)}
 	for {
 		err := f.run(ctx, config, scheme, o)
 		if ctx.Err() != nil {
@@ -80,7 +81,7 @@ func (f *Failsafe) run(ctx context.Context, config *rest.Config, scheme *runtime
 	only := cache.ByObject{Label: labels.NewSelector().Add(*held)}
 	watched := map[client.Object]cache.ByObject{&corev1.Pod{}: only, &corev1.Node{}: only, &appsv1.Deployment{}: only, &batchv1.Job{}: only}
 	mgr, err := manager.New(config, manager.Options{
-		Scheme: scheme, HealthProbeBindAddress: o.HealthAddress, Metrics: metricsserver.Options{BindAddress: "0"},
+		Scheme: scheme, HealthProbeBindAddress: o.HealthAddress, Metrics: metricsserver.Options{BindAddress: o.MetricsAddress},
 		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: watched},
 	})
 	if err != nil {
