@@ -139,6 +139,7 @@ func (m *Metrics) observe(d engine.Decision, state engine.State, t *kube.Tracker
 	var shown readings
 	for _, a := range d.Accounts {
 		account := string(a.Account)
+		m.throttles.WithLabelValues(account) // there at 0, so that the first 429 shows as a rise
 		shown.add(b.limit, float64(a.Limit), account)
 		shown.add(b.remaining, float64(a.Remaining), account)
 		shown.add(b.reserved, float64(a.Reserved), account)

@@ -22,17 +22,28 @@ var _ prometheus.Collector = (*heldBoard)(nil)
 
 func newHeldBoard() *heldBoard {
 	b := &heldBoard{}
-	labels := []string{"namespace", "kind", "workload"}
+	labels := []string{"namespace", "kind", "workload", "class"}
 	b.pods = b.describe("workload_held_pods", "Pods of a workload held now; of those that are not among the first 200 in sum, as (other).", labels...)
 	b.expiry = b.describe("workload_hold_expiry_timestamp_seconds", "When the first hold of the workload's pods ends by its bound.", labels...)
 	return b
 }
 
-// waiting is how many pods of a workload are held, and when the first hold ends.
+// waiting is how many pods of a workload and class are held, and when the first hold
+// ends.
 type waiting struct {
-	owner  kube.Owner
+	holding
 	pods   int
 	expiry time.Time
+}
+
+type holding struct {
+	owner kube.Owner
+	class string
+}
+
+// others is who stands for those that are not named.
+func others() holding {
+	return holding{kube.Owner{Kind: unnamed, Namespace: unnamed, Name: unnamed}, unnamed}
 }
 
 // join adds what is held of the same, or of many that are not named.
@@ -45,7 +56,7 @@ func (w *waiting) join(pods int, expiry time.Time) {
 
 // observe shows the holds of a decision from now on.
 func (b *heldBoard) observe(d engine.Decision, t *kube.Tracker) {
-	byOwner, rest := map[kube.Owner]*waiting{}, waiting{owner: kube.Owner{Kind: unnamed, Namespace: unnamed, Name: unnamed}}
+	byOwner, rest := map[holding]*waiting{}, waiting{holding: others()}
 	for _, h := range d.Holds {
 		g, ok := t.Group(h.Group)
 		if !ok {
@@ -56,10 +67,11 @@ func (b *heldBoard) observe(d engine.Decision, t *kube.Tracker) {
 			rest.join(h.Count, t.FirstExpiry(h.Group))
 			continue
 		}
-		if byOwner[owner] == nil {
-			byOwner[owner] = &waiting{owner: owner}
+		key := holding{owner, g.Class.String()}
+		if byOwner[key] == nil {
+			byOwner[key] = &waiting{holding: key}
 		}
-		byOwner[owner].join(h.Count, t.FirstExpiry(h.Group))
+		byOwner[key].join(h.Count, t.FirstExpiry(h.Group))
 	}
 	all := make([]waiting, 0, len(byOwner))
 	for _, w := range byOwner {
@@ -67,7 +79,7 @@ func (b *heldBoard) observe(d engine.Decision, t *kube.Tracker) {
 	}
 	var shown readings
 	for _, w := range mostHeld(all, rest) {
-		labels := []string{w.owner.Namespace, w.owner.Kind, w.owner.Name}
+		labels := []string{w.owner.Namespace, w.owner.Kind, w.owner.Name, w.class}
 		shown.add(b.pods, float64(w.pods), labels...)
 		if !w.expiry.IsZero() {
 			shown.add(b.expiry, seconds(w.expiry), labels...)
@@ -79,7 +91,7 @@ func (b *heldBoard) observe(d engine.Decision, t *kube.Tracker) {
 // mostHeld are those with most held pods, and in sum the rest.
 func mostHeld(all []waiting, rest waiting) []waiting {
 	slices.SortFunc(all, func(x, y waiting) int {
-		return cmp.Or(cmp.Compare(y.pods, x.pods), cmp.Compare(x.owner.String(), y.owner.String()))
+		return cmp.Or(cmp.Compare(y.pods, x.pods), cmp.Compare(x.owner.String(), y.owner.String()), cmp.Compare(x.class, y.class))
 	})
 	named := min(len(all), namedHolds)
 	for _, w := range all[named:] {

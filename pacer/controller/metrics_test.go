@@ -55,8 +55,8 @@ func TestMetricsTellWhoIsHeldAndWhoSpentTheWindow(t *testing.T) {
 	}
 	got := scrape(t, b.turn.metrics.held)
 	want := map[string]float64{
-		"pullpace_workload_held_pods{kind=Deployment,namespace=shop,workload=web}":                     3,
-		"pullpace_workload_hold_expiry_timestamp_seconds{kind=Deployment,namespace=shop,workload=web}": seconds(start.Add(time.Hour)),
+		"pullpace_workload_held_pods{class=rollout,kind=Deployment,namespace=shop,workload=web}":                     3,
+		"pullpace_workload_hold_expiry_timestamp_seconds{class=rollout,kind=Deployment,namespace=shop,workload=web}": seconds(start.Add(time.Hour)),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("held (-want +got)\n%s", diff)
@@ -135,9 +135,9 @@ func TestSeriesOfHeldWorkloadsAreBounded(t *testing.T) {
 	t.Parallel()
 	var all []waiting
 	for i := range namedHolds + 50 {
-		all = append(all, waiting{owner: kube.Owner{Kind: "Deployment", Namespace: "shop", Name: fmt.Sprint("web", i)}, pods: i + 1, expiry: start.Add(time.Duration(i+1) * time.Minute)})
+		all = append(all, waiting{holding: holding{kube.Owner{Kind: "Deployment", Namespace: "shop", Name: fmt.Sprint("web", i)}, "rollout"}, pods: i + 1, expiry: start.Add(time.Duration(i+1) * time.Minute)})
 	}
-	got := mostHeld(all, waiting{owner: kube.Owner{Name: unnamed}, pods: 5})
+	got := mostHeld(all, waiting{holding: others(), pods: 5})
 	sum := 0
 	for _, w := range got {
 		sum += w.pods

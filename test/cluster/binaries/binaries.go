@@ -52,6 +52,12 @@ func (b *Builder) Components(ctx context.Context) (string, error) {
 // needs it, so that a change of it builds nothing else again.
 func (b *Builder) Helm(ctx context.Context) (string, error) { return b.folder(ctx, helm(), "helm") }
 
+// Promtool returns the path of promtool, building it if it lacks.
+func (b *Builder) Promtool(ctx context.Context) (string, error) {
+	dir, err := b.folder(ctx, promtool(), "prometheus")
+	return filepath.Join(dir, "promtool"), err
+}
+
 // folder returns the folder that holds a set of programs of some modules. One
 // builder works at a time, over all processes of the user; the others wait for it.
 // The folder is named after everything that its content depends on and never
@@ -102,7 +108,7 @@ func (b *Builder) build(ctx context.Context, module string, c component, dir str
 	}
 	defer os.RemoveAll(temporary)
 	out := filepath.Join(temporary, c.name)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w "+c.ldflags, "-o", out, c.pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", c.tags(), "-ldflags", "-s -w "+c.ldflags, "-o", out, c.pkg)
 	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	var said bytes.Buffer

@@ -38,3 +38,17 @@ func components() []component {
 
 // helm is the program that the end-to-end suites deploy charts with.
 func helm() []component { return []component{{"helm", "helm", "helm.sh/helm/v4/cmd/helm", ""}} }
+
+// promtool is the program that alerts are tested with.
+func promtool() []component {
+	return []component{{"promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", ""}}
+}
+
+// tags are what a program is built with: promtool without the ways to discover targets,
+// which it has no use for and which make nearly all of it.
+func (c component) tags() string {
+	if c.module == "prometheus" {
+		return "remove_all_sd"
+	}
+	return ""
+}
