@@ -25,7 +25,7 @@ func Reasons() string {
 		fmt.Fprintf(&b, "\n## %s\n\n| Reason | because | what to do |\n| --- | --- | --- |\n", answer.title)
 		for _, r := range core.Reasons() {
 			if r.Answer == answer.answer {
-				fmt.Fprintf(&b, "| %s | %s | %s |\n", r.Reason, cell(r.Text), cell(r.Remedy))
+				fmt.Fprintf(&b, "| [%s](../reasons/%s.md) | %s | %s |\n", r.Reason, r.Reason, cell(r.Text), cell(r.Remedy))
 			}
 		}
 	}

@@ -20,9 +20,14 @@ func TestPagesAreCurrent(t *testing.T) {
 	for file, want := range map[string]string{
 		"reasons.md": reference.Reasons(),
 		"metrics.md": reference.Metrics(),
-		"api.md":     reference.API(crds(t)),
-		"result.md":  result(t),
-		"doctor.md":  diagnosis(t),
+
+		"../reasons/README.md":  reference.ReasonIndex(),
+		"../failures/README.md": reference.FailureIndex(),
+		"../alerts/README.md":   alertIndex(t),
+
+		"api.md":    reference.API(crds(t)),
+		"result.md": result(t),
+		"doctor.md": diagnosis(t),
 
 		"scenario.md":          reference.Scenario(scenarioSchema(t)),
 		"scenario.schema.json": asJSON(t, scenarioSchema(t)),
@@ -41,6 +46,15 @@ func TestPagesAreCurrent(t *testing.T) {
 			t.Errorf("%s is not current; run go test ./docs/reference -update (-want +got):\n%s", file, diff)
 		}
 	}
+}
+
+func alertIndex(t *testing.T) string {
+	t.Helper()
+	page, err := reference.AlertIndex(rules(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page
 }
 
 func result(t *testing.T) string {
