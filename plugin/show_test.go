@@ -20,6 +20,26 @@ import (
 	"github.com/pullpace/pace/plugin/view"
 )
 
+// TestBudgetTellsWhoSpentTheWindow: by namespace in the verdict, by workload below.
+func TestBudgetTellsWhoSpentTheWindow(t *testing.T) {
+	t.Parallel()
+	b := budget(50)
+	a := &b.Status.Accounts[0]
+	a.UsedBy = []v1alpha1.UseStatus{{Workload: "Job/ci/nightly", Units: 20}, {Workload: "Deployment/shop/api", Units: 11}, {Workload: "Pod/ci/build-7", Units: 2}}
+	a.ForeignTaken = 9
+	a.Flow = &v1alpha1.FlowStatus{AskedPerHour: "61.00", GivenPerHour: "100.00", Over: metav1.Duration{Duration: 6 * time.Hour}}
+	h := newHarness(t, interceptor.Funcs{}, paced(b)...)
+	h.wants(h.run("budget", "hub", "--spent"), ExitOK, "42 of 100 in this window: ci 22   shop 11   not this cluster 9",
+		"demand 61/h, supply 100/h over the last 6h: pacing can work", "20  Job/nightly -n ci", "11  Deployment/api -n shop")
+	if code := h.run("budget", "hub", "--spent", "-o", "json"); code != ExitOK {
+		t.Fatal(h.err.String())
+	}
+	var model view.Budgets
+	if err := json.Unmarshal(h.out.Bytes(), &model); err != nil || len(model.Items) != 1 || model.Items[0].Window == nil || model.Items[0].Window.Used != 42 {
+		t.Errorf("%v: %s", err, h.out.String())
+	}
+}
+
 // noCRDs answers as a cluster without Pace.
 func noCRDs() interceptor.Funcs {
 	return interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {

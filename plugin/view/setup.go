@@ -172,6 +172,7 @@ func (p *page) found(f *Found) {
 // installNext names what is to be done after an installation.
 func (p *page) installNext(i Install) {
 	label := "kubectl label namespace NAME pullpace.dev/pace=enabled"
+	p.field("monitoring", "kubectl apply -k https://github.com/pullpace/pace//manifests/monitoring (alerts, dashboard; needs the Prometheus operator)")
 	switch {
 	case i.Found == nil:
 		p.next("%s", "write a PullBudget for each registry to pace; "+label)
