@@ -29,7 +29,7 @@ type play func(ctx context.Context, s *scene, r *suite.Report) error
 // on is a case with a stage of its own. What kubelets said there of pulls that failed is
 // kept, whatever becomes of the case.
 func (b builder) on(name string, o stage.Options, p play) suite.Case {
-	return stage.Case(name, o, func(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+	c := stage.Case(name, o, func(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 		w, err := s.Witness(ctx)
 		if err != nil {
 			return err
@@ -37,7 +37,13 @@ func (b builder) on(name string, o stage.Options, p play) suite.Case {
 		err = p(ctx, &scene{s, w}, r)
 		return all(err, record(context.WithoutCancel(ctx), s, w))
 	}, func(context.Context) (*stage.Lab, error) { return b.lab, nil })
+	c.Patience = patience
+	return c
 }
+
+// patience is the time limit of a case: outages and the kubelets' ladder take a minute or
+// two of it, and all the rest takes many times as long on a busy machine.
+const patience = 5 * time.Minute
 
 // Cases are those of the suite. Those that take longest come first.
 func Cases(lab *stage.Lab) []suite.Case {
@@ -47,8 +53,8 @@ func Cases(lab *stage.Lab) []suite.Case {
 	revoked := login
 	revoked.PullSecrets = []string{spare}
 	return append([]suite.Case{
-		patient(b.on("throttle-mid-rollout", stage.Options{}, throttledMidRollout)),
-		patient(b.on("registry-down-40s", hasty, registryDown)),
+		b.on("throttle-mid-rollout", stage.Options{}, throttledMidRollout),
+		b.on("registry-down-40s", hasty, registryDown),
 		b.on("denies-for-ever", stage.Options{Breaker: hastyBreaker(), Policy: boundedHolds()}, deniesForEver),
 		b.on("revoked-secret", revoked, revokedSecret),
 		b.on("token-throttled", login, tokenThrottled),
@@ -59,13 +65,6 @@ func Cases(lab *stage.Lab) []suite.Case {
 		b.on("recreated", stage.Options{}, recreated),
 		{Name: "decided-again", Alone: true, Run: b.decidedAgain},
 	}, doctorCases(b)...)
-}
-
-// patient gives a case more time than others have: it lasts longer, and on a busy machine
-// much longer.
-func patient(c suite.Case) suite.Case {
-	c.Patience = 5 * time.Minute
-	return c
 }
 
 // decidedAgain has what the controller decided in all cases before decided again by
