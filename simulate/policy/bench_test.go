@@ -73,7 +73,8 @@ func day(nodes, podsPerNode int) string {
 `, 4*nodes, nodes, podsPerNode*5/4, images.String(), running.String(), rollouts.String())
 }
 
-// BenchmarkRun is whole runs, paced and not. Garbage is collected as the command does.
+// BenchmarkRun is whole runs, paced and not. Garbage is collected as the command does. A
+// starved day is one storm of answers of 429 for whoever does not wait.
 func BenchmarkRun(b *testing.B) {
 	const declared = "limit: {source: Fixed, rate: %d, burst: %d}"
 	cases := []struct{ name, spec string }{
