@@ -20,10 +20,14 @@ const (
 // may have met the edge of a fixed one.
 const farBatches = 4
 
-// maxRefillShare is how much of a batch a steady refill may have hidden at most,
-// and how much of it others may have charged. Prices are whole units, so that a
-// quarter cannot turn one into another when the mean is rounded up.
-const maxRefillShare = 0.25
+// maxRefillShare is how much of a batch a steady refill may have hidden at most.
+// Prices are whole units, so that a half cannot turn one into another when the mean is
+// rounded up. Pulls of which a mirror answers a part have a mean between none and one:
+// that they cost nothing, and what others may have charged, is told by a quarter.
+const (
+	maxRefillShare = 0.5
+	maxFreeShare   = 0.25
+)
 
 // maxDoubts bounds how often a price that proved wrong makes the next proof longer.
 const maxDoubts = 5
@@ -182,16 +186,23 @@ func (l *Ledger) audit(obs Observation) {
 	case s.pulls == 0 && quiet:
 		l.begin(obs)
 		return
-	case s.pulls < minPulls && !quiet && !l.refillPossible(obs, minPulls):
-		return // there may be more yet
-	case l.refillPossible(obs, s.pulls):
+	case !quiet && (s.pulls < minPulls || l.refillPossible(obs, s.pulls, maxRefillShare)):
+		if l.refillPossible(obs, max(minPulls, s.pulls+l.uncovered(s.from.SentAt)), maxRefillShare) {
+			l.begin(obs)
+		}
+		return // or there are more yet
+	case l.refillPossible(obs, s.pulls, maxRefillShare):
 		l.begin(obs)
 		return
 	}
-	if fall <= l.noise(s.from.SentAt, obs) && float64(fall) <= maxRefillShare*float64(s.pulls) {
+	if fall <= l.noise(s.from.SentAt, obs) && float64(fall) <= maxFreeShare*float64(s.pulls) {
 		fall = 0 // as much as others take anyway
 	}
 	each := (fall + core.Units(s.pulls) - 1) / core.Units(s.pulls)
+	if each == 0 && l.refillPossible(obs, s.pulls, maxFreeShare) {
+		l.begin(obs)
+		return
+	}
 	if len(s.kinds) > 1 && fall > 0 {
 		if quiet {
 			l.begin(obs)
@@ -283,19 +294,28 @@ func (l *Ledger) unproved() bool {
 	return false
 }
 
+// uncovered is how many pulls began at from or later that no reading covers yet.
+func (l *Ledger) uncovered(from time.Time) int {
+	pulls := 0
+	for _, c := range l.claims {
+		if c.Manifests > 0 && !c.opened.Before(from) {
+			pulls++
+		}
+	}
+	return pulls
+}
+
 // refillPossible reports whether units may have come back between the beginning of
-// the span and obs: of our own that left a rolling window, or more than a quarter of
-// the pulls by a steady refill or of what others took.
-func (l *Ledger) refillPossible(obs Observation, pulls int) bool {
+// the span and obs: of our own that left a rolling window, or more than a share of
+// the pulls by a steady refill and of what others took.
+func (l *Ledger) refillPossible(obs Observation, pulls int, share float64) bool {
 	window, from := obs.Header.Window, l.span.from.SentAt
 	if window <= 0 {
 		return true
 	}
 	elapsed := obs.SentAt.Sub(from)
-	if elapsed.Seconds()/window.Seconds()*float64(obs.Header.Limit) > maxRefillShare*float64(pulls) {
-		return true
-	}
-	if float64(l.others.back(from, obs.SentAt, window)) > maxRefillShare*float64(pulls) {
+	back := elapsed.Seconds()/window.Seconds()*float64(obs.Header.Limit) + float64(l.others.back(from, obs.SentAt, window))
+	if back > share*float64(pulls) {
 		return true
 	}
 	width := window / maxSpent

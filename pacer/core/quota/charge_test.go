@@ -358,3 +358,65 @@ func TestWhatOthersGiveBackHidesNoPrice(t *testing.T) {
 		}
 	}
 }
+
+// inMinute is a ledger of 100 a minute that is read every second from 1 s on.
+type inMinute struct {
+	*Ledger
+	now, remaining float64
+}
+
+// reads takes in readings until a time; the registry gives back so much a second.
+func (l *inMinute) reads(until, back float64) {
+	for ; l.now <= until; l.now++ {
+		header := Header{Limit: 100, HasLimit: true, Remaining: core.Units(l.remaining), HasRemaining: true, Window: time.Minute}
+		read(l.Ledger, Observation{SentAt: at(l.now), Status: 200, Header: header})
+		l.remaining += back
+	}
+}
+
+// pulls has n pulls of two manifests begin and end between two readings.
+func (l *inMinute) pulls(n int, each float64) {
+	for i := range n {
+		id := fmt.Sprint(l.now, i)
+		l.Set(at(l.now-0.5), id, Claim{Units: l.PerPull("", 2), Manifests: 2})
+		l.Close(at(l.now-0.5), id, Pulled)
+	}
+	l.remaining -= each * float64(n)
+}
+
+// In a window of a minute a twelfth of the limit may come back until a batch is
+// covered. Half of the window and a quarter of it tell a price all the same: their
+// readings begin before them, and what a refill may hide is less than half of a unit a
+// pull. That pulls cost nothing is not told from so little.
+func TestPriceIsLearnedInAWindowOfAMinute(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		each, back float64
+		first      int
+		want       core.Units
+	}{
+		"one unit a pull":                  {1, 0, 50, 1},
+		"one unit, and a steady refill":    {1, 100. / 60, 50, 1},
+		"two units, and a steady refill":   {2, 100. / 60, 33, 2},
+		"a quarter is too few for nothing": {0.35, 100. / 60, 25, 2},
+		"half is enough for nothing":       {0, 0, 50, 0},
+		"a batch that a refill may hide":   {1, 0, 12, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := &inMinute{Ledger: New(epoch, Settings{}, false), now: 1, remaining: 100}
+			l.reads(1, 0)
+			l.pulls(tc.first, tc.each)
+			l.reads(7, tc.back)
+			l.pulls(max(tc.first/2, 12), tc.each)
+			l.reads(13, tc.back)
+			if tc.want == 0 { // it takes a second batch as large
+				l.pulls(tc.first, tc.each)
+				l.reads(19, tc.back)
+			}
+			if got := l.PerPull("", 2); got != tc.want {
+				t.Errorf("price %d, want %d: %+v", got, tc.want, l.Charges())
+			}
+		})
+	}
+}

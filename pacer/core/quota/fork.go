@@ -12,7 +12,7 @@ import (
 // Open claims are not in them; their owner sets them again.
 func (l *Ledger) Fork() *Ledger {
 	f := *l
-	f.spent, f.use = slices.Clone(l.spent), use{}
+	f.spent, f.ends, f.use = slices.Clone(l.spent), slices.Clone(l.ends), use{}
 	f.claims, f.sums = map[string]*claim{}, sums{}
 	for id, c := range l.claims {
 		if !c.closed.IsZero() {
@@ -35,7 +35,7 @@ func (l *Ledger) Fork() *Ledger {
 func (l *Ledger) Follow(from *Ledger, moved core.Units) {
 	own := *l
 	*l = *from
-	l.claims, l.sums, l.spent, l.use, l.bucket = own.claims, own.sums, own.spent, own.use, own.bucket
+	l.claims, l.sums, l.spent, l.ends, l.use, l.bucket = own.claims, own.sums, own.spent, own.ends, own.use, own.bucket
 	l.spentTotal, l.flow = own.spentTotal, own.flow
 	l.charges = cloneCharges(from.charges)
 	l.begin(Observation{}) // prices are learned from what happened

@@ -24,6 +24,7 @@ type Ledger struct {
 	span    span
 	charges map[kind]*charge
 	spent   []Spent
+	ends    []time.Time // of the last charge in each bucket of that
 	use     use
 	// spentTotal is what was spent since these books began.
 	spentTotal core.Units
@@ -307,7 +308,7 @@ func (l *Ledger) Restore(now time.Time, s State) {
 		last.SentAt = earliest(last.SentAt, now) // a clock ran ahead: answers of now must count
 		l.last = &last
 	}
-	l.spent = slices.Clone(s.Spent)
+	l.spent, l.ends = slices.Clone(s.Spent), nil
 	for i := range l.spent {
 		l.spent[i].End = earliest(l.spent[i].End, now.Add(l.logWindow()/maxSpent))
 	}

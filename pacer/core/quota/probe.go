@@ -62,11 +62,31 @@ func (l *Ledger) NextProbe(waiting bool, jitter float64) time.Time {
 	}
 	switch {
 	case waiting:
-		next = earliest(next, l.worthAsking(soon))
+		next = l.foreseen(earliest(next, l.worthAsking(soon)))
 	case l.unproved():
 		next = earliest(next, l.covering(soon)) // before a refill hides what they cost
 	}
 	return later(later(next, l.retryAt), l.rests())
+}
+
+// foreseen puts a probe off to a moment, less than the floor away, at which what was
+// charged last leaves a rolling window: sent before it, the next one would come so much
+// too late.
+func (l *Ledger) foreseen(next time.Time) time.Time {
+	best := next.Add(probeFloor)
+	consider := func(t time.Time) {
+		if t.After(next) && t.Before(best) {
+			best = t
+		}
+	}
+	window := l.window()
+	for _, end := range l.ends {
+		consider(end.Add(window))
+	}
+	if best.Before(next.Add(probeFloor)) {
+		return best
+	}
+	return next
 }
 
 // covering is the first time from soon on when a closed claim gets covered; zero:
@@ -95,6 +115,9 @@ func (l *Ledger) worthAsking(soon time.Time) time.Time {
 		}
 	}
 	window := l.window()
+	for _, end := range l.ends {
+		consider(end.Add(window))
+	}
 	for _, s := range l.spent {
 		consider(s.End.Add(window))
 		consider(s.End.Add(window - window/maxSpent))

@@ -30,7 +30,9 @@ func TestNextProbe(t *testing.T) {
 			l.Set(at(2), "a", Claim{Units: 2, Manifests: 2})
 			l.Close(at(4), "a", Pulled)
 		}, false, 9},
-		"idle, and nothing to learn": {func(l *Ledger) { read(l, says(1, 50)); l.Set(at(2), "a", Claim{Units: 1}); l.Close(at(4), "a", Pulled) }, false, 301},
+		"when what was charged last leaves the window, not just before": {func(l *Ledger) { l.spend(at(2), "", 5); read(l, says(3581.5, 50)) }, true, 3602},
+		"not put off for longer than the floor":                         {func(l *Ledger) { l.spend(at(2), "", 5); read(l, says(3580.5, 50)) }, true, 3600.5},
+		"idle, and nothing to learn":                                    {func(l *Ledger) { read(l, says(1, 50)); l.Set(at(2), "a", Claim{Units: 1}); l.Close(at(4), "a", Pulled) }, false, 301},
 		"not before a refusal's Retry-After": {func(l *Ledger) {
 			read(l, Observation{SentAt: at(1), Status: 429, Header: Header{RetryAfter: 30 * time.Second}})
 		}, true, 31},

@@ -36,6 +36,7 @@ func (l *Ledger) spend(now time.Time, by string, units core.Units) {
 	end := l.bucketEnd(now)
 	l.use.note(end, now.Add(-l.logWindow()), by, units)
 	l.forget(now)
+	l.charged(now, end)
 	if n := len(l.spent); n > 0 && !l.spent[n-1].End.Before(end) {
 		l.spent[n-1].Units += units
 		return
@@ -52,6 +53,19 @@ func (l *Ledger) spend(now time.Time, by string, units core.Units) {
 func (l *Ledger) bucketEnd(now time.Time) time.Time {
 	width := max(l.logWindow()/maxSpent, time.Nanosecond)
 	return now.Truncate(width).Add(width)
+}
+
+// charged notes when the last charge of the bucket that ends then came, to the moment.
+func (l *Ledger) charged(now, end time.Time) {
+	last := len(l.ends) - 1
+	if last >= 0 && !l.bucketEnd(l.ends[last]).Before(end) {
+		l.ends[last] = later(l.ends[last], now)
+		return
+	}
+	l.ends = append(l.ends, now)
+	if over := len(l.ends) - maxSpent; over > 0 {
+		l.ends = slices.Delete(l.ends, 0, over)
+	}
 }
 
 // Spent is what was spent since these books began, and whether a claim is open of which
