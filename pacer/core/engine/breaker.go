@@ -207,7 +207,8 @@ func (e *Engine) openHost(now time.Time, a *account, at time.Time, c feedback.Ca
 }
 
 // countEgress counts a failure on the way to a registry in the rate of the egress group,
-// and opens its accounts where several registries fail from there.
+// and opens those of its accounts that fail too where several registries fail from there.
+// One of which no pull failed and whose readings are answered is reached from there.
 func (e *Engine) countEgress(now time.Time, a *account, n *node, f PullFailed) {
 	r := e.egressRate(n.Egress)
 	r.Fail(f.At, f.Pod, feedback.Where{Node: n.ID, Revision: a.Host}, f.Class)
@@ -216,11 +217,18 @@ func (e *Engine) countEgress(now time.Time, a *account, n *node, f PullFailed) {
 		return
 	}
 	for _, id := range e.accountIDs() {
-		if o := e.accounts[id]; o.Egress == n.Egress && o.breaker.Closed() && !o.rate.Works(now, o.rateOf()) {
+		if o := e.accounts[id]; o.Egress == n.Egress && o.breaker.Closed() && o.suffers(now) {
 			e.openAccount(o, f.At, v.Cause, 0)
 		}
 	}
 	r.Clear()
+}
+
+// suffers reports whether an account shows that it fails, be it by too few pulls to say
+// so alone or by a HEAD that was not answered.
+func (a *account) suffers(now time.Time) bool {
+	t := a.rateOf()
+	return !a.rate.Works(now, t) && (a.rate.Fails(now, t) || a.ledger.Unanswered())
 }
 
 // succeeded counts the pods of a revision or egress group that pulled well of late; of a

@@ -8,6 +8,11 @@ const okAfter = 3
 // longest is the most that a state somebody wrote can make it wait.
 const longest = 24 * time.Hour
 
+// quietFor is how long a breaker tries one while nothing fails before it closes by
+// itself: nobody may want anything of it, and a kubelet that does asks again after 5 min
+// at most.
+const quietFor = 10 * time.Minute
+
 // soonest is the least back-off: full jitter could make it next to nothing.
 const soonest = time.Second
 
@@ -144,9 +149,13 @@ func (b *Breaker) Heard(sent time.Time, good, empty bool) {
 }
 
 // Turn lets time pass: an open breaker tries one when its back-off is over and a HEAD
-// was answered since the last failure, or where nobody can be asked.
+// was answered since the last failure, or where nobody can be asked. One that has tried
+// for long without a failure closes.
 func (b *Breaker) Turn(now time.Time, asked bool) {
 	if b.Passed >= okAfter && !now.Before(b.told) {
+		b.Close(now)
+	}
+	if b.State == Trying && now.Sub(laterOf(b.failedAt, b.Since)) >= quietFor {
 		b.Close(now)
 	}
 	if b.State == Paused && b.ripe(now, asked) {

@@ -65,6 +65,20 @@ func TestBreaker(t *testing.T) {
 			{time.Minute, nothing, Paused},
 			{time.Minute + time.Second, heard(true, false), Trying},
 		},
+		"one that nobody wants anything of closes by itself": {
+			{0, open(reset, half), Paused},
+			{16 * time.Second, heard(true, false), Trying},
+			{16*time.Second + quietFor - 1, nothing, Trying},
+			{16*time.Second + quietFor, nothing, OK},
+		},
+		"a pull that fails again keeps it from that": {
+			{0, open(reset, half), Paused},
+			{16 * time.Second, heard(true, false), Trying},
+			{5 * time.Minute, open(reset, half), Trying},
+			{5*time.Minute + time.Second, heard(true, false), Trying},
+			{16*time.Second + quietFor, nothing, Trying},
+			{5*time.Minute + quietFor, nothing, OK},
+		},
 		"each try that fails doubles the back-off": {
 			{0, open(reset, half), Paused},
 			{16 * time.Second, heard(true, false), Trying},

@@ -205,6 +205,13 @@ func (r *Rate) Works(now time.Time, t Threshold) bool {
 	return bad+good >= t.MinPods && bad*100 <= t.ResumeBelow*(bad+good)
 }
 
+// Fails reports whether pulls of a pod failed within the window and have not succeeded
+// since.
+func (r *Rate) Fails(now time.Time, t Threshold) bool {
+	r.expire(now, t.WithDefaults().Window)
+	return len(r.failing) > 0
+}
+
 // Passed is how many pods succeeded within the window.
 func (r *Rate) Passed(now time.Time, t Threshold) int {
 	r.slide(now, t.WithDefaults().Window)

@@ -418,5 +418,8 @@ func (l *Ledger) lastSent() time.Time {
 	return l.last.SentAt
 }
 
+// Unanswered reports whether the last probe got no answer.
+func (l *Ledger) Unanswered() bool { return l.missed > 0 }
+
 // LastAttempt is when the last probe was sent, zero before the first.
 func (l *Ledger) LastAttempt() time.Time { return l.lastAttempt }
