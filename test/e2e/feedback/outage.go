@@ -4,12 +4,20 @@ package feedback
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/feedback"
+	"github.com/pullpace/pace/test/cluster"
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
 	"github.com/pullpace/pace/test/registry"
@@ -37,7 +45,7 @@ func registryDown(ctx context.Context, s *scene, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.AwaitCharged(ctx, stage.Limit+1); err != nil {
+	if err := awaitUnderWay(ctx, s, sample-1); err != nil {
 		return err
 	}
 	down := time.Now()
@@ -72,6 +80,20 @@ func registryDown(ctx context.Context, s *scene, r *suite.Report) error {
 	return all(err, classified(s, feedback.Reset, feedback.Timeout), other.Clear(ctx))
 }
 
+// sample is how many pods of an account must have pulled or failed before the share of
+// those that failed says anything of it.
+const sample = 5
+
+// awaitUnderWay returns when a pull was served and n more pods at least were let go whose
+// pulls the registry has not seen: enough to see by them that it is down.
+func awaitUnderWay(ctx context.Context, s *scene, n int) error {
+	return stage.Poll(ctx, fmt.Sprintf("%d pulls to be under way", n), func(ctx context.Context) (bool, string, error) {
+		gone, err := releases(ctx, s)
+		served := int(s.Charges(""))
+		return served > 0 && len(gone) >= served+n, fmt.Sprintf("%d let go, %d served", len(gone), served), err
+	})
+}
+
 // classified complains of a failure that is taken for something else.
 func classified(s *scene, want ...feedback.Class) error {
 	seen, err := failed(s.witness, "")
@@ -88,10 +110,28 @@ func classified(s *scene, want ...feedback.Class) error {
 	return err
 }
 
+// nodeApart is a node without a replica of the controller: from another one readings
+// would fail too.
+func nodeApart(ctx context.Context, s *scene) (*cluster.Node, error) {
+	var own corev1.PodList
+	if err := s.Client.List(ctx, &own, client.InNamespace(v1alpha1.Namespace)); err != nil {
+		return nil, err
+	}
+	for _, node := range s.Cluster.Nodes() {
+		if !slices.ContainsFunc(own.Items, func(p corev1.Pod) bool { return p.Spec.NodeName == node.Name() && strings.HasPrefix(p.Name, "pacer-") }) {
+			return node, nil
+		}
+	}
+	return nil, errors.New("a replica of the controller is on every node")
+}
+
 // dnsOfOneNode breaks the registry's name for one node of four. Its pulls fail, the
 // account is nobody's to pause for that, and the pods of other nodes go on.
 func dnsOfOneNode(ctx context.Context, s *scene, r *suite.Report) error {
-	node := s.Cluster.Nodes()[stage.Nodes-1]
+	node, err := nodeApart(ctx, s)
+	if err != nil {
+		return err
+	}
 	node.SetNameBroken(s.Host.Name(), true)
 	defer node.SetNameBroken(s.Host.Name(), false)
 	names, err := s.Fleet(ctx, 6)
