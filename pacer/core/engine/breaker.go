@@ -410,12 +410,34 @@ func (e *Engine) revisionOf(workload, name string) *revision {
 	return r
 }
 
+// excusedFor is how late a failure of before an order to go on may be seen: kubelets on
+// a busy machine told of failed pulls after 10 to 17 s.
+const excusedFor = 30 * time.Second
+
 // resume carries out a person's order to go on.
-func (a *account) resume(now time.Time) {
+func (e *Engine) resume(now time.Time, a *account) {
 	a.breaker.Close(now)
 	a.trial = trial{}
 	a.rate.Clear()
 	a.ledger.Excuse(now)
+	a.excused, a.excusedUntil = map[core.PodID]bool{}, now.Add(excusedFor)
+	e.everyPull(func(running *pull) {
+		for _, p := range running.pods {
+			if running.account == a.ID {
+				a.excused[p.ID] = true
+			}
+		}
+	})
+}
+
+// excuses reports whether a person ordered to go on in spite of what a pod shows: its
+// pull was under way then. Once for each.
+func (a *account) excuses(now time.Time, f PullFailed) bool {
+	if a == nil || !a.excused[f.Pod] || !now.Before(a.excusedUntil) {
+		return false
+	}
+	delete(a.excused, f.Pod)
+	return true
 }
 
 // passTime has breakers try one when their time has come, and forgets what is over.

@@ -296,3 +296,50 @@ func TestANodeThatIsToBlameIsNotPreferred(t *testing.T) {
 		t.Errorf("released %+v, want one that prefers n0", d.Releases)
 	}
 }
+
+// TestAnOrderToGoOnCoversWhatWasUnderWay: a pull that was under way when a person ordered
+// to go on is seen to fail after it, and pauses nothing; one that fails again does, and
+// so does one that was let go since.
+func TestAnOrderToGoOnCoversWhatWasUnderWay(t *testing.T) {
+	t.Parallel()
+	again := map[string]func(f *failer, old core.PodID) core.PodID{
+		"the same pod fails again": func(_ *failer, old core.PodID) core.PodID { return old },
+		"one that went since": func(f *failer, _ core.PodID) core.PodID {
+			id := f.create("g1")
+			f.probe()
+			f.carryOut(f.engine.Decide(f.now))
+			f.bind(id, "n2")
+			return id
+		},
+	}
+	for name, then := range again {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFailer(4, quota.Settings{})
+			f.now = f.now.Add(30 * time.Second)
+			f.probe()
+			one, two := f.create("g0"), f.create("g0")
+			f.carryOut(f.engine.Decide(f.now))
+			f.bind(one, "n0")
+			f.bind(two, "n1")
+			late := throttled
+			late.RetryAfter = 10 * time.Minute
+			f.fails(one, late, f.now)
+			if v := f.engine.Decide(f.now).Accounts[0].Breaker; v.State != feedback.Paused {
+				t.Fatalf("the breaker is %s after a 429", v.State)
+			}
+			f.now = f.now.Add(time.Second)
+			f.observe(Event{Account: &Account{ID: hub, Host: "docker.io", Resumed: f.now}})
+			f.now = f.now.Add(time.Second)
+			f.fails(two, late, f.now)
+			if v := f.engine.Decide(f.now).Accounts[0].Breaker; v.State != feedback.OK {
+				t.Errorf("the breaker is %s for what was under way before the order", v.State)
+			}
+			f.now = f.now.Add(time.Second)
+			f.fails(then(f, two), late, f.now)
+			if v := f.engine.Decide(f.now).Accounts[0].Breaker; v.State != feedback.Paused {
+				t.Errorf("the breaker is %s after a refusal since the order", v.State)
+			}
+		})
+	}
+}

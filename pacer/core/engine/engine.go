@@ -89,6 +89,10 @@ type account struct {
 	breaker feedback.Breaker
 	trial   trial
 	rate    feedback.Rate
+	// excused are pods whose pulls were under way when a person last ordered to go on:
+	// what one of them shows next is from before, until excusedUntil.
+	excused      map[core.PodID]bool
+	excusedUntil time.Time
 	// lastDrip is when an expired hold went, nextDrip when the next may go.
 	lastDrip, nextDrip time.Time
 }
@@ -217,7 +221,7 @@ func (e *Engine) observeAccount(now time.Time, a Account) {
 	if known := e.accounts[a.ID]; known != nil {
 		known.ledger.Configure(a.Settings, a.Credentials)
 		if a.Resumed.After(known.Resumed) && (known.Host != "" || a.Resumed.After(known.breaker.Since)) {
-			known.resume(now)
+			e.resume(now, known)
 		}
 		if known.Generation != 0 && known.Generation != a.Generation && a.Settings.Fixed == nil {
 			known.ledger.Anew()

@@ -27,7 +27,11 @@ func (e *Engine) observeFailed(now time.Time, f PullFailed) {
 	if p != nil && !e.noteFailure(now, p, f) {
 		return
 	}
-	if a := e.accounts[f.Account]; a != nil && f.Class == feedback.Throttled {
+	a := e.accounts[f.Account]
+	if !f.OfWorkload() && a.excuses(now, f) {
+		return
+	}
+	if a != nil && f.Class == feedback.Throttled {
 		a.ledger.Throttled(f.At, f.RetryAfter)
 	}
 	e.judge(now, p, f)

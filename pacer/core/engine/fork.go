@@ -20,6 +20,7 @@ func (e *Engine) Fork(now time.Time, w World) *Engine {
 	}
 	for id, a := range e.accounts {
 		f.accounts[id] = &account{Account: a.Account, ledger: a.ledger.Fork(), lastDrip: a.lastDrip, nextDrip: a.nextDrip,
+			excused: maps.Clone(a.excused), excusedUntil: a.excusedUntil,
 			breaker: a.breaker, trial: a.trial}
 	}
 	for _, r := range e.open {
