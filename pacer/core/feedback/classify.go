@@ -165,15 +165,14 @@ func (f Failure) withReason(reason string) Failure {
 // Free reports whether an attempt that failed so cannot have been charged: it
 // never reached the manifest, or the manifest was there already. Those that have no
 // manifest or no right to it never get there until somebody mends that; if what they
-// may cost stayed booked, one bad tag would stop all others on its account.
+// may cost stayed booked, one bad tag would stop all others on its account. A login that
+// was throttled is not free: it ends for all who wait for it at once.
 func (f Failure) Free() bool {
 	switch f.Class {
 	case Auth, NotFound:
 		return !f.Suspect
 	case KubeletQPS, DNS, TLS, Timeout, Disk:
 		return true
-	case Throttled:
-		return f.Kind == KindToken
 	}
 	return false
 }
