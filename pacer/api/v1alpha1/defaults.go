@@ -5,6 +5,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/pullpace/pace/pacer/core/feedback"
 )
 
 // Default is one line of the table of defaults, for people.
@@ -48,13 +50,13 @@ const (
 
 	DefaultReservePercent int32 = 5
 
-	DefaultFailurePercent int32 = 20
-	DefaultResumePercent  int32 = 5
-	DefaultMinPods        int32 = 5
-	DefaultPauseWindow          = 2 * time.Minute
+	DefaultFailurePercent int32 = feedback.DefaultFailurePercent
+	DefaultResumePercent  int32 = feedback.DefaultResumeBelow
+	DefaultMinPods        int32 = feedback.DefaultMinPods
+	DefaultPauseWindow          = feedback.DefaultWindow
 
-	DefaultBreakerBase = 30 * time.Second
-	DefaultBreakerMax  = 30 * time.Minute
+	DefaultBreakerBase = feedback.DefaultBase
+	DefaultBreakerMax  = feedback.DefaultMax
 )
 
 // Default fills in what is not set.

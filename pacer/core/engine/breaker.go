@@ -10,48 +10,13 @@ import (
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
-// trialFor is how long the one pod that is tried keeps others from going: longer than
-// most pulls take.
-const trialFor = 10 * time.Minute
-
 // sickFor is how long a node is told of as failing after its last failure: longer than
 // the kubelet's longest back-off.
 const sickFor = 10 * time.Minute
 
-// rememberFor is how long a revision without pods is remembered as failing.
-const rememberFor = time.Hour
-
-// trial is the one pod that goes while a breaker tries one.
-type trial struct {
-	pod core.PodID
-	at  time.Time
-}
-
-// revisionKey names a revision of a workload, whatever its pods are for.
-type revisionKey struct{ workload, revision string }
-
-func (k revisionKey) String() string { return k.workload + "@" + k.revision }
-
-func (k revisionKey) compare(o revisionKey) int {
-	return cmp.Or(cmp.Compare(k.workload, o.workload), cmp.Compare(k.revision, o.revision))
-}
-
-// revision is what the groups of a revision share. It outlives its pods, so that those
-// that are created again do not begin anew.
-type revision struct {
-	key     revisionKey
-	name    string // of the key
-	breaker feedback.Breaker
-	rate    feedback.Rate
-	pauseOn feedback.Threshold
-	trial   trial
-	// failing counts its pods whose last pull failed, groups the groups of it.
-	failing, groups int
-}
-
 // rateOf is the threshold of an account's rate.
 func (a *account) rateOf() feedback.Threshold {
-	return feedback.Threshold{FailurePercent: a.Breaker.WithDefaults().FailurePercent, ResumeBelow: 5}
+	return feedback.Threshold{FailurePercent: a.Breaker.WithDefaults().FailurePercent, ResumeBelow: feedback.DefaultResumeBelow}
 }
 
 // wait is how long the breaker of an account stays open at least. Where a limit is
@@ -62,13 +27,10 @@ func (e *Engine) wait(a *account, told time.Duration) feedback.Wait {
 		s.Base = min(s.Base, w)
 	}
 	return feedback.Wait{
-		Told: min(told, maxTold), Base: s.Base, Max: s.Max, Lot: e.lot(string(a.ID), a.breaker.Opened, a.breaker.Failed),
+		Told: min(told, quota.MaxRetryAfter), Base: s.Base, Max: s.Max, Lot: e.lot(string(a.ID), a.breaker.Opened, a.breaker.Failed),
 		Readable: e.asked(a, e.now) && a.ledger.Limit() > 0,
 	}
 }
-
-// maxTold bounds what an answer can make us wait; see quota.
-const maxTold = 30 * time.Minute
 
 // asked reports whether a HEAD can tell how the account is.
 func (e *Engine) asked(a *account, now time.Time) bool {
@@ -129,13 +91,6 @@ func (e *Engine) nodeOf(p *pod) *node {
 		return nil
 	}
 	return p.node.of()
-}
-
-// endTrial ends the trial of a pod that told nothing of its account.
-func (e *Engine) endTrial(a *account, pod core.PodID) {
-	if a != nil && a.trial.pod == pod {
-		a.trial = trial{}
-	}
 }
 
 // failsAgain takes in a failure of an account of which the breaker is not closed.
@@ -267,72 +222,6 @@ func (e *Engine) egressRate(egress string) *feedback.Rate {
 	return r
 }
 
-// failsOfItself takes in a failure that waiting does not cure: of the revision, or of
-// the node where others of the revision pulled well.
-func (e *Engine) failsOfItself(now time.Time, p *pod, f PullFailed) {
-	if p == nil {
-		return
-	}
-	g, n := p.group.of(), p.node.of()
-	if g == nil {
-		return
-	}
-	cause := feedback.Cause{Class: f.Class}
-	if n != nil {
-		g.of.rate.Fail(f.At, f.Pod, feedback.Where{Node: n.ID, Revision: g.of.name, Egress: n.Egress}, f.Class)
-		worked := g.past > 0 || g.of.rate.Passed(now, g.PauseOn) > 0
-		if worked && g.of.breaker.Closed() && !g.of.rate.Several(feedback.BlameNode) && e.fleet.size() > 1 {
-			e.blameNode(n, f, cause)
-			return
-		}
-	}
-	e.openRevision(g.of, f, cause)
-}
-
-func (e *Engine) openRevision(r *revision, f PullFailed, c feedback.Cause) {
-	s := feedback.Settings{}.WithDefaults()
-	w := feedback.Wait{Base: s.Base, Max: s.Max, Lot: e.lot(r.name, r.breaker.Opened, r.breaker.Failed)}
-	e.setOpen(r)
-	if r.trial.pod != "" && r.trial.pod == f.Pod {
-		r.trial = trial{}
-		r.breaker.TryFailed(f.At, c, w)
-		return
-	}
-	r.breaker.Open(f.At, c, w)
-}
-
-// setOpen lists a revision among those that are open.
-func (e *Engine) setOpen(r *revision) {
-	if !slices.Contains(e.open, r) {
-		e.open = append(e.open, r)
-		slices.SortFunc(e.open, func(a, b *revision) int { return a.key.compare(b.key) })
-	}
-}
-
-// keepOpen forgets the revisions with the cluster, but for those that fail.
-func (e *Engine) keepOpen() {
-	e.revisions = map[string]*revision{}
-	for _, r := range e.open {
-		r.failing, r.groups = 0, 0
-		r.rate.Clear()
-		e.revisions[r.name] = r
-	}
-}
-
-// join makes a group one of its revision.
-func (e *Engine) join(g *group) {
-	g.of = e.revisionOf(g.Workload, g.Revision)
-	g.of.pauseOn = g.PauseOn
-	g.of.groups++
-}
-
-// part takes a group out of its revision, which is remembered while it fails.
-func (e *Engine) part(g *group) {
-	if g.of.groups--; g.of.groups == 0 && g.of.breaker.Closed() {
-		delete(e.revisions, g.of.name)
-	}
-}
-
 // hear takes in what a HEAD tells of a breaker that is not closed.
 func (a *account) hear(o quota.Observation) {
 	good := o.Status != 0 && o.Status != 429 && o.Status < 500
@@ -390,26 +279,6 @@ func (e *Engine) rightly(now time.Time, a *account, running *pull, p *pod, faile
 	}
 }
 
-// closes closes the breaker of a revision of which no pod fails any more, once one that
-// failed got its image.
-func (r *revision) closes(now time.Time) {
-	if r.failing == 0 && r.breaker.Passed > 0 {
-		r.breaker.Close(now)
-		r.trial = trial{}
-	}
-}
-
-// revisionOf is a revision of a workload.
-func (e *Engine) revisionOf(workload, name string) *revision {
-	key := revisionKey{workload, name}
-	r := e.revisions[key.String()]
-	if r == nil {
-		r = &revision{key: key, name: key.String()}
-		e.revisions[r.name] = r
-	}
-	return r
-}
-
 // excusedFor is how late a failure of before an order to go on may be seen: kubelets on
 // a busy machine told of failed pulls after 10 to 17 s.
 const excusedFor = 30 * time.Second
@@ -462,54 +331,4 @@ func (e *Engine) passTime(now time.Time) {
 		}
 		return over
 	})
-}
-
-// trying is the pod that is being tried; empty: the next one may go.
-func (e *Engine) trying(now time.Time, t trial) core.PodID {
-	p := e.pods.find(t.pod)
-	if t.pod == "" || p == nil || p.held() || p.phase == phasePulled || e.parked(p, now) || now.Sub(t.at) >= trialFor {
-		return ""
-	}
-	return t.pod
-}
-
-// try notes that a pod was let go that breakers which are not closed try.
-func (e *Engine) try(now time.Time, g *group, p *pod) {
-	if !g.of.breaker.Closed() && e.trying(now, g.of.trial) == "" {
-		g.of.trial = trial{p.ID, now}
-	}
-	for i := range g.Images {
-		for _, id := range g.Images[i].Accounts {
-			if a := e.accounts[id]; a != nil && !a.breaker.Closed() && e.trying(now, a.trial) == "" && e.draws(g, &g.Images[i], a) {
-				a.trial = trial{p.ID, now}
-			}
-		}
-	}
-}
-
-// findTried takes a pod of ours that is on its way for the one that is tried, where a
-// world is taken in: which it was is not kept.
-func (e *Engine) findTried(now time.Time) {
-	for _, g := range e.inOrder() {
-		for _, set := range []*podSet{&g.waiting, &g.bound} {
-			for _, id := range set.ids(func(p *pod) bool { return p.ours() && (p.more == nil || len(p.more.failures) == 0) }) {
-				e.try(now, g, e.pods.find(id))
-			}
-		}
-	}
-}
-
-// draws reports whether a pod of the group may have to pull the image on the account:
-// a node that it may use lacks it, be it that it is being pulled there.
-func (e *Engine) draws(g *group, use *ImageUse, a *account) bool {
-	not := []bitset{e.fleet.has(*use)}
-	for _, id := range use.Accounts {
-		if id == a.ID {
-			break
-		}
-		if o := e.accounts[id]; o != nil {
-			not = append(not, *e.fleet.egressSet(o.Egress))
-		}
-	}
-	return e.nodesOf(g.Pool).count(*e.fleet.egressSet(a.Egress), not...) > 0
 }

@@ -16,14 +16,14 @@ const quietFor = 10 * time.Minute
 // soonest is the least back-off: full jitter could make it next to nothing.
 const soonest = time.Second
 
-// The defaults of Settings and Threshold.
+// The defaults of Settings and Threshold, and so of the fields of the API.
 const (
-	defaultPercent = 20
-	defaultResume  = 5
-	defaultPods    = 5
-	defaultWindow  = 2 * time.Minute
-	defaultBase    = 30 * time.Second
-	defaultMax     = 30 * time.Minute
+	DefaultFailurePercent = 20
+	DefaultResumeBelow    = 5
+	DefaultMinPods        = 5
+	DefaultWindow         = 2 * time.Minute
+	DefaultBase           = 30 * time.Second
+	DefaultMax            = 30 * time.Minute
 )
 
 // Breaker stops releases while pulls fail. It opens (Paused), lets one release at a
@@ -57,13 +57,13 @@ type Wait struct {
 // WithDefaults are the settings with what is not set filled in.
 func (s Settings) WithDefaults() Settings {
 	if s.FailurePercent <= 0 {
-		s.FailurePercent = defaultPercent
+		s.FailurePercent = DefaultFailurePercent
 	}
 	if s.Max <= 0 {
-		s.Max = defaultMax
+		s.Max = DefaultMax
 	}
 	if s.Base <= 0 {
-		s.Base = min(defaultBase, s.Max)
+		s.Base = min(DefaultBase, s.Max)
 	}
 	return s
 }
@@ -71,13 +71,13 @@ func (s Settings) WithDefaults() Settings {
 // WithDefaults is the threshold with what is not set filled in.
 func (t Threshold) WithDefaults() Threshold {
 	if t.FailurePercent <= 0 {
-		t.FailurePercent, t.ResumeBelow = defaultPercent, defaultResume
+		t.FailurePercent, t.ResumeBelow = DefaultFailurePercent, DefaultResumeBelow
 	}
 	if t.MinPods <= 0 {
-		t.MinPods = defaultPods
+		t.MinPods = DefaultMinPods
 	}
 	if t.Window <= 0 {
-		t.Window = defaultWindow
+		t.Window = DefaultWindow
 	}
 	return t
 }

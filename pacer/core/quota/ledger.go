@@ -95,7 +95,7 @@ func (l *Ledger) Throttled(at time.Time, retryAfter time.Duration) {
 const fixedPause = 30 * time.Second
 
 func (l *Ledger) refusedAt(at time.Time, retryAfter time.Duration) {
-	until := at.Add(min(max(retryAfter, 0), maxRetryAfter))
+	until := at.Add(min(max(retryAfter, 0), MaxRetryAfter))
 	l.throttledAt = later(l.throttledAt, at)
 	if until.After(l.notBefore) {
 		l.notBefore = until
@@ -105,9 +105,9 @@ func (l *Ledger) refusedAt(at time.Time, retryAfter time.Duration) {
 	}
 }
 
-// maxRetryAfter bounds what a header can make us wait: the longest back-off of
+// MaxRetryAfter bounds what a header can make us wait: the longest back-off of
 // the breaker.
-const maxRetryAfter = 30 * time.Minute
+const MaxRetryAfter = 30 * time.Minute
 
 // Lag is how long after a pull a reading is trusted to contain it.
 func (l *Ledger) Lag() time.Duration {

@@ -64,7 +64,7 @@ func (l *Ledger) Read(now time.Time, obs Observation) {
 // refused handles a probe that was itself throttled: without a number it says
 // that nothing may be granted until a later reading.
 func (l *Ledger) refused(now time.Time, obs Observation) {
-	wait := min(max(obs.Header.RetryAfter, 0), maxRetryAfter)
+	wait := min(max(obs.Header.RetryAfter, 0), MaxRetryAfter)
 	l.retryAt = now.Add(wait)
 	l.refusedAt(obs.SentAt, wait)
 }

@@ -140,7 +140,7 @@ func TestThrottledWaitsForAReadingSentAfterIt(t *testing.T) {
 		}
 	}
 	l.Throttled(at(13), 1000*time.Hour)
-	if next := l.NextProbe(true, 0); next.After(at(13).Add(maxRetryAfter)) {
+	if next := l.NextProbe(true, 0); next.After(at(13).Add(MaxRetryAfter)) {
 		t.Errorf("a hostile Retry-After puts the next probe off to %v", next)
 	}
 }
