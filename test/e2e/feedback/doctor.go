@@ -22,11 +22,11 @@ import (
 	"github.com/pullpace/pace/test/registry"
 )
 
-// doctorCases plant faults on real nodes and have doctor find them. The case is alone,
-// since it looks at the whole cluster.
+// doctorCases plant faults on real nodes and have doctor find them. The case comes
+// first, since it looks at the whole cluster: what another leaves would be found too.
 func doctorCases(b builder) []suite.Case {
 	c := b.on("doctor", stage.Options{NoBudget: true, NotPaced: true}, diagnosed)
-	c.Alone = true
+	c.First = true
 	return []suite.Case{c}
 }
 
@@ -158,7 +158,6 @@ func diagnosed(ctx context.Context, s *scene, r *suite.Report) error {
 		return err
 	}
 	began := time.Now()
-	// What other cases left goes with their namespaces.
 	if err := stage.Poll(ctx, "a healthy cluster to be called so", func(ctx context.Context) (bool, string, error) {
 		d, err := look(ctx, s, 0)
 		return d.Verdict == doctor.Healthy, fmt.Sprintf("%s: %v", d.Summary, d.Names()), err

@@ -82,7 +82,7 @@ func (g *rig) judged(name string, o stage.Options, policy string) suite.Case {
 				return err
 			}
 			fmt.Print(table)
-			return errors.Join(judge(prediction, before.changed(after)), s.Clear(ctx))
+			return errors.Join(judge(prediction, before.changed(after)), s.ClearAway(ctx))
 		},
 		Inspect: func(ctx context.Context, _ error) string { return g.lab.Evidence(ctx, name) },
 	}
@@ -119,7 +119,8 @@ func (g *rig) measured(ctx context.Context, name string, o stage.Options, policy
 	if m.wave, err = measure(run, asked("wave-")); err != nil {
 		return nil, err
 	}
-	return m, s.Clear(ctx)
+	// Nodes that still take pods down would make those slower that are timed next.
+	return m, s.ClearAway(ctx)
 }
 
 // judge complains about what was predicted wrong: units and pulls must be right to

@@ -11,6 +11,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -388,4 +389,18 @@ func (s *Stage) Clear(ctx context.Context) error {
 		return fmt.Errorf("clearing the stage: %s", out)
 	}
 	return nil
+}
+
+// ClearAway is Clear and waits until nodes and API server have nothing of it left.
+func (s *Stage) ClearAway(ctx context.Context) error {
+	if err := s.Clear(ctx); err != nil {
+		return err
+	}
+	return Poll(ctx, "the stage's objects to be gone", func(ctx context.Context) (bool, string, error) {
+		_, err := s.Cluster.Client().CoreV1().Namespaces().Get(ctx, s.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return true, "", nil
+		}
+		return false, "the namespace is there", err
+	})
 }

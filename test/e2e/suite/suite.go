@@ -18,6 +18,9 @@ type Case struct {
 	// Alone cases disturb the whole cluster: they run one at a time, in their
 	// order, after all others.
 	Alone bool
+	// First cases look at a cluster that nobody has used yet: they run one at a time, in
+	// their order, before all others.
+	First bool
 	// Lane names cases that run one after the other, in their order, beside all
 	// others; empty: it runs when there is a place for it.
 	Lane string
@@ -69,13 +72,21 @@ func Run(ctx context.Context, o Options, cases []Case) Summary {
 			o.Finished(r)
 		}
 	}
+	oneByOne := func(picked func(Case) bool) {
+		for _, c := range cases {
+			if picked(c) {
+				finished(runCase(ctx, o, c))
+			}
+		}
+	}
+	oneByOne(func(c Case) bool { return c.First })
 	var shared, apart sync.WaitGroup
 	for _, lane := range lanes(cases) {
 		runLane(lane, &shared, &apart, func(c Case) { finished(runCase(ctx, o, c)) })
 	}
 	slots := make(chan struct{}, max(o.Parallel, 1))
 	for _, c := range cases {
-		if c.Alone || c.Lane != "" {
+		if c.First || c.Alone || c.Lane != "" {
 			continue
 		}
 		slots <- struct{}{}
@@ -85,11 +96,7 @@ func Run(ctx context.Context, o Options, cases []Case) Summary {
 		})
 	}
 	shared.Wait()
-	for _, c := range cases {
-		if c.Alone {
-			finished(runCase(ctx, o, c))
-		}
-	}
+	oneByOne(func(c Case) bool { return c.Alone })
 	apart.Wait()
 	s.Took = time.Since(began)
 	return s

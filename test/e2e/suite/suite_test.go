@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,29 +49,31 @@ func TestRunCountsWhatBecameOfCases(t *testing.T) {
 	}
 }
 
-func TestAloneCasesRunAfterAllOthersInOrder(t *testing.T) {
+func TestFirstAndAloneCasesRunBeforeAndAfterAllOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var began []string
-		make := func(name string, alone bool, took time.Duration) Case {
-			return Case{Name: name, Alone: alone, Run: func(context.Context, *Report) error {
+		make := func(c Case, took time.Duration) Case {
+			c.Run = func(context.Context, *Report) error {
 				mu.Lock()
-				began = append(began, name)
+				began = append(began, c.Name)
 				mu.Unlock()
 				time.Sleep(took)
 				return nil
-			}}
+			}
+			return c
 		}
 		s := Run(t.Context(), Options{Parallel: 2, Patience: time.Hour}, []Case{
-			make("kill", true, time.Second), make("long", false, 10*time.Second),
-			make("uninstall", true, time.Second), make("short", false, time.Second), make("last", false, time.Second),
+			make(Case{Name: "kill", Alone: true}, time.Second), make(Case{Name: "long"}, 10*time.Second),
+			make(Case{Name: "uninstall", Alone: true}, time.Second), make(Case{Name: "short"}, time.Second),
+			make(Case{Name: "last"}, time.Second), make(Case{Name: "unused", First: true}, time.Second),
 		})
-		// Two side by side: 10 s; then one after the other: 2 s.
-		if want := 12 * time.Second; s.Took != want {
+		// The first: 1 s; two side by side: 10 s; then one after the other: 2 s.
+		if want := 13 * time.Second; s.Took != want {
 			t.Errorf("took %s, want %s", s.Took, want)
 		}
-		if diff := cmp.Diff([]string{"last", "kill", "uninstall"}, began[2:]); diff != "" {
+		if diff := cmp.Diff([]string{"unused", "last", "kill", "uninstall"}, slices.Concat(began[:1], began[3:])); diff != "" {
 			t.Errorf("order (-want +got):\n%s", diff)
 		}
 	})
