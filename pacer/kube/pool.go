@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -12,6 +13,7 @@ import (
 	schedcorev1 "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 )
 
@@ -88,18 +90,22 @@ func (c constraints) matcher() func(*corev1.Node) bool {
 	}
 }
 
-// passing are the taints that a node wears while it starts or is not reachable
-// for a moment; a pod waits for it rather than being refused.
-var passing = map[string]bool{
-	corev1.TaintNodeNotReady:                         true,
-	corev1.TaintNodeUnreachable:                      true,
-	corev1.TaintNodeNetworkUnavailable:               true,
-	"node.cloudprovider.kubernetes.io/uninitialized": true,
+// isPassing reports whether a taint is one that a node wears while it starts, is held
+// or is not reachable for a moment; a pod waits for it rather than being refused.
+func isPassing(key string) bool {
+	switch key {
+	case corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeNetworkUnavailable,
+		"node.cloudprovider.kubernetes.io/uninitialized", taintUnregistered, v1alpha1.Taint:
+		return true
+	}
+	// Those of node-readiness-controller, and those by which cluster-autoscaler knows
+	// that a node starts.
+	return strings.HasPrefix(key, "readiness.k8s.io/") || strings.HasPrefix(key, "startup-taint.cluster-autoscaler.kubernetes.io/")
 }
 
 // repels reports whether a taint keeps pods off a node for good.
 func repels(t *corev1.Taint) bool {
-	return t.Effect != corev1.TaintEffectPreferNoSchedule && !passing[t.Key]
+	return t.Effect != corev1.TaintEffectPreferNoSchedule && !isPassing(t.Key)
 }
 
 // digest is a short name for a value by its content. Map keys are sorted by
