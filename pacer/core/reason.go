@@ -99,7 +99,7 @@ var reasons = []ReasonInfo{
 	{NotOptedIn, NotHeld, "its namespace is not opted in", "label the namespace pullpace.dev/pace=enabled"},
 	{Recreate, NotHeld, "its Deployment deletes all pods first", "use strategy RollingUpdate"},
 	{Excluded, NotHeld, "system pods, bound pods, mirror pods and other owners' pods are never held", ""},
-	{Hopeless, NotHeld, "it asks for more than the account ever allows, so that waiting cannot help", "authenticate, mirror, or pin images"},
+	{Hopeless, NotHeld, "it asks for more than the account ever allows, or allows before its hold must end, so that waiting cannot help", "authenticate, mirror, or pin images"},
 }
 
 // Reasons returns the closed list in the order of the reference page.

@@ -118,14 +118,22 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 		c.reason = c.wave.reason
 		return 0, false
 	}
-	n := 1
-	if c.Whole {
-		n = t.releasable(c)
-	}
+	t.makeRoom(c)
 	if id, paused := t.pausedFor(c); paused {
 		c.account, c.reason = id, core.Paused
 		return 0, false
 	}
+	switch {
+	case c.Pinned:
+		return t.grantNode(c)
+	case c.Whole:
+		return t.pay(c, t.releasable(c))
+	}
+	return t.pay(c, 1)
+}
+
+// pay releases n pods of a candidate if all their accounts have the units.
+func (t *turn) pay(c *candidate, n int) (core.Units, bool) {
 	var sum core.Units
 	short := false
 	reason := core.Budget
@@ -142,9 +150,10 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 			reason = core.FailOpen
 		case t.blocked[id] || a.Paused || a.ledger.Opened(t.now) || t.freeFor(a, c.Class, units) < min(units, t.ceiling(a, units)):
 			if !short {
-				c.account, c.reason = id, t.whyShort(a, units)
+				c.account, c.reason = id, t.whyShort(c, a, units)
 			}
 			short, t.blocked[id] = true, true
+			t.nodesFirst[id] = t.nodesFirst[id] || c.Pinned
 		}
 		if t.ceiling(a, units) < units {
 			reason = core.Hopeless
@@ -171,7 +180,7 @@ func (t *turn) pausedFor(c *candidate) (core.AccountID, bool) {
 		return "", false
 	}
 	for _, a := range c.asks {
-		if a.Cold > 0 && t.e.accounts[a.Account].Paused {
+		if a.Pulls() && t.e.accounts[a.Account].Paused {
 			return a.Account, true
 		}
 	}
@@ -208,7 +217,7 @@ func (t *turn) free(a *account, class core.Class) core.Units {
 }
 
 // whyShort names what an account lacks.
-func (t *turn) whyShort(a *account, units core.Units) core.Reason {
+func (t *turn) whyShort(c *candidate, a *account, units core.Units) core.Reason {
 	grade := a.ledger.Grade(t.now)
 	switch {
 	case a.Paused:
@@ -219,6 +228,8 @@ func (t *turn) whyShort(a *account, units core.Units) core.Reason {
 		return core.BreakerOpen
 	case !a.ledger.Usable(t.now):
 		return core.WaitingForReading
+	case t.nodesFirst[a.ID] && !c.Pinned:
+		return core.NodeHeld
 	case t.free(a, core.ClassNodeCritical) >= units:
 		return core.Reserve
 	}
@@ -228,7 +239,7 @@ func (t *turn) whyShort(a *account, units core.Units) core.Reason {
 // preferWarm prefers nodes that cost nothing where there are enough of them.
 func (t *turn) preferWarm() {
 	for i, r := range t.out.Releases {
-		if len(r.Nodes) > 0 {
+		if len(r.Nodes) > 0 || t.e.groups[r.Group].Pinned {
 			continue
 		}
 		if warm := t.e.warmNodes(t.e.groups[r.Group], maxPreferred); len(warm) >= r.Count {
@@ -244,6 +255,7 @@ func (t *turn) holds() {
 			continue
 		}
 		t.explain(c)
+		t.makeRoom(c)
 		h := Hold{Group: c.ID, Count: c.left, Reason: c.reason, Account: c.account}
 		if a := t.e.accounts[c.account]; a != nil {
 			h.Need = plan.Marginal(c.asks, c.waiting+c.granted, c.left)[c.account]
@@ -269,7 +281,7 @@ func (t *turn) holds() {
 func (c *candidate) accounts() []core.AccountID {
 	var ids []core.AccountID
 	for _, a := range c.asks {
-		if a.Cold > 0 && !slices.Contains(ids, a.Account) {
+		if a.Pulls() && !slices.Contains(ids, a.Account) {
 			ids = append(ids, a.Account)
 		}
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
@@ -11,7 +12,12 @@ import (
 
 // asks lists what pods of g that are on no node yet may be charged, wherever
 // they land among the nodes they can use.
-func (e *Engine) asks(g *group) []plan.Ask { return e.asksFor(g.Images, g.Pool) }
+func (e *Engine) asks(g *group) []plan.Ask {
+	if g.Pinned {
+		return e.asksFor(g.Images, g.heldNodes())
+	}
+	return e.grow(g, e.asksFor(g.Images, e.nodesOf(g.Pool)))
+}
 
 // rollbackNeed adds up what going back from every rollout under way would have to
 // pull now.
@@ -22,15 +28,14 @@ func (e *Engine) rollbackNeed() map[core.AccountID]core.Units {
 			continue
 		}
 		pods := len(g.held.pods) + len(g.waiting.pods) + len(g.bound.pods) + len(g.pulled.pods) + max(g.More, 0)
-		for _, a := range e.asksFor(g.Back, g.Pool) {
+		for _, a := range e.asksFor(g.Back, e.nodesOf(g.Pool)) {
 			need[a.Account] += a.UpTo(pods)
 		}
 	}
 	return need
 }
 
-func (e *Engine) asksFor(images []ImageUse, pool core.PoolID) []plan.Ask {
-	nodes := e.nodesOf(pool)
+func (e *Engine) asksFor(images []ImageUse, nodes bitset) []plan.Ask {
 	var out []plan.Ask
 	for _, use := range images {
 		has := e.fleet.has(use)
@@ -63,6 +68,7 @@ func (e *Engine) parked(p *pod, now time.Time) bool {
 // setPools books what the pods that are on no node yet may be charged: derived
 // anew each time, so that a bind narrows it at once.
 func (e *Engine) setPools(now time.Time) {
+	e.lineUp(now)
 	for _, g := range e.inOrder() {
 		ours, ungated := e.inLine(g, now)
 		if ours+ungated == 0 && !g.pooled {
@@ -91,7 +97,11 @@ func (e *Engine) unpool(now time.Time, g *group) {
 	if !g.pooled {
 		return
 	}
-	for _, use := range g.Images {
+	uses := g.Images
+	if p := e.pools[g.Pool]; p != nil && p.Growth != nil {
+		uses = slices.Concat(uses, p.Growth.Bundle)
+	}
+	for _, use := range uses {
 		ours, ungated := g.pooledAs(use.Image)
 		for _, id := range use.Accounts {
 			if a := e.accounts[id]; a != nil {
@@ -125,7 +135,7 @@ func (e *Engine) warmNodes(g *group, most int) []core.NodeID {
 	var out []core.NodeID
 	for w, word := range warm {
 		for ; word != 0 && len(out) < most; word &= word - 1 {
-			if n := e.fleet.byIndex[w*64+bits.TrailingZeros64(word)]; n != nil && n.trouble == nil {
+			if n := e.fleet.byIndex[w*64+bits.TrailingZeros64(word)]; n != nil && n.trouble == nil && !n.Coming {
 				out = append(out, n.ID)
 			}
 		}

@@ -23,8 +23,10 @@ type turn struct {
 	ahead  map[core.AccountID]int
 	// blocked are the accounts on which a group that did not fit waits: those
 	// behind it must not take what it lacks.
-	blocked   map[core.AccountID]bool
-	available map[accountClass]core.Units
+	blocked map[core.AccountID]bool
+	// nodesFirst are those on which a held node waits.
+	nodesFirst map[core.AccountID]bool
+	available  map[accountClass]core.Units
 	// dripped are the accounts that a pod went for without units in this turn.
 	dripped map[core.AccountID]bool
 	// opened says that the breaker of an account is not closed; tried are the accounts
@@ -50,6 +52,7 @@ type candidate struct {
 	// left is how many are still held after what this turn released.
 	left, granted int
 	went          []int // places of its releases in the decision
+	nodes         *nodeLine
 	costs         []Cost
 	reason        core.Reason
 	account       core.AccountID
@@ -74,6 +77,9 @@ func (e *Engine) Decide(now time.Time) Decision {
 	for _, class := range core.Classes() {
 		t.allocate(class)
 	}
+	for _, c := range t.line {
+		t.impatient(c)
+	}
 	t.preferWarm()
 	t.finish()
 	e.last = t.out
@@ -89,13 +95,14 @@ func (e *Engine) newTurn(now time.Time) *turn {
 	if t.e == nil {
 		*t = turn{
 			e: e, used: map[core.AccountID]core.Units{}, ahead: map[core.AccountID]int{},
-			blocked: map[core.AccountID]bool{}, available: map[accountClass]core.Units{},
+			blocked: map[core.AccountID]bool{}, nodesFirst: map[core.AccountID]bool{}, available: map[accountClass]core.Units{},
 			dripped: map[core.AccountID]bool{}, demand: map[core.AccountID]quota.Demand{}, tried: map[string]bool{},
 		}
 	}
 	clear(t.used)
 	clear(t.ahead)
 	clear(t.blocked)
+	clear(t.nodesFirst)
 	clear(t.available)
 	clear(t.dripped)
 	clear(t.demand)
@@ -119,10 +126,14 @@ func (t *turn) queue() {
 			continue
 		}
 		ours, ungated := t.e.inLine(g, t.now)
-		t.line = append(t.line, &candidate{
+		c := &candidate{
 			group: g, asks: t.e.asks(g), waiting: ours + ungated, left: len(g.held.pods),
 			wave: t.e.wave(g, ours+ungated),
-		})
+		}
+		if g.Pinned {
+			c.nodes = newNodeLine(g)
+		}
+		t.line = append(t.line, c)
 	}
 }
 
@@ -145,6 +156,7 @@ func (t *turn) countDemand() {
 // letPass releases what does not wait for budget: what a person wants at once,
 // repairs and rollbacks, and pods that cost nothing.
 func (t *turn) letPass(c *candidate) {
+	t.makeRoom(c)
 	if c.overridden > 0 {
 		t.releasePods(c, core.Override, func(p *pod) bool { return p.overridden })
 	}
@@ -161,20 +173,28 @@ func (t *turn) letPass(c *candidate) {
 	if _, held := t.shutFor(c); held {
 		return
 	}
-	if n := t.releasable(c); n > 0 && !c.pullsFree() && len(c.marginal(n)) == 0 {
-		reason := core.Warm
-		if !slices.ContainsFunc(c.Images, func(u ImageUse) bool { return len(u.Accounts) > 0 }) {
-			reason = core.NoBudget
-		}
-		t.release(c, n, reason)
+	if c.Pinned {
+		t.letWarmNodesPass(c)
+		return
 	}
+	if n := t.releasable(c); n > 0 && !c.pullsFree() && len(c.marginal(n)) == 0 {
+		t.release(c, n, c.costsNothing())
+	}
+}
+
+// costsNothing is why a candidate goes that needs no pull that is paced.
+func (c *candidate) costsNothing() core.Reason {
+	if !slices.ContainsFunc(c.Images, func(u ImageUse) bool { return len(u.Accounts) > 0 }) {
+		return core.NoBudget
+	}
+	return core.Warm
 }
 
 // pullsFree reports whether a pull of the group is believed to cost nothing, as one
 // that a mirror answers. It needs no units, and is a pull all the same: of a wave,
 // and of an account that a person may have paused.
 func (c *candidate) pullsFree() bool {
-	return slices.ContainsFunc(c.asks, func(a plan.Ask) bool { return a.Cold > 0 && a.Price == 0 })
+	return slices.ContainsFunc(c.asks, func(a plan.Ask) bool { return a.Pulls() && a.Price == 0 })
 }
 
 // releasable is how many pods of a candidate may go at all: not those that
@@ -203,14 +223,15 @@ func (t *turn) releasePods(c *candidate, reason core.Reason, match func(*pod) bo
 }
 
 // release notes that n pods of a candidate go, and what they may cost. Pods of a group
-// that go for the same reason are one release.
+// that go for the same reason are one release, but for those that are named; nodes are
+// named always.
 func (t *turn) release(c *candidate, n int, reason core.Reason) {
 	if n <= 0 {
 		return
 	}
 	at := slices.IndexFunc(c.went, func(i int) bool {
 		r := &t.out.Releases[i]
-		return r.Reason == reason && len(r.Pods) == 0
+		return r.Reason == reason && (len(r.Pods) == 0 || c.Pinned)
 	})
 	if at < 0 {
 		at = len(c.went)
@@ -223,12 +244,20 @@ func (t *turn) release(c *candidate, n int, reason core.Reason) {
 		r.Cost = addCost(r.Cost, cost)
 	}
 	r.Count += n
+	t.e.joinLine(c.group, n)
 	c.granted += n
 	c.left -= n
+	if c.Pinned {
+		r.Pods = append(r.Pods, c.nodes.leave()...)
+	}
 }
 
 // releaseThese is release of the very pods.
 func (t *turn) releaseThese(c *candidate, ids []core.PodID, reason core.Reason) {
+	if c.Pinned {
+		t.releaseNodes(c, ids, reason)
+		return
+	}
 	t.release(c, len(ids), reason)
 	t.out.Releases[len(t.out.Releases)-1].Pods = ids
 }
@@ -237,6 +266,10 @@ func (t *turn) releaseThese(c *candidate, ids []core.PodID, reason core.Reason) 
 // holds until the next call.
 func (c *candidate) marginal(n int) []Cost {
 	c.costs = c.costs[:0]
+	if c.nodes != nil && c.nodes.next != nil {
+		c.costs = append(c.costs, c.nodes.cost...)
+		return c.costs
+	}
 	from := c.waiting + c.granted
 	for _, a := range c.asks {
 		if units := a.UpTo(from+n) - a.UpTo(from); units > 0 {

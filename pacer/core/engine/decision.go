@@ -43,8 +43,8 @@ type Release struct {
 	Group  core.GroupID `json:"group"`
 	Count  int          `json:"count"`
 	Reason core.Reason  `json:"reason"`
-	// Pods are the very pods, where it matters which (override, expired hold);
-	// otherwise the caller chooses, oldest first.
+	// Pods are the very pods, where it matters which (override, expired hold, held
+	// nodes); otherwise the caller chooses, oldest first.
 	Pods []core.PodID `json:"pods,omitempty"`
 	// Nodes are preferred, best first; empty: no preference.
 	Nodes []core.NodeID `json:"nodes,omitempty"`

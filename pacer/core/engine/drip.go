@@ -35,6 +35,10 @@ func (t *turn) dripOf(c *candidate, reason core.Reason, match func(*pod) bool) {
 		p, q := t.e.pods.find(a), t.e.pods.find(b)
 		return cmp.Or(cmp.Compare(p.holdUntil, q.holdUntil), cmp.Compare(p.created, q.created))
 	})
+	if c.Pinned {
+		t.dripNodes(c, due, reason)
+		return
+	}
 	n := 0
 	for n < min(len(due), t.releasable(c)) && t.dripOne(c) {
 		n++
@@ -54,7 +58,7 @@ func (t *turn) dripOne(c *candidate) bool {
 	var accounts []core.AccountID
 	for _, a := range c.asks {
 		acct := t.e.accounts[a.Account]
-		if acct.ledger.Unlimited(t.now) || a.Cold == 0 {
+		if acct.ledger.Unlimited(t.now) || !a.Pulls() {
 			continue
 		}
 		if !t.mayDrip(acct, a.Price) {
@@ -96,7 +100,7 @@ func (t *turn) inOrder() []*candidate {
 // wakeForDrip makes sure that the next pod of a drip goes in time.
 func (t *turn) wakeForDrip(c *candidate) {
 	for _, id := range c.accounts() {
-		if a := t.e.accounts[id]; a.nextDrip.After(t.now) && (a.ledger.Opened(t.now) || c.dripping(t.now)) {
+		if a := t.e.accounts[id]; a.nextDrip.After(t.now) && (a.ledger.Opened(t.now) || c.dripping(t.now) || c.Pinned) {
 			t.wakeAt(a.nextDrip)
 		}
 	}

@@ -59,6 +59,10 @@ type Engine struct {
 	pods     roster
 	// claimed are the nodes on which an open pull of an image and account is.
 	claimed map[imageAccount]*bitset
+	// growing counts the pools that nodes are added to; lined are the groups with pods on
+	// no node yet, kept where there are such pools.
+	growing int
+	lined   []*group
 	nextID  uint64
 	shapes  map[core.Image]int
 
@@ -144,6 +148,7 @@ func New(cfg Config) *Engine {
 func (e *Engine) clear() {
 	e.fleet = newFleet()
 	e.pools = map[core.PoolID]*pool{}
+	e.growing, e.lined = 0, nil
 	e.groups = map[core.GroupID]*group{}
 	e.names = names[core.GroupID, group]{}
 	e.pods = roster{}
@@ -197,9 +202,9 @@ func (e *Engine) observeCluster(now time.Time, ev *Event) {
 	case ev.NodeGone != "":
 		e.dropNode(now, ev.NodeGone)
 	case ev.Pool != nil:
-		e.pools[ev.Pool.ID] = &pool{Pool: *ev.Pool}
+		e.setPool(*ev.Pool)
 	case ev.PoolGone != "":
-		delete(e.pools, ev.PoolGone)
+		e.dropPool(ev.PoolGone)
 	case ev.Group != nil:
 		e.observeGroup(now, *ev.Group)
 	case ev.GroupGone != "":

@@ -79,12 +79,42 @@ type Node struct {
 	// AlwaysCosts says that its runtime asks for the manifest by GET even when
 	// the image is present (CRI-O).
 	AlwaysCosts bool `json:"alwaysCosts,omitempty"`
+	// Coming says that it is asked for and not there yet: it has no image, and nothing
+	// was sent from it. What is set aside for it is free again once it is gone, be it
+	// that the node that it became takes its place.
+	Coming bool `json:"coming,omitempty"`
 }
 
 // Pool is the set of nodes that pods with the same constraints may use.
 type Pool struct {
 	ID    core.PoolID   `json:"id"`
 	Nodes []core.NodeID `json:"nodes"`
+	// Growth is what comes where pods find no room; nil: no node is ever added.
+	Growth *Growth `json:"growth,omitempty"`
+}
+
+// Growth is what is known of the nodes that an autoscaler adds to a pool.
+type Growth struct {
+	// Egress are the groups that they may be of; empty: any.
+	Egress []string `json:"egress,omitempty"`
+	// Images are those that they come with.
+	Images []core.Image `json:"images,omitempty"`
+	// Bundle are the images that each of them pulls for itself: those of its DaemonSets.
+	Bundle []ImageUse `json:"bundle,omitempty"`
+}
+
+// Room is what the nodes of a pool take of a group, those that are coming included.
+// The pods of all groups that are on no node yet are not taken off it.
+type Room struct {
+	// Pods is how many more of its pods fit, Nodes on how many nodes.
+	Pods  int `json:"pods"`
+	Nodes int `json:"nodes"`
+}
+
+// Size is what a pod asks of a node.
+type Size struct {
+	MilliCPU int64 `json:"milliCPU,omitempty"`
+	Memory   int64 `json:"memory,omitempty"`
 }
 
 // Lane says what a group's pods are for, which decides whether they may be held.
@@ -133,9 +163,17 @@ type Group struct {
 	// Whole says that its held pods go together or not at all: they are the pods of
 	// one suspended Job. No wave bounds them.
 	Whole bool `json:"whole,omitempty"`
+	// Pinned says that each of its pods can only go to the node that it names, and is
+	// priced there: they are nodes that are held, with the images that such a node pulls.
+	// Which of them go is decided, and said by Release.Pods. Pool names those nodes.
+	Pinned bool `json:"pinned,omitempty"`
 	// Images are the distinct images of a pod, init containers first.
 	Images []ImageUse  `json:"images"`
 	Pool   core.PoolID `json:"pool"`
+	// Room is what its pool takes of its pods; nil: not known, as if there were enough.
+	// Size is what one of them asks for; pods of no size are all alike.
+	Room *Room `json:"room,omitempty"`
+	Size Size  `json:"size,omitzero"`
 	// Back are images that a rollback of the group's rollout, while it is under
 	// way, would run instead; what they lack is kept free for it.
 	Back []ImageUse `json:"back,omitempty"`

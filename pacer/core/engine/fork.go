@@ -73,6 +73,10 @@ func (e *Engine) Pulls(group core.GroupID, id core.NodeID) []Pull {
 	if g == nil || n == nil {
 		return nil
 	}
+	return e.pullsOn(g, n)
+}
+
+func (e *Engine) pullsOn(g *group, n *node) []Pull {
 	var out []Pull
 	for i := range g.Images {
 		use := &g.Images[i]

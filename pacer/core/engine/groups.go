@@ -68,6 +68,7 @@ type group struct {
 	// Of those waiting: whose they are, and those that found no node.
 	ours, ungated int
 	stuck         []*pod
+	inLine        int // that take of the room, those included that this turn let go
 
 	past        int // the most pods seen past their pulls
 	since       stamp

@@ -6,7 +6,7 @@ import "github.com/pullpace/pace/pacer/core"
 // wait ends there. It goes one by one at the refill rate, whatever is refused, since
 // nothing that is created meanwhile is held.
 func (t *turn) despair(c *candidate) {
-	if c.Paused || t.releasable(c) <= 0 || !t.hopeless(c) || t.outOfReach(c) {
+	if c.Paused || c.Pinned || t.releasable(c) <= 0 || !t.hopeless(c) || t.outOfReach(c) {
 		return
 	}
 	for _, id := range c.accounts() {

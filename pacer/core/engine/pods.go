@@ -46,11 +46,20 @@ func (e *Engine) observeNode(now time.Time, n Node) {
 func (e *Engine) dropNode(now time.Time, id core.NodeID) {
 	if n := e.fleet.find(id); n != nil {
 		for _, running := range slices.Clone(n.pulls) {
-			e.endPull(now, running, quota.Gone)
+			e.endPull(now, running, running.node.leaves())
 		}
 	}
 	e.fleet.drop(id)
 	e.rebuildPools()
+}
+
+// leaves is how a pull to the node ends that nobody waits for any more: it may have been
+// charged, but for one to a node that never was there.
+func (n *node) leaves() quota.Outcome {
+	if n.Coming {
+		return quota.Present
+	}
+	return quota.Gone
 }
 
 // rebuildPools makes every pool resolve its nodes again, and every group where its
@@ -92,7 +101,8 @@ func (e *Engine) observeGroup(now time.Time, g Group) {
 		e.placeStrays(now)
 		return
 	}
-	if !slices.EqualFunc(known.Images, g.Images, ImageUse.drawsAs) {
+	if !slices.EqualFunc(known.Images, g.Images, ImageUse.drawsAs) ||
+		e.growing > 0 && (known.Pool != g.Pool || (known.Room == nil) != (g.Room == nil)) {
 		e.unpool(now, known)
 	}
 	if g.Resumed.After(known.Resumed) {
@@ -148,7 +158,7 @@ func (e *Engine) observePod(now time.Time, seen *Pod) {
 	}
 	lift(p)
 	if p.group != nil && p.group.id != seen.Group {
-		e.leavePulls(now, p)
+		e.leavePulls(now, p, (*node).leaves)
 		e.recover(now, p, "")
 	}
 	p.group, p.node = e.names.swap(p.group, seen.Group), e.fleet.names.swap(p.node, seen.Node)
@@ -178,10 +188,11 @@ func (e *Engine) place(now time.Time, p *pod) {
 	}
 	switch {
 	case p.held():
+		e.leavePulls(now, p, (*node).leaves)
 		g.hold(p)
-	case p.waiting():
+	case p.waiting() && !g.Pinned:
 		g.wait(p)
-	case p.phase == phaseBound:
+	case p.phase == phaseBound || p.waiting():
 		g.settle(&g.bound, p)
 		e.placeOnNode(now, g, p)
 	case p.phase == phasePulled:
@@ -200,7 +211,7 @@ func (e *Engine) placeOnNode(now time.Time, g *group, p *pod) {
 		return
 	}
 	if pulls := p.pulls(); len(pulls) > 0 && pulls[0].node != n {
-		e.leavePulls(now, p)
+		e.leavePulls(now, p, (*node).leaves)
 	}
 	for i := range g.Images {
 		use := &g.Images[i]
@@ -371,14 +382,14 @@ func (p *pod) forgetMore() {
 }
 
 // leavePulls ends a pod's interest in its pulls; one that nobody waits for any
-// more may still have been charged.
-func (e *Engine) leavePulls(now time.Time, p *pod) {
+// more ends as the node says: it may still have been charged.
+func (e *Engine) leavePulls(now time.Time, p *pod, end func(*node) quota.Outcome) {
 	for _, running := range slices.Clone(p.pulls()) {
 		if i := slices.Index(running.pods, p); i >= 0 {
 			running.pods = slices.Delete(running.pods, i, i+1)
 		}
 		if len(running.pods) == 0 {
-			e.endPull(now, running, quota.Gone)
+			e.endPull(now, running, end(running.node))
 		}
 	}
 	if p.more != nil {
@@ -394,7 +405,7 @@ func (e *Engine) dropPod(now time.Time, id core.PodID) {
 	}
 	lift(p)
 	e.recover(now, p, "")
-	e.leavePulls(now, p)
+	e.leavePulls(now, p, (*node).leaves)
 	delete(e.strays, id)
 	e.names.leave(p.group)
 	e.fleet.names.leave(p.node)
@@ -447,6 +458,7 @@ func (e *Engine) refuse(now time.Time, id core.PodID) {
 	}
 	lift(p)
 	p.booked, p.released = false, false
+	e.leavePulls(now, p, func(*node) quota.Outcome { return quota.Present }) // of a node: it is held still
 	e.place(now, p)
 	if g := p.group.of(); g != nil {
 		g.refusedUntil = now.Add(e.cfg.RefusedPause)

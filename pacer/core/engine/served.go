@@ -15,20 +15,23 @@ func (e *Engine) serve(now time.Time, p *pod, decision string) {
 		return
 	}
 	for _, r := range e.last.Releases {
-		if r.Group != g.ID || r.Count == 0 {
+		if r.Group != g.ID || r.Count == 0 || g.Pinned && !slices.Contains(r.Pods, p.ID) {
 			continue
 		}
 		switch {
+		case g.Pinned && r.Reason != core.Budget && !p.overridden:
+			e.dripped(now, r.Cost, r.Count, func(a *account) bool { return r.Reason != core.FailOpen || a.ledger.Opened(now) })
+			return
 		case (r.Reason == core.HoldExpired || r.Reason == core.Override) && slices.Contains(r.Pods, p.ID):
 			if !p.overridden {
-				e.dripped(now, r.Cost, func(*account) bool { return true })
+				e.dripped(now, r.Cost, 0, func(*account) bool { return true })
 			}
 			return
 		case r.Reason == core.FailOpen:
-			e.dripped(now, r.Cost, func(a *account) bool { return a.ledger.Opened(now) })
+			e.dripped(now, r.Cost, 0, func(a *account) bool { return a.ledger.Opened(now) })
 			return
 		case r.Reason == core.Hopeless:
-			e.dripped(now, r.Cost, func(a *account) bool { return a.ledger.Hopeless() })
+			e.dripped(now, r.Cost, 0, func(a *account) bool { return a.ledger.Hopeless() })
 			return
 		case r.Reason == core.Budget:
 			e.served(g, r)
@@ -46,15 +49,20 @@ func (e *Engine) served(g *group, r Release) {
 }
 
 // dripped puts off the next pod that goes without units of accounts by the time in
-// which one unit refills, for each pod that went.
-func (e *Engine) dripped(now time.Time, costs []Cost, of func(*account) bool) {
+// which one unit refills, for each pod that went; or, for one of so many nodes, in which
+// all units of it do.
+func (e *Engine) dripped(now time.Time, costs []Cost, nodes int, of func(*account) bool) {
 	for _, c := range costs {
 		if a := e.accounts[c.Account]; a != nil && a.ledger.Limit() > 0 && of(a) {
 			a.lastDrip = now
 			if a.nextDrip.Before(now) {
 				a.nextDrip = now
 			}
-			a.nextDrip = a.nextDrip.Add(a.ledger.Refill())
+			units := 1
+			if nodes > 0 {
+				units = (int(c.Units) + nodes - 1) / nodes
+			}
+			a.nextDrip = a.nextDrip.Add(time.Duration(units) * a.ledger.Refill())
 		}
 	}
 }

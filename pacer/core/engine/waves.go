@@ -22,6 +22,9 @@ type wave struct {
 // wave bounds a group by its canary and its wave size.
 func (e *Engine) wave(g *group, waiting int) wave {
 	flying := waiting + len(g.bound.pods)
+	if g.Pinned {
+		flying = g.nodesPulling()
+	}
 	w := wave{room: unbounded}
 	if g.Whole {
 		return w
@@ -66,7 +69,7 @@ func (e *Engine) coldByDomain(g *group) []domain {
 	byName := map[string][]core.NodeID{}
 	for _, i := range e.nodesOf(g.Pool).list(len(e.fleet.byIndex), e.fleet.alive) {
 		n := e.fleet.byIndex[i]
-		if n == nil || !e.lacksAny(g, n) {
+		if n == nil || n.Coming || !e.lacksAny(g, n) {
 			continue
 		}
 		name := n.Zone

@@ -23,9 +23,10 @@ import (
 //	        [windowless] [late=D] (headers without a window; headers that lag, not for a bucket)
 //	        [heads-charge] (a probe costs a unit, and gets a 429 where none is left)
 //	image name= account=(a,b) [manifests=1] [pull=3s] [unshaped]
-//	nodes count= [egress=] [at=]          warm image= count=
+//	nodes count= [egress=] [zone=] [of=] [hold=D] [at=]   (of names the group whose held nodes they are)
+//	warm image= count= [from=N]
 //	group name= pods= images=(a,b) [class=rollout] [namespace=default] [lane=] [weight=] [canary=] [wave=] [by=]
-//	        [init=D] [stuck=D] [hold=D] [more=N] [ungated] [whole] [at=]
+//	        [init=D] [stuck=D] [hold=D] [more=N] [ungated] [whole] [pinned] [at=]
 //	scale name= by=N [every=D for=D] [at=] override name= [now] [at=]
 //	limit account= value= [at=]           foreign account= units= [at=]
 //	headers account= [at=] [for=]         (they vanish)
@@ -100,9 +101,9 @@ func (w *World) entry(cmd string, a args) (func(), error) {
 	case "group":
 		return w.groupEntry(a)
 	case "nodes":
-		return func() { w.addNodes(a.int("count", 1), a.text("egress", "")) }, nil
+		return func() { w.addNodes(a) }, nil
 	case "warm":
-		return func() { w.warm(core.Image(a.text("image", "")), a.int("count", 0)) }, nil
+		return func() { w.warm(core.Image(a.text("image", "")), a.int("from", 0), a.int("count", 0)) }, nil
 	case "crash":
 		return func() { w.crash(a.span("for", 0), !a.has("lost")) }, nil
 	case "fail":
@@ -192,7 +193,7 @@ func (w *World) groupEntry(a args) (func(), error) {
 	}
 	g := &group{initFor: a.span("init", 0), stuck: a.span("stuck", 0), hold: a.span("hold", 0), ungated: a.has("ungated"),
 		Group: engine.Group{ID: core.GroupID(a.text("name", "")), Namespace: a.text("namespace", "default"), Class: class,
-			Weight: a.int("weight", 0), Lane: engine.Lane(a.text("lane", "")), Pool: "all", More: a.int("more", 0), Whole: a.has("whole"),
+			Weight: a.int("weight", 0), Lane: engine.Lane(a.text("lane", "")), Pool: "all", More: a.int("more", 0), Whole: a.has("whole"), Pinned: a.has("pinned"),
 			Waves: engine.Waves{By: a.text("by", ""), Size: a.int("wave", 0), Canary: a.int("canary", 0)}}}
 	g.Workload = "Deployment/" + g.Namespace + "/" + string(g.ID)
 	for _, name := range a.values("images") {
@@ -205,8 +206,8 @@ func (w *World) groupEntry(a args) (func(), error) {
 	return func() { w.addGroup(g, a.int("pods", 0)) }, nil
 }
 
-func (w *World) warm(name core.Image, count int) {
-	for _, n := range w.nodes[:count] {
+func (w *World) warm(name core.Image, from, count int) {
+	for _, n := range w.nodes[from : from+count] {
 		n.cache[name] = true
 		w.seeNode(n)
 	}

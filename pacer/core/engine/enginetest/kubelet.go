@@ -50,7 +50,7 @@ func (w *World) choose(p *pod) *node {
 	}
 	var best *node
 	for _, n := range w.nodes {
-		if w.slots > 0 && n.pods >= w.slots {
+		if n.held || w.slots > 0 && n.pods >= w.slots {
 			continue
 		}
 		if best == nil || w.better(p, n, best, count) {

@@ -121,6 +121,13 @@ func (w *World) written(p *pod, mark time.Time) {
 		return
 	}
 	p.releasing = false
+	if n := w.node(p.Node); n != nil {
+		n.held = false
+		p.Phase, p.ReleasedAt = engine.PodBound, mark
+		w.see(p)
+		w.need(p, 0)
+		return
+	}
 	p.Phase, p.ReleasedAt = engine.PodUnbound, mark
 	p.stuckTill = w.now + p.group.stuck
 	if p.group.stuck == 0 {

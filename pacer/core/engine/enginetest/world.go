@@ -51,6 +51,7 @@ type node struct {
 	// half are images whose index was fetched, and the platform's manifest not.
 	half  map[core.Image]bool
 	pods  int
+	held  bool // it takes no pods
 	queue []func(done func())
 	busy  bool
 }
@@ -141,14 +142,28 @@ func (n *node) status() *engine.Node {
 	return &seen
 }
 
-func (w *World) addNodes(count int, egress string) {
-	for range count {
-		n := &node{Node: engine.Node{ID: core.NodeID(fmt.Sprintf("n%03d", len(w.nodes))), Egress: egress},
-			cache: map[core.Image]bool{}, half: map[core.Image]bool{}}
+// addNodes adds nodes, which a group may hold.
+func (w *World) addNodes(a args) {
+	holder := w.groupNamed(a.text("of", ""))
+	from := len(w.nodes)
+	for range a.int("count", 1) {
+		n := &node{Node: engine.Node{ID: core.NodeID(fmt.Sprintf("n%03d", len(w.nodes))), Egress: a.text("egress", ""), Zone: a.text("zone", "")},
+			cache: map[core.Image]bool{}, half: map[core.Image]bool{}, held: holder != nil}
 		w.nodes = append(w.nodes, n)
 		w.seeNode(n)
 	}
 	w.observe(engine.Event{Pool: w.pool()})
+	if holder != nil {
+		holder.hold = a.span("hold", 0)
+		w.holdNodes(holder, w.nodes[from:])
+	}
+}
+
+// holdNodes makes pods of nodes: what holds them, and what they pull.
+func (w *World) holdNodes(g *group, nodes []*node) {
+	for _, n := range nodes {
+		w.addPod(g, n.ID)
+	}
 }
 
 func (w *World) pool() *engine.Pool {
@@ -168,21 +183,26 @@ func (w *World) addGroup(g *group, pods int) {
 
 func (w *World) addPods(g *group, count int) {
 	for range count {
-		g.next++
-		p := &pod{group: g, Pod: engine.Pod{
-			ID: core.PodID(fmt.Sprintf("%s/%s-%04d/1", g.Namespace, g.ID, g.next)), Group: g.ID, Phase: engine.PodGated, Created: w.time(),
-		}}
-		if g.hold > 0 {
-			p.HoldUntil = w.time().Add(g.hold)
-		}
-		w.pods = append(w.pods, p)
-		w.unfinished++
-		if g.ungated || w.hopeless(g) {
-			p.Phase = engine.PodUnbound
-			w.after(w.bind, func() { w.schedule(p) })
-		}
-		w.see(p)
+		w.addPod(g, "")
 	}
+}
+
+// addPod adds a held pod, that can go to one node or to any.
+func (w *World) addPod(g *group, to core.NodeID) {
+	g.next++
+	p := &pod{group: g, Pod: engine.Pod{
+		ID: core.PodID(fmt.Sprintf("%s/%s-%04d/1", g.Namespace, g.ID, g.next)), Group: g.ID, Phase: engine.PodGated, Created: w.time(), Node: to,
+	}}
+	if g.hold > 0 {
+		p.HoldUntil = w.time().Add(g.hold)
+	}
+	w.pods = append(w.pods, p)
+	w.unfinished++
+	if to == "" && (g.ungated || w.hopeless(g)) {
+		p.Phase = engine.PodUnbound
+		w.after(w.bind, func() { w.schedule(p) })
+	}
+	w.see(p)
 }
 
 // hopeless reports whether a pod of the group is not held at all, as admission does
