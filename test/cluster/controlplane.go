@@ -5,11 +5,11 @@ package cluster
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,12 +42,12 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 		return err
 	}
 	manager := append([]string{
-		"kube-controller-manager", "--kubeconfig=" + c.path("admin.kubeconfig"), "--leader-elect=false",
+		controllerManager, "--kubeconfig=" + c.path("admin.kubeconfig"), "--leader-elect=false",
 		"--bind-address=127.0.0.1", "--root-ca-file=" + c.path("pki", "ca.crt"),
 		"--service-account-private-key-file=" + c.path("pki", "accounts.key"),
 		"--kube-api-qps=200", "--kube-api-burst=300",
 	}, c.options.ControllerManagerArgs...)
-	if err := c.launchOther(ctx, "kube-controller-manager", manager); err != nil {
+	if err := c.launchOther(ctx, controllerManager, manager); err != nil {
 		return err
 	}
 	scheduler := append([]string{
@@ -57,8 +57,9 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 	return c.launchOther(ctx, "kube-scheduler", scheduler)
 }
 
-func (c *Cluster) launchOther(ctx context.Context, name string, args []string) error {
-	p, err := c.launch(ctx, c.world.Cell, name, args, nil)
+// launchOther starts a program of the world, with what is added to its environment.
+func (c *Cluster) launchOther(ctx context.Context, name string, args []string, env ...string) error {
+	p, err := c.launch(ctx, c.world.Cell, name, args, env)
 	if err != nil {
 		return err
 	}
@@ -131,19 +132,32 @@ func (c *Cluster) FreezeAPIServer(ctx context.Context, d time.Duration) error {
 	if err := c.controlled(); err != nil {
 		return err
 	}
-	api := c.api
-	if err := api.cell.Signal(ctx, api.pid, syscall.SIGSTOP); err != nil {
-		return fmt.Errorf("stopping the API server: %w", err)
+	thaw, err := c.api.freeze(ctx)
+	if err != nil {
+		return err
 	}
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
-	if err := api.cell.Signal(context.WithoutCancel(ctx), api.pid, syscall.SIGCONT); err != nil {
-		return fmt.Errorf("letting the API server go on: %w", err)
-	}
-	return nil
+	return thaw()
 }
+
+// FreezeControllers gives the controller manager no time until thaw is called: what is
+// made meanwhile is found by it as if it had been so all along.
+func (c *Cluster) FreezeControllers(ctx context.Context) (thaw func() error, err error) {
+	if err := c.controlled(); err != nil {
+		return nil, err
+	}
+	for _, p := range c.processes() {
+		if p.name == controllerManager {
+			return p.freeze(ctx)
+		}
+	}
+	return nil, errors.New("no controller manager is running")
+}
+
+const controllerManager = "kube-controller-manager"
 
 // StartAPIServer starts the API server after StopAPIServer.
 func (c *Cluster) StartAPIServer(ctx context.Context) error {

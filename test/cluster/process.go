@@ -64,6 +64,19 @@ func (p *process) failed() error {
 	}
 }
 
+// freeze stops the process until thaw is called, which may be after ctx has ended.
+func (p *process) freeze(ctx context.Context) (thaw func() error, err error) {
+	if err := p.cell.Signal(ctx, p.pid, syscall.SIGSTOP); err != nil {
+		return nil, fmt.Errorf("stopping %s: %w", p.name, err)
+	}
+	return func() error {
+		if err := p.cell.Signal(context.WithoutCancel(ctx), p.pid, syscall.SIGCONT); err != nil {
+			return fmt.Errorf("letting %s go on: %w", p.name, err)
+		}
+		return nil
+	}, nil
+}
+
 // kill ends the process and waits for it.
 func (p *process) kill(ctx context.Context) error {
 	p.ending.Store(true)

@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +57,33 @@ func (b *Builder) Helm(ctx context.Context) (string, error) { return b.folder(ct
 func (b *Builder) Promtool(ctx context.Context) (string, error) {
 	dir, err := b.folder(ctx, promtool(), "prometheus")
 	return filepath.Join(dir, "promtool"), err
+}
+
+// Autoscaler returns the folder that holds Karpenter with its KWOK provider and kwok,
+// building what it lacks.
+func (b *Builder) Autoscaler(ctx context.Context) (string, error) {
+	return b.folder(ctx, autoscaler(), "karpenter", "kwok")
+}
+
+// Argo returns the folder that holds the controller of Argo Rollouts, building it if it
+// lacks.
+func (b *Builder) Argo(ctx context.Context) (string, error) { return b.folder(ctx, argo(), "argo") }
+
+// Source returns the folder with the source of a Go module that one of the nested modules
+// pins: CRDs are there.
+func (b *Builder) Source(ctx context.Context, module, path string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", path)
+	cmd.Dir = filepath.Join(b.root, "test/cluster/modules", module)
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the source of %s: %w\n%s", path, err, out)
+	}
+	var found struct{ Dir string }
+	if err := json.Unmarshal(out, &found); err != nil {
+		return "", fmt.Errorf("finding the source of %s: %w", path, err)
+	}
+	return found.Dir, nil
 }
 
 // folder returns the folder that holds a set of programs of some modules. One

@@ -44,6 +44,19 @@ func promtool() []component {
 	return []component{{"promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", ""}}
 }
 
+// autoscaler are the programs that make nodes which nobody runs and keep them Ready.
+func autoscaler() []component {
+	return []component{
+		{"kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", ""},
+		{"karpenter", "karpenter", "sigs.k8s.io/karpenter/kwok", ""},
+	}
+}
+
+// argo is the controller of Argo Rollouts.
+func argo() []component {
+	return []component{{"rollouts-controller", "argo", "github.com/argoproj/argo-rollouts/cmd/rollouts-controller", ""}}
+}
+
 // tags are what a program is built with: promtool without the ways to discover targets,
 // which it has no use for and which make nearly all of it.
 func (c component) tags() string {

@@ -22,7 +22,7 @@ func readModule(t *testing.T, module string) string {
 
 func TestEveryComponentIsPinnedAsATool(t *testing.T) {
 	t.Parallel()
-	for _, c := range slices.Concat(components(), helm(), promtool()) {
+	for _, c := range slices.Concat(components(), helm(), promtool(), autoscaler(), argo()) {
 		line := regexp.MustCompile(`(?m)^(tool )?\s*` + regexp.QuoteMeta(c.pkg) + "$")
 		if !line.MatchString(readModule(t, c.module)) {
 			t.Errorf("module %s has no tool line for %s", c.module, c.pkg)

@@ -25,7 +25,7 @@ import (
 
 const usage = `usage: cluster VERB
 
-build   build the programs of the cluster into the cache folder
+build   build the programs of the cluster into the cache folder (-all: those of suites too)
 up      start a cluster and keep it until Ctrl-C (-nodes N)
 down    end every cluster that "up" keeps
 clean   remove what clusters with a dead owner have left
@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch args[0] {
 	case "build":
-		return build(ctx)
+		return build(ctx, args[1:])
 	case "up":
 		return up(ctx, args[1:])
 	case "down":
@@ -59,16 +59,27 @@ func run(ctx context.Context, args []string) error {
 	}
 }
 
-func build(ctx context.Context) error {
+func build(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("build", flag.ContinueOnError)
+	all := flags.Bool("all", false, "also what only some suites need")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
 	builder, err := binaries.New(ctx, os.Stderr)
 	if err != nil {
 		return err
 	}
-	dir, err := builder.Components(ctx)
-	if err != nil {
-		return err
+	sets := []func(context.Context) (string, error){builder.Components}
+	if *all {
+		sets = append(sets, builder.Helm, builder.Autoscaler, builder.Argo)
 	}
-	fmt.Println(dir)
+	for _, set := range sets {
+		dir, err := set(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Println(dir)
+	}
 	return nil
 }
 
