@@ -20,7 +20,7 @@ const (
 // seldom is by how many percent the heap grows between collections; bound is where
 // they come more often, for as long as that leaves half as much again as runs keep.
 const (
-	seldom = 400
+	seldom = 1600
 	bound  = 400 << 20
 )
 

@@ -292,7 +292,9 @@ func addCost(costs []Cost, c Cost) []Cost {
 // finish fills in holds, probes, views and the wake.
 func (t *turn) finish() {
 	t.holds()
-	for _, id := range t.e.accountIDs() {
+	ids := t.e.accountIDs()
+	t.out.Accounts, t.out.Probes = make([]View, 0, len(ids)), make([]Probe, 0, len(ids))
+	for _, id := range ids {
 		a := t.e.accounts[id]
 		d := t.demand[id]
 		books := a.ledger.Books(t.now, d)

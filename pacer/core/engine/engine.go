@@ -52,6 +52,7 @@ type Engine struct {
 
 	fleet    fleet
 	accounts map[core.AccountID]*account
+	ids      []core.AccountID // of accounts, in order; nil: to be listed again
 	pools    map[core.PoolID]*pool
 	groups   map[core.GroupID]*group
 	names    names[core.GroupID, group] // of groups
@@ -234,7 +235,7 @@ func (e *Engine) observeAccount(now time.Time, a Account) {
 		known.Account = a
 		return
 	}
-	e.accounts[a.ID] = &account{Account: a, ledger: quota.New(now, a.Settings, a.Credentials)}
+	e.accounts[a.ID], e.ids = &account{Account: a, ledger: quota.New(now, a.Settings, a.Credentials)}, nil
 	e.replaceBound(now, a.ID)
 }
 
@@ -254,6 +255,7 @@ func (e *Engine) replaceBound(now time.Time, id core.AccountID) {
 // dropAccount forgets an account; pulls that drew on it cost nothing any more.
 func (e *Engine) dropAccount(id core.AccountID) {
 	delete(e.accounts, id)
+	e.ids = nil
 	e.everyPull(func(running *pull) {
 		if running.account != id {
 			return
@@ -389,7 +391,7 @@ func (e *Engine) Restore(now time.Time, s State) {
 		known := e.accounts[a.Account]
 		if known == nil {
 			known = &account{Account: Account{ID: a.Account}, ledger: quota.New(now, quota.Settings{}, false)}
-			e.accounts[a.Account] = known
+			e.accounts[a.Account], e.ids = known, nil
 		}
 		known.ledger.Restore(now, a.State)
 		if a.Breaker != nil {
@@ -404,8 +406,13 @@ func (e *Engine) Restore(now time.Time, s State) {
 	}
 }
 
-// accountIDs lists the accounts in order.
-func (e *Engine) accountIDs() []core.AccountID { return sortedKeys(e.accounts) }
+// accountIDs lists the accounts in order; nobody changes the list.
+func (e *Engine) accountIDs() []core.AccountID {
+	if e.ids == nil {
+		e.ids = sortedKeys(e.accounts)
+	}
+	return e.ids
+}
 
 func sortedKeys[K ~string, V any](m map[K]V) []K {
 	keys := make([]K, 0, len(m))

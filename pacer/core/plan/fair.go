@@ -1,6 +1,10 @@
 package plan
 
-import "github.com/pullpace/pace/pacer/core"
+import (
+	"slices"
+
+	"github.com/pullpace/pace/pacer/core"
+)
 
 // Fair is start-time fair queueing: units served per weight for each namespace of
 // a class. A namespace that returns starts where the least served active one
@@ -9,7 +13,11 @@ type Fair map[core.Class]map[string]float64
 
 // Activate makes the namespaces of a class the ones that wait now.
 func (f Fair) Activate(class core.Class, waiting []string) {
-	old, next := f[class], make(map[string]float64, len(waiting))
+	old := f[class]
+	if len(old) == len(waiting) && !slices.ContainsFunc(waiting, func(ns string) bool { _, ok := old[ns]; return !ok }) {
+		return // the same as before
+	}
+	next := make(map[string]float64, len(waiting))
 	least, found := 0.0, false
 	for _, ns := range waiting {
 		if v, ok := old[ns]; ok && (!found || v < least) {
@@ -33,7 +41,8 @@ func (f Fair) Activate(class core.Class, waiting []string) {
 
 // Serve books units to a waiting namespace of the given weight; 0 weighs 1.
 func (f Fair) Serve(class core.Class, namespace string, units float64, weight int) {
-	if _, ok := f[class][namespace]; ok {
-		f[class][namespace] += units / float64(max(weight, 1))
+	of := f[class]
+	if served, ok := of[namespace]; ok {
+		of[namespace] = served + units/float64(max(weight, 1))
 	}
 }

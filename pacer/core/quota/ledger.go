@@ -269,7 +269,9 @@ func (l *Ledger) Books(now time.Time, d Demand) Books {
 		b.Remaining, b.Source, b.SentAt = l.last.Header.Remaining, l.last.Header.Source, l.last.SentAt
 		b.Sources = l.sources.names()
 	}
-	for _, class := range core.Classes() {
+	classes := core.Classes()
+	b.Available = make([]core.Units, 0, len(classes))
+	for _, class := range classes {
 		b.Available = append(b.Available, max(0, l.believed(now, class, d)))
 	}
 	return b
