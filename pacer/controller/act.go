@@ -21,10 +21,12 @@ import (
 // patchesInFlight is how many releases are written at once.
 const patchesInFlight = 8
 
-// going is a pod that is being let go, or a Job with all that stand for its pods.
+// going is a pod that is being let go, or a Job with all that stand for its pods, or a
+// node.
 type going struct {
 	pod     *corev1.Pod
 	job     *batchv1.Job
+	node    *corev1.Node
 	ids     []core.PodID
 	reason  core.Reason
 	letting gate.Letting
@@ -33,18 +35,32 @@ type going struct {
 
 // object is what is written to let it go.
 func (g *going) object() client.Object {
-	if g.job != nil {
+	switch {
+	case g.job != nil:
 		return g.job
+	case g.node != nil:
+		return g.node
 	}
 	return g.pod
 }
 
 // kind is what people call it.
 func (g *going) kind() string {
-	if g.job != nil {
+	switch {
+	case g.job != nil:
 		return "job"
+	case g.node != nil:
+		return "node"
 	}
 	return "pod"
+}
+
+// text explains in a few words why it goes.
+func (g *going) text() string {
+	if g.node != nil {
+		return nodeText(g.reason)
+	}
+	return text(g.reason)
 }
 
 // act carries out a decision: it books every release, writes the books, and only
@@ -52,14 +68,15 @@ func (g *going) kind() string {
 // pods went.
 func (t *Turn) act(ctx context.Context, d engine.Decision) (int, error) {
 	t.tidy(ctx, d)
-	leaving := t.leaving(d)
+	t.tidyNodes(ctx, d)
+	leaving := append(t.leavingNodes(d), t.leaving(d)...)
 	if len(leaving) == 0 {
 		return 0, nil
 	}
 	now := t.clock.Now()
 	for _, g := range leaving {
+		t.leaves(g, true)
 		for _, id := range g.ids {
-			t.world.tracker.Leaving(id, true)
 			t.tell(now, engine.Event{Released: &engine.Booking{Pod: id, Decision: d.ID}})
 		}
 	}
@@ -122,9 +139,12 @@ func (t *Turn) write(ctx context.Context, leaving []*going) {
 	group.SetLimit(patchesInFlight)
 	for _, g := range leaving {
 		group.Go(func() error {
-			if g.job != nil {
+			switch {
+			case g.job != nil:
 				g.err = t.releaser.resume(ctx, g.job, g.letting.Mark)
-			} else {
+			case g.node != nil:
+				g.err = t.releaser.letNode(ctx, g.node, g.letting.Mark)
+			default:
 				g.err = t.releaser.releaseOrLess(ctx, g.pod, g.letting)
 			}
 			return nil
@@ -140,13 +160,8 @@ func (t *Turn) settle(ctx context.Context, leaving []*going) int {
 		switch {
 		case g.err == nil:
 			released += len(g.ids)
-			for range g.ids {
-				t.metrics.released(g.reason)
-			}
-			if g.job == nil {
-				t.explainer.released(g.pod, g.reason)
-			}
-			t.say(g.object(), corev1.EventTypeNormal, g.reason, cut("let go: "+text(g.reason)+t.orders.who(g.object(), g.reason), maxNote))
+			t.countReleased(g)
+			t.say(g.object(), corev1.EventTypeNormal, g.reason, cut("let go: "+g.text()+t.orders.who(g.object(), g.reason), maxNote))
 		case errors.Is(g.err, errGone):
 		default:
 			t.refuse(g)
@@ -161,10 +176,35 @@ func (t *Turn) settle(ctx context.Context, leaving []*going) int {
 	return released
 }
 
+// countReleased counts what went, and takes back what was said of a hold.
+func (t *Turn) countReleased(g *going) {
+	if g.node != nil {
+		t.metrics.nodes.released(g.reason)
+		return
+	}
+	for range g.ids {
+		t.metrics.released(g.reason)
+	}
+	if g.job == nil {
+		t.explainer.released(g.pod, g.reason)
+	}
+}
+
+// leaves notes that a release is under way, or was given up.
+func (t *Turn) leaves(g *going, leaving bool) {
+	if g.node != nil {
+		t.world.tracker.LeavingNode(g.node, leaving)
+		return
+	}
+	for _, id := range g.ids {
+		t.world.tracker.Leaving(id, leaving)
+	}
+}
+
 // refuse takes a booking back.
 func (t *Turn) refuse(g *going) {
+	t.leaves(g, false)
 	for _, id := range g.ids {
-		t.world.tracker.Leaving(id, false)
 		t.tell(t.clock.Now(), engine.Event{Refused: id})
 	}
 }

@@ -54,6 +54,7 @@ type page struct {
 	state    engine.State
 	world    *world
 	orders   *orders
+	rights   *nodeRights
 	// booked says that releases wait until it is written.
 	booked bool
 	// shadows is what policies say of their Shadow.
@@ -125,6 +126,11 @@ func (b *bookkeeper) writePolicies(ctx context.Context, now time.Time, p page) e
 			next.Status.Shadow = s
 		}
 		conditions := []metav1.Condition{usable("PacePolicy", name, w), noneSlipped(next.Status)}
+		if c, holds := nodesHeld(policy, w, p.rights); holds {
+			conditions = append(conditions, c)
+		} else {
+			meta.RemoveStatusCondition(&next.Status.Conditions, v1alpha1.ConditionNodesHeld)
+		}
 		if older[name] != "" {
 			conditions = append(conditions, overlapped(older[name]))
 		} else {

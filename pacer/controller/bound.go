@@ -66,7 +66,7 @@ func (b *bound) Start(ctx context.Context) error {
 	}
 }
 
-// look lets one pod or Job go if a hold is overdue and nobody takes turns.
+// look lets one node, pod or Job go if a hold is overdue and nobody takes turns.
 func (b *bound) look(ctx context.Context) error {
 	if b.beating() {
 		return nil
@@ -75,6 +75,9 @@ func (b *bound) look(ctx context.Context) error {
 	var pods corev1.PodList
 	if err := b.client.List(ctx, &pods, client.MatchingFields{indexHeld: "true"}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing held pods: %w", err)
+	}
+	if done, err := b.lookAtNodes(ctx, now); done || err != nil {
+		return err
 	}
 	pod := overdue(pods.Items, now)
 	if pod == nil {

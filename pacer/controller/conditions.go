@@ -36,6 +36,29 @@ func noneSlipped(s v1alpha1.PacePolicyStatus) metav1.Condition {
 	return c
 }
 
+// nodesHeld says whether the new nodes that a policy is to hold can be held; false: it
+// is to hold none.
+func nodesHeld(policy *v1alpha1.PacePolicy, w *world, rights *nodeRights) (metav1.Condition, bool) {
+	c := metav1.Condition{Type: v1alpha1.ConditionNodesHeld, Status: metav1.ConditionFalse}
+	if _, holds := policy.Spec.HoldsNodes(); !holds {
+		return c, false
+	}
+	ruling, undeclared := w.tracker.NodePolicy(), w.tracker.Undeclared()
+	switch {
+	case ruling != policy.Name && ruling != "":
+		c.Reason, c.Message = "OlderRules", fmt.Sprintf("PacePolicy %q is older and says how nodes are held", ruling)
+	case rights != nil && !rights.may:
+		c.Reason, c.Message = "Forbidden", "no node is held: "+cmp.Or(rights.why, "it is not known yet whether nodes may be patched")
+	case len(undeclared) > 0:
+		c.Reason = "TaintNotDeclared"
+		c.Message = cut(fmt.Sprintf("nodes of NodePool %s are never held, only pods: startupTaints do not name %s:NoSchedule, and Karpenter would make another node for each that is held",
+			strings.Join(undeclared[:min(len(undeclared), maxNamed)], ", "), v1alpha1.Taint), maxMessage)
+	default:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, "Holding", "new nodes are held while what they pull is not within the budget"
+	}
+	return c, true
+}
+
 // ownImageApart says whether this program's own image comes from elsewhere than the
 // account that the budget paces. Its pods are never held, but they would draw on what
 // is kept for others, and could not start when that is used up.

@@ -61,8 +61,8 @@ type explanation struct {
 	reason          core.Reason
 	message         string
 	held            bool
-	// job says that it is for a Job and not for a pod.
-	job bool
+	// job says that it is for a Job and not for a pod, node for a node.
+	job, node bool
 }
 
 // said is the essence of what was said of a group and of how many pods.
@@ -96,10 +96,17 @@ func (e *explainer) explain(ctx context.Context, t *kube.Tracker, d engine.Decis
 			}
 		}
 		now := said{essence: essence(group) + kinds, pods: count(group)}
+		if t.IsNodeGroup(id) {
+			now.pods = len(t.HeldNodes(id)) // those that are held in truth by now
+		}
 		if e.groups[id] == now {
 			continue
 		}
 		e.groups[id] = now
+		if t.IsNodeGroup(id) {
+			e.explainNodes(t, id, group, causes)
+			continue
+		}
 		pods := t.HeldPods(id)
 		if len(pods) > 0 {
 			if job, _ := t.JobOf(kube.PodID(pods[0])); job != nil {
@@ -134,7 +141,7 @@ func (e *explainer) prune(t *kube.Tracker) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for id := range e.told {
-		if !t.Known(id) {
+		if !t.Known(id) && !t.KnownNode(id) {
 			delete(e.told, id)
 		}
 	}
@@ -196,14 +203,19 @@ func (e *explainer) explainPods(pods []*corev1.Pod, holds []engine.Hold, causes 
 // message explains a hold: what caused it where pulls fail, its numbers where it waits
 // for an account, what its Reason means where it does not.
 func message(h engine.Hold, cause string, until time.Time) string {
+	return messageOf("pod", h, cause, until)
+}
+
+// messageOf explains a hold of things of that name.
+func messageOf(thing string, h engine.Hold, cause string, until time.Time) string {
 	text := text(h.Reason)
 	switch {
 	case cause != "":
 		text = cause
 	case h.Account != "":
-		text = fmt.Sprintf("%s like this: %s of %s needed at most, %d free", plural(h.Count, "pod"), plural(int(h.Need), "unit"), h.Account, h.Free)
+		text = fmt.Sprintf("%s like this: %s of %s needed at most, %d free", plural(h.Count, thing), plural(int(h.Need), "unit"), h.Account, h.Free)
 		if h.Ahead > 0 {
-			text += fmt.Sprintf("; %s before", plural(h.Ahead, "pod"))
+			text += fmt.Sprintf("; %s before", plural(h.Ahead, thing))
 		}
 	}
 	if !h.Expected.IsZero() {
@@ -316,7 +328,7 @@ func (e *explainer) note(id core.PodID, x explanation) {
 		return
 	}
 	e.told[id] = x
-	if before.reason != x.reason && !x.job {
+	if before.reason != x.reason && !x.job && !x.node {
 		pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 			ObjectMeta: metav1.ObjectMeta{Namespace: x.namespace, Name: x.name, UID: x.uid}}
 		e.events.Eventf(pod, nil, corev1.EventTypeNormal, string(x.reason), "Hold", "%s", cut("held: "+x.message, maxNote))
@@ -325,8 +337,11 @@ func (e *explainer) note(id core.PodID, x explanation) {
 
 // write sets the condition of one pod, or the annotation of one Job.
 func (e *explainer) write(ctx context.Context, x explanation) error {
-	if x.job {
+	switch {
+	case x.job:
 		return e.writeOnJob(ctx, x)
+	case x.node:
+		return e.writeOnNode(ctx, x)
 	}
 	status := corev1.ConditionFalse
 	if x.held {

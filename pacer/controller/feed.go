@@ -24,6 +24,8 @@ import (
 type feed struct {
 	mu      sync.Mutex
 	changes map[changeKey]change
+	// autoscaler says that a cluster-autoscaler is there.
+	autoscaler bool
 	// signal has one element while there is something to take.
 	signal chan struct{}
 }
@@ -45,12 +47,18 @@ type change struct {
 // rules pods comes before them.
 func kinds() []client.Object {
 	return []client.Object{
-		&corev1.Namespace{}, &v1alpha1.PacePolicy{}, &v1alpha1.PullBudget{}, &corev1.Node{},
+		&corev1.Namespace{}, &v1alpha1.PacePolicy{}, &v1alpha1.PullBudget{}, &appsv1.DaemonSet{}, &corev1.Node{},
 		&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &batchv1.Job{}, &corev1.Pod{},
 	}
 }
 
-const podKind = 7
+const podKind = 8
+
+// Kinds that not every cluster has: what they say of nodes is taken in before nodes.
+const (
+	nodePoolKind  = -2
+	nodeClaimKind = -1
+)
 
 func newFeed() *feed { return &feed{changes: map[changeKey]change{}, signal: make(chan struct{}, 1)} }
 
@@ -60,6 +68,24 @@ func (f *feed) wake() {
 	case f.signal <- struct{}{}:
 	default:
 	}
+}
+
+// setAutoscaler notes whether a cluster-autoscaler is there.
+func (f *feed) setAutoscaler(there bool) {
+	f.mu.Lock()
+	changed := f.autoscaler != there
+	f.autoscaler = there
+	f.mu.Unlock()
+	if changed {
+		f.wake()
+	}
+}
+
+// hasAutoscaler reports whether a cluster-autoscaler is there.
+func (f *feed) hasAutoscaler() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.autoscaler
 }
 
 func (f *feed) put(kind int, object client.Object, gone bool) {
@@ -125,36 +151,43 @@ func (f *feed) subscribe(ctx context.Context, c cache.Cache) (stop func(), err e
 	}
 	var synced []toolscache.InformerSynced
 	for kind, object := range kinds() {
-		informer, err := c.GetInformer(ctx, object)
+		has, end, err := f.connect(ctx, c, kind, object)
 		if err != nil {
 			stop()
-			return nil, fmt.Errorf("watching %T: %w", object, err)
+			return nil, err
 		}
-		handler := toolscache.ResourceEventHandlerFuncs{
-			AddFunc:    func(o any) { f.put(kind, o.(client.Object), false) },
-			UpdateFunc: func(_, o any) { f.put(kind, o.(client.Object), false) },
-			DeleteFunc: func(o any) {
-				if last, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
-					o = last.Obj
-				}
-				if object, ok := o.(client.Object); ok {
-					f.put(kind, object, true)
-				}
-			},
-		}
-		registration, err := informer.AddEventHandler(handler)
-		if err != nil {
-			stop()
-			return nil, fmt.Errorf("watching %T: %w", object, err)
-		}
-		undo = append(undo, func() { _ = informer.RemoveEventHandler(registration) })
-		synced = append(synced, registration.HasSynced)
+		undo, synced = append(undo, end), append(synced, has)
 	}
 	if !waitFor(ctx, synced) {
 		stop()
 		return nil, ctx.Err()
 	}
 	return stop, nil
+}
+
+// connect connects the feed with one informer. The returned functions tell whether all
+// that is there was seen, and disconnect it.
+func (f *feed) connect(ctx context.Context, c cache.Cache, kind int, object client.Object, how ...cache.InformerGetOption) (synced toolscache.InformerSynced, end func(), err error) {
+	informer, err := c.GetInformer(ctx, object, how...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("watching %T: %w", object, err)
+	}
+	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { f.put(kind, o.(client.Object), false) },
+		UpdateFunc: func(_, o any) { f.put(kind, o.(client.Object), false) },
+		DeleteFunc: func(o any) {
+			if last, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+				o = last.Obj
+			}
+			if object, ok := o.(client.Object); ok {
+				f.put(kind, object, true)
+			}
+		},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("watching %T: %w", object, err)
+	}
+	return registration.HasSynced, func() { _ = informer.RemoveEventHandler(registration) }, nil
 }
 
 // waitFor waits until all report true; false when ctx ended first.

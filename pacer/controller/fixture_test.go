@@ -8,9 +8,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -112,7 +114,7 @@ func makeBench(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) 
 		t.Fatal(err)
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-		WithStatusSubresource(&v1alpha1.PullBudget{}, &v1alpha1.PacePolicy{}, &corev1.Pod{}).WithInterceptorFuncs(funcs).
+		WithStatusSubresource(&v1alpha1.PullBudget{}, &v1alpha1.PacePolicy{}, &corev1.Pod{}, &corev1.Node{}).WithInterceptorFuncs(funcs).
 		WithIndex(&corev1.Pod{}, indexHeld, heldIndex).
 		WithIndex(&corev1.Event{}, "involvedObject.uid", func(o client.Object) []string { return []string{string(o.(*corev1.Event).InvolvedObject.UID)} }).Build()
 	return startBench(t, c, clocktesting.NewFakeClock(start))
@@ -136,7 +138,7 @@ func startBench(t *testing.T, c client.WithWatch, clk *clocktesting.FakeClock) *
 		engine: &taped{Engine: engine.New(engine.Config{}), tape: newTape(maxTape, func() int { return 0 })}, world: newWorld(), feed: f, clock: clk,
 		releaser: &releaser{client: c, live: c}, prober: newProber(open, m, clk.Now, f.wake),
 		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), doubter: newDoubter(c, rec), alarms: newAlarms(c, rec, m), hinter: newHinter(c, f.wake), restorer: newRestorer(c, rec, nil), metrics: m, answers: &answers{client: c},
-		events: rec, reader: c,
+		events: rec, reader: c, rights: &nodeRights{client: allowing{c}}, looseUntil: map[types.UID]time.Time{},
 		heart: &heartbeat.Writer{Client: c, Live: c, Lease: beatKey(v1alpha1.Namespace), Identity: "test"},
 	}}
 	b.turn.orders = newOrders(rec, b.turn.world.tracker.BudgetsOf)
@@ -151,60 +153,33 @@ func startBench(t *testing.T, c client.WithWatch, clk *clocktesting.FakeClock) *
 // see tells the turn of everything in the cluster, as informers would.
 func (b *bench) see() {
 	b.t.Helper()
-	put := func(kind int, list client.ObjectList, each func()) {
-		if err := b.client.List(b.t.Context(), list); err != nil {
-			b.t.Fatal(err)
+	for kind, object := range kinds() {
+		for _, o := range b.list(object) {
+			b.turn.feed.put(kind, o, false)
 		}
-		each()
 	}
-	var namespaces corev1.NamespaceList
-	put(0, &namespaces, func() {
-		for i := range namespaces.Items {
-			b.turn.feed.put(0, &namespaces.Items[i], false)
-		}
+}
+
+// list are the objects of a kind, as copies.
+func (b *bench) list(of client.Object) (out []client.Object) {
+	b.t.Helper()
+	kind, err := b.client.GroupVersionKindFor(of)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	made, err := b.client.Scheme().New(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	list := made.(client.ObjectList)
+	if err := b.client.List(b.t.Context(), list); err != nil {
+		b.t.Fatal(err)
+	}
+	_ = meta.EachListItem(list, func(o runtime.Object) error { // fails for what is no list
+		out = append(out, o.(client.Object))
+		return nil
 	})
-	var policies v1alpha1.PacePolicyList
-	put(1, &policies, func() {
-		for i := range policies.Items {
-			b.turn.feed.put(1, &policies.Items[i], false)
-		}
-	})
-	var budgets v1alpha1.PullBudgetList
-	put(2, &budgets, func() {
-		for i := range budgets.Items {
-			b.turn.feed.put(2, &budgets.Items[i], false)
-		}
-	})
-	var nodes corev1.NodeList
-	put(3, &nodes, func() {
-		for i := range nodes.Items {
-			b.turn.feed.put(3, &nodes.Items[i], false)
-		}
-	})
-	var jobs batchv1.JobList
-	put(podKind-1, &jobs, func() {
-		for i := range jobs.Items {
-			b.turn.feed.put(podKind-1, &jobs.Items[i], false)
-		}
-	})
-	var deployments appsv1.DeploymentList
-	put(4, &deployments, func() {
-		for i := range deployments.Items {
-			b.turn.feed.put(4, &deployments.Items[i], false)
-		}
-	})
-	var sets appsv1.ReplicaSetList
-	put(5, &sets, func() {
-		for i := range sets.Items {
-			b.turn.feed.put(5, &sets.Items[i], false)
-		}
-	})
-	var pods corev1.PodList
-	put(podKind, &pods, func() {
-		for i := range pods.Items {
-			b.turn.feed.put(podKind, &pods.Items[i], false)
-		}
-	})
+	return out
 }
 
 // take takes one turn after d and lets the turn see what came of it.
@@ -251,4 +226,12 @@ func (b *bench) said() []string {
 			return out
 		}
 	}
+}
+
+// allowing is a cluster that lets us do what we ask for.
+type allowing struct{ client.Client }
+
+func (allowing) Create(_ context.Context, o client.Object, _ ...client.CreateOption) error {
+	o.(*authorizationv1.SelfSubjectAccessReview).Status.Allowed = true
+	return nil
 }

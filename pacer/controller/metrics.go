@@ -20,6 +20,7 @@ type Metrics struct {
 	held                                    *heldBoard
 	shadow                                  *shadowBoard
 	failing                                 *failureCounts
+	nodes                                   *nodeCounts
 	releases, admissions, probes, throttles *prometheus.CounterVec
 	releaseErrors, refusals, turnErrors     prometheus.Counter
 	turns                                   prometheus.Histogram
@@ -54,6 +55,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		held:          newHeldBoard(),
 		shadow:        newShadowBoard(),
 		failing:       newFailureCounts(r),
+		nodes:         newNodeCounts(r),
 		releases:      counters("releases_total", "Pods let go.", "reason"),
 		admissions:    counters("admissions_total", "Pods seen at admission: Held, or the Reason why not.", "answer"),
 		probes:        counters("probes_total", "Readings asked for, by what came back.", "account", "outcome"),
@@ -135,6 +137,7 @@ func newBoard() *board {
 func (m *Metrics) observe(d engine.Decision, state engine.State, t *kube.Tracker) {
 	m.window.observe(d, state)
 	m.held.observe(d, t)
+	m.nodes.worn.Set(float64(t.WornNodes()))
 	b := m.board
 	var shown readings
 	for _, a := range d.Accounts {
@@ -155,7 +158,7 @@ func (m *Metrics) observe(d engine.Decision, state engine.State, t *kube.Tracker
 	}
 	held := map[[2]string]int{}
 	for _, h := range d.Holds {
-		if g, ok := t.Group(h.Group); ok {
+		if g, ok := t.Group(h.Group); ok && !g.Pinned {
 			held[[2]string{string(h.Reason), g.Class.String()}] += h.Count
 		}
 	}

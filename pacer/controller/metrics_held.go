@@ -59,7 +59,7 @@ func (b *heldBoard) observe(d engine.Decision, t *kube.Tracker) {
 	byOwner, rest := map[holding]*waiting{}, waiting{holding: others()}
 	for _, h := range d.Holds {
 		g, ok := t.Group(h.Group)
-		if !ok {
+		if !ok || g.Pinned { // new nodes are shown elsewhere
 			continue
 		}
 		owner, ok := kube.ParseOwner(g.Workload)

@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
@@ -157,6 +158,13 @@ func (w *world) observeObject(now time.Time, c change) []engine.Event {
 			return t.NodeGone(o.Name)
 		}
 		return t.Node(now, o)
+	case *appsv1.DaemonSet:
+		if c.gone {
+			return t.DaemonSetGone(now, o.Namespace, o.Name)
+		}
+		return t.DaemonSet(now, o)
+	case *unstructured.Unstructured:
+		return w.observeKarpenter(now, o, c.gone)
 	case *appsv1.Deployment:
 		if c.gone {
 			return t.DeploymentGone(o.Namespace, o.Name)
@@ -179,4 +187,17 @@ func (w *world) observeObject(now time.Time, c change) []engine.Event {
 		return t.Pod(now, o)
 	}
 	return nil
+}
+
+// observeKarpenter takes in what Karpenter says of nodes.
+func (w *world) observeKarpenter(now time.Time, o *unstructured.Unstructured, gone bool) []engine.Event {
+	switch kind := o.GetKind(); {
+	case kind == kube.NodePoolKind().Kind && gone:
+		return w.tracker.NodePoolGone(now, o.GetName())
+	case kind == kube.NodePoolKind().Kind:
+		return w.tracker.NodePool(now, o)
+	case gone:
+		return w.tracker.NodeClaimGone(o.GetName())
+	}
+	return w.tracker.NodeClaim(now, o)
 }

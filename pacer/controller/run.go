@@ -15,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -203,6 +205,10 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	k.client, k.live, k.cache = c, live, mgr.GetCache()
 	r := &releaser{client: c, live: live}
 	f := newFeed()
+	disco, err := discovery.NewDiscoveryClientForConfig(mgr.GetConfig())
+	if err != nil {
+		return fmt.Errorf("composing the controller: %w", err)
+	}
 	open, err := newClients(c, o, real.Now)
 	if err != nil {
 		return err
@@ -226,12 +232,14 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 		explainer: explain, doubter: newDoubter(c, events), alarms: newAlarms(c, events, m), hinter: newHinter(live, f.wake), restorer: newRestorer(c, events, admit.pricer.price), metrics: m, answers: answers, events: events, slips: prove.hurry,
 		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity, Version: o.Version},
 		cache: mgr.GetCache(), reader: live, version: o.Version, config: config,
+		rights: &nodeRights{client: c}, looseUntil: map[types.UID]time.Time{},
 	}
 	turn.orders = newOrders(events, turn.world.tracker.BudgetsOf)
 	asking.egressOf = turn.egressOf
 	runnables := []manager.Runnable{
 		&stations{client: c, live: live, namespace: o.Namespace, identity: o.Identity},
 		k, beat, turn, explain, quotes, prove, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
+		&karpenterWatch{cache: mgr.GetCache(), reader: live, discovery: disco, feed: f},
 		&fleetWatch{cache: mgr.GetCache(), pricer: admit.pricer},
 		&bound{client: c, releaser: r, events: events, metrics: m, clock: real, beating: beat.beating},
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,6 +18,7 @@ import (
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/heartbeat"
+	"github.com/pullpace/pace/pacer/kube"
 )
 
 // The pace of turns. Changes that come together are taken in together; a turn is
@@ -56,6 +58,11 @@ type Turn struct {
 
 	cache  cache.Cache
 	reader client.Reader
+	// rights are those on nodes, excess the held nodes of which too many are held,
+	// looseUntil when a node may be tidied up again.
+	rights     *nodeRights
+	excess     []kube.NodeRelease
+	looseUntil map[types.UID]time.Time
 	// version and config are what a trace of the engine begins with.
 	version string
 	config  engine.Config
@@ -133,6 +140,7 @@ func (t *Turn) begin(ctx context.Context) error {
 		t.engine.tape.begin(now, t.version, t.config)
 	}
 	t.engine.Restore(now, state)
+	t.world.tracker.NodesHoldable(now, t.rights.look(ctx, now, true))
 	changes := t.feed.take()
 	t.engine.Replace(now, engine.World{Events: t.world.observe(now, changes)})
 	t.orders.restore(budgets.Items)
@@ -148,6 +156,7 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 	began := now
 	t.observe(ctx, now)
 	d := t.engine.Decide(now)
+	t.holdNodes(ctx, d)
 	released, err := t.act(ctx, d)
 	if released > 0 {
 		// What went changes what is free; say it as it is now.
@@ -160,6 +169,7 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 	t.prober.lookAt(ctx, t.world.tracker.NewImages(), t.budgetOf)
 	t.restorer.settle(ctx, now, t.world.tracker)
 	t.explainer.explain(ctx, t.world.tracker, d)
+	t.explainer.grantNodes(t.world.tracker)
 	t.doubter.tell(ctx, t.world, d)
 	t.alarms.tell(ctx, t.world, d)
 	t.answers.set(d, t.world.tracker)
@@ -207,6 +217,7 @@ func (t *Turn) observe(ctx context.Context, now time.Time) {
 	}
 	t.slipped = slipped
 	t.orders.observe(now, changes)
+	t.readNodes(ctx, now)
 }
 
 // noteFailed counts a failed attempt to pull.
@@ -247,7 +258,7 @@ func (t *Turn) next(d engine.Decision, now time.Time, released int) time.Time {
 
 // page is what the bookkeeper writes down. booked says that releases wait for it.
 func (t *Turn) page(d engine.Decision, booked bool) page {
-	return page{decision: d, state: t.engine.Export(t.clock.Now()), world: t.world, orders: t.orders, booked: booked, shadows: t.watch.statuses(t.clock.Now(), t.world.tracker)}
+	return page{decision: d, state: t.engine.Export(t.clock.Now()), world: t.world, orders: t.orders, rights: t.rights, booked: booked, shadows: t.watch.statuses(t.clock.Now(), t.world.tracker)}
 }
 
 // budgetOf is the PullBudget that declares an account; nil: none any more.

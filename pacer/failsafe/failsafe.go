@@ -216,7 +216,7 @@ func (f *Failsafe) freeDue(ctx context.Context, now time.Time, held []client.Obj
 	fresh := f.watch.Fresh(now)
 	for _, o := range held {
 		until := gate.HoldUntil(o)
-		if until.IsZero() || now.Before(until) || (fresh && !refused(o)) {
+		if until.IsZero() || now.Before(until) || (fresh && !refused(o) && !late(o, now)) {
 			continue
 		}
 		if pod, ok := o.(*corev1.Pod); ok && gate.ForeignGate(pod) {
@@ -225,6 +225,17 @@ func (f *Failsafe) freeDue(ctx context.Context, now time.Time, held []client.Obj
 		f.free(ctx, now, o, reasonHoldExpired)
 		return
 	}
+}
+
+// nodeGrace is how long after its bound a node is left to a controller that takes
+// turns. Autoscalers wait 15 min for a node to start, of which the bound takes 10.
+const nodeGrace = 3 * time.Minute
+
+// late reports whether a node is held so long after its bound that an autoscaler would
+// give it up, as where the controller lost the right to let it go.
+func late(o client.Object, now time.Time) bool {
+	_, isNode := o.(*corev1.Node)
+	return isNode && !now.Before(gate.HoldUntil(o).Add(nodeGrace))
 }
 
 // refused reports whether the controller was refused to let a pod go.

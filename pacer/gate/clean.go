@@ -38,8 +38,11 @@ func Clean(obj client.Object) Taken {
 		healDeadline(d)
 	}
 	took.Marks = strip(obj.GetAnnotations()) + strip(obj.GetLabels())
-	if pod, ok := obj.(*corev1.Pod); ok {
-		took.Marks += Forget(pod)
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		took.Marks += Forget(o)
+	case *corev1.Node:
+		took.Marks += ForgetNode(o)
 	}
 	return took
 }
@@ -67,7 +70,9 @@ func Lift(obj client.Object, mark v1alpha1.ReleaseMark) bool {
 		lifted = true
 	}
 	if lifted {
-		delete(obj.GetAnnotations(), v1alpha1.AnnotationHoldUntil)
+		for _, key := range []string{v1alpha1.AnnotationHoldUntil, v1alpha1.AnnotationHoldReason} {
+			delete(obj.GetAnnotations(), key)
+		}
 		obj.SetAnnotations(with(obj.GetAnnotations(), v1alpha1.AnnotationRelease, mark.String()))
 	}
 	if _, marked := obj.GetLabels()[v1alpha1.LabelHeld]; marked {
@@ -85,6 +90,16 @@ func Forget(pod *corev1.Pod) int {
 	return before - len(pod.Status.Conditions)
 }
 
+// ForgetNode takes off the condition that says whether Pace has let a node go, and
+// returns how many there were.
+func ForgetNode(node *corev1.Node) int {
+	before := len(node.Status.Conditions)
+	node.Status.Conditions = slices.DeleteFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == v1alpha1.ConditionPullBudgetGranted
+	})
+	return before - len(node.Status.Conditions)
+}
+
 func ungate(pod *corev1.Pod) int {
 	before := len(pod.Spec.SchedulingGates)
 	pod.Spec.SchedulingGates = slices.DeleteFunc(slices.Clone(pod.Spec.SchedulingGates), isOurs)
@@ -93,7 +108,7 @@ func ungate(pod *corev1.Pod) int {
 
 func untaint(node *corev1.Node) int {
 	before := len(node.Spec.Taints)
-	node.Spec.Taints = slices.DeleteFunc(slices.Clone(node.Spec.Taints), func(t corev1.Taint) bool { return t.Key == v1alpha1.Taint })
+	node.Spec.Taints = slices.DeleteFunc(slices.Clone(node.Spec.Taints), isHeldTaint)
 	return before - len(node.Spec.Taints)
 }
 

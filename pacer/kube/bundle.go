@@ -24,6 +24,9 @@ type ToBundle struct {
 	// Sandbox is the image of the runtime's sandboxes where it is known; empty: it is
 	// not, and is not counted.
 	Sandbox string
+	// accounts are those that pulls from a host to any node may draw on; nil: only that
+	// of this node is wanted.
+	accounts func(host string, spec *corev1.PodSpec, namespaceLabels map[string]string) []core.AccountID
 }
 
 // Bundle is what a node pulls for itself, before any workload comes to it.
@@ -118,6 +121,9 @@ func (in ToBundle) image(pull Pull, spec *corev1.PodSpec, namespace string, node
 	if b, group := drawsOn(budgets, node); b != nil {
 		out.Account, out.Budget = b.accountID(group), b.name
 		out.Accounts = []core.AccountID{out.Account}
+	}
+	if in.accounts != nil {
+		out.Accounts = in.accounts(pull.Host, spec, in.NamespaceLabels(namespace))
 	}
 	return out
 }

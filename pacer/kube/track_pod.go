@@ -34,6 +34,9 @@ type trackedPod struct {
 	// counted says that it counts among the living pods of its ReplicaSet.
 	counted bool
 	doubts  podDoubts
+	// size is what it asks for, taken what it takes of its node.
+	size  engine.Size
+	taken takenBy
 }
 
 // trackedGroup is a group with its pods.
@@ -68,6 +71,7 @@ func (t *Tracker) pod(now time.Time, p *corev1.Pod) {
 		t.pods[id] = known
 		t.namespace(p.Namespace).pods[id] = true
 		known.passed = t.wouldHold(p)
+		known.size = sizeOf(p)
 	}
 	known.object = p
 	t.countLive(known, p.DeletionTimestamp == nil)
@@ -78,6 +82,8 @@ func (t *Tracker) pod(now time.Time, p *corev1.Pod) {
 	t.translate(known)
 	t.noteFailures(now, known)
 	t.noteOverride(known)
+	t.noteTaken(known, true)
+	t.noteDaemon(now, known, true)
 	if fresh && known.owner.Kind == jobKind {
 		t.noteMade(now, known)
 	}
@@ -144,6 +150,8 @@ func (t *Tracker) podGone(id core.PodID) {
 	delete(t.freed, id)
 	delete(t.slipped, id)
 	t.countLive(p, false)
+	t.noteTaken(p, false)
+	t.noteDaemon(time.Time{}, p, false)
 	t.dropFailures(p)
 	t.dropDoubts(p)
 	t.emit(engine.Event{PodGone: id})
@@ -178,7 +186,7 @@ func (t *Tracker) describe(p *trackedPod) engine.Group {
 	rules := policyFor(t.rules.policies, ns.labels, p.object.Labels)
 	g := engine.Group{
 		Namespace: p.object.Namespace, Workload: p.owner.String(), Revision: revisionOf(p.object),
-		Class: rules.classOf(p.object), Lane: p.lane, Whole: t.whole(p.owner),
+		Class: rules.classOf(p.object), Lane: p.lane, Whole: t.whole(p.owner), Size: p.size,
 	}
 	if rules != nil {
 		g.Waves, g.Weight, g.PauseOn = rules.spec.EngineWaves(), rules.spec.WeightOf(p.object.Namespace), rules.spec.EnginePauseOn()
@@ -199,6 +207,7 @@ func (t *Tracker) joinGroup(id core.GroupID, g engine.Group, c constraints, p *t
 		known = &trackedGroup{owner: p.owner, set: p.set, announced: g, pods: map[core.PodID]bool{},
 			held: map[core.PodID]bool{}, passed: map[core.PodID]bool{}}
 		t.groups[id] = known
+		t.roomsChanged()
 		t.own(p.owner, id)
 		known.policy = t.policyOf(p)
 		known.announced = t.withState(known)
@@ -326,11 +335,13 @@ func (t *Tracker) Leaving(id core.PodID, leaving bool) {
 
 // Group is what was announced of a group.
 func (t *Tracker) Group(id core.GroupID) (engine.Group, bool) {
-	g := t.groups[id]
-	if g == nil {
-		return engine.Group{}, false
+	if g := t.groups[id]; g != nil {
+		return g.announced, true
 	}
-	return g.announced, true
+	if g := t.bundles[id]; g != nil {
+		return g.announced, true
+	}
+	return engine.Group{}, false
 }
 
 // Known reports whether a pod is there and not finished.

@@ -108,7 +108,8 @@ func (t *Tracker) World() engine.World {
 		add(engine.Event{Node: &n})
 	}
 	for _, id := range slices.Sorted(maps.Keys(t.pools)) {
-		add(engine.Event{Pool: &engine.Pool{ID: id, Nodes: slices.Sorted(maps.Keys(t.pools[id].nodes))}})
+		p := t.pools[id]
+		add(engine.Event{Pool: &engine.Pool{ID: id, Nodes: slices.Sorted(maps.Keys(p.nodes)), Growth: p.growth}})
 	}
 	for _, id := range slices.Sorted(maps.Keys(t.groups)) {
 		g := t.groups[id].announced
@@ -118,6 +119,7 @@ func (t *Tracker) World() engine.World {
 		p := t.pods[id].announced
 		add(engine.Event{Pod: &p})
 	}
+	w.Events = append(w.Events, t.newNodes()...)
 	return w
 }
 

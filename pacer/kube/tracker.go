@@ -29,6 +29,22 @@ type Tracker struct {
 	workloads  map[Owner]*workload
 	jobs       map[Owner]*trackedJob
 	sets       map[Owner]*replicaSet
+	daemonSets map[string]*appsv1.DaemonSet
+	// arrivals are the nodes that are new, bundles the groups of those that pull the
+	// same for themselves, untold the nodes that do not say that they were let go.
+	arrivals map[core.NodeID]bool
+	bundles  map[core.GroupID]*trackedBundle
+	untold   map[core.NodeID]bool
+	// nodePools and claims are Karpenter's, nodesHoldable says that we may hold nodes.
+	nodePools     map[string]NodeTemplate
+	claims        map[string]*trackedClaim
+	nodesHoldable bool
+	// taken is what pods take of each node, roomsDirty says that groups may have other
+	// room than was announced, autoscaler that a cluster-autoscaler is there.
+	taken                  map[core.NodeID]room
+	roomsDirty, autoscaler bool
+	// at is when something was last seen whose time was told.
+	at time.Time
 	// accounts are those announced, budgetOf the PullBudget of each, and egress
 	// the egress groups of each PullBudget, sorted.
 	accounts map[core.AccountID]engine.Account
@@ -76,6 +92,12 @@ type trackedNode struct {
 	object    *corev1.Node
 	facts     *corev1.Node
 	announced engine.Node
+	// arrival is nil for a node that is not new, wasReady says that it took pods once,
+	// rebooted that it was seen with another boot, daemons are the pods of DaemonSets
+	// that came to it while it was new.
+	arrival            *arrival
+	wasReady, rebooted bool
+	daemons            map[core.PodID]bool
 }
 
 // trackedPool is a pool with the groups that use it.
@@ -83,6 +105,8 @@ type trackedPool struct {
 	constraints constraints
 	groups      int
 	nodes       map[core.NodeID]bool
+	// growth is what an autoscaler would add to it; nil: nothing.
+	growth *engine.Growth
 }
 
 // PacedImage is an image that draws on an account, for asking what a pull costs.
@@ -102,6 +126,8 @@ func NewTracker() *Tracker {
 		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{}, failing: map[core.NodeID]map[core.PodID]bool{}, doubts: newDoubts(), slipped: map[core.PodID]slip{},
 		jobs: map[Owner]*trackedJob{}, standIns: map[core.PodID]Owner{}, resumed: map[Owner]bool{},
 		altered: map[Owner]bool{}, copies: map[Owner]*appsv1.ReplicaSet{},
+		daemonSets: map[string]*appsv1.DaemonSet{}, arrivals: map[core.NodeID]bool{}, bundles: map[core.GroupID]*trackedBundle{},
+		untold: map[core.NodeID]bool{}, nodePools: map[string]NodeTemplate{}, claims: map[string]*trackedClaim{}, taken: map[core.NodeID]room{},
 	}
 }
 
@@ -156,12 +182,17 @@ func (t *Tracker) Node(now time.Time, n *corev1.Node) []engine.Event {
 		known = &trackedNode{}
 		t.nodes[id] = known
 	}
-	back := known.object != nil && notReady(known.object) && !notReady(n)
+	last := known.object
+	back := last != nil && notReady(last) && !notReady(n)
 	known.object = n
+	known.noteBoot(last)
 	if t.perNode() {
 		t.announceAccounts()
 	}
 	t.announceNode(known)
+	if last == nil || !sameRoom(last, n) {
+		t.roomsChanged()
+	}
 	if facts := nodeFacts(n); known.facts == nil || !reflect.DeepEqual(known.facts, facts) {
 		known.facts = facts
 		t.refit(id, facts)
@@ -169,6 +200,10 @@ func (t *Tracker) Node(now time.Time, n *corev1.Node) []engine.Event {
 	if back {
 		t.tellOf(now, id)
 	}
+	t.at = now
+	t.noteTold(n)
+	t.arrive(now, known)
+	t.meetClaim(n)
 	return t.take()
 }
 
@@ -214,7 +249,7 @@ func (t *Tracker) refit(id core.NodeID, facts *corev1.Node) {
 }
 
 func (t *Tracker) announcePool(id core.PoolID, p *trackedPool) {
-	t.emit(engine.Event{Pool: &engine.Pool{ID: id, Nodes: slices.Sorted(maps.Keys(p.nodes))}})
+	t.emit(engine.Event{Pool: &engine.Pool{ID: id, Nodes: slices.Sorted(maps.Keys(p.nodes)), Growth: p.growth}})
 }
 
 // NodeGone takes in the end of a node.
@@ -223,7 +258,10 @@ func (t *Tracker) NodeGone(name string) []engine.Event {
 	if t.nodes[id] == nil {
 		return nil
 	}
+	t.leaveArrival(t.nodes[id])
 	delete(t.nodes, id)
+	delete(t.untold, id)
+	t.roomsChanged()
 	t.refit(id, nil)
 	t.emit(engine.Event{NodeGone: id})
 	if t.perNode() {
@@ -243,6 +281,13 @@ func (t *Tracker) usePool(c constraints) core.PoolID {
 				p.nodes[nodeID] = true
 			}
 		}
+		for name, claim := range t.claims {
+			if claim.facts != nil && c.fits(claim.facts) {
+				p.nodes[claimNode(name)] = true
+			}
+		}
+		p.growth = t.growthOf(p)
+		t.roomsChanged()
 		t.pools[id] = p
 		t.announcePool(id, p)
 	}
@@ -277,6 +322,7 @@ func (t *Tracker) Rules(r *Rules) []engine.Event {
 	for _, id := range slices.Sorted(maps.Keys(t.pods)) {
 		t.translate(t.pods[id])
 	}
+	t.bundlesChanged(t.at)
 	return t.take()
 }
 

@@ -87,6 +87,21 @@ func (s *PacePolicySpec) EngineWaves() engine.Waves {
 	return engine.Waves{By: string(spec.Waves.By), Size: int(spec.Waves.Size), Canary: int(spec.Waves.Canary)}
 }
 
+// EngineNodeWaves are the waves that the spec gives to groups of new nodes: a canary
+// among pods is one among nodes too.
+func (s *PacePolicySpec) EngineNodeWaves() engine.Waves {
+	spec := s.DeepCopy()
+	spec.Default()
+	return engine.Waves{By: "Node", Size: int(spec.Nodes.Size), Canary: int(spec.Waves.Canary)}
+}
+
+// HoldsNodes reports whether new nodes are held, and for how long at most.
+func (s *PacePolicySpec) HoldsNodes() (maxHold time.Duration, holds bool) {
+	spec := s.DeepCopy()
+	spec.Default()
+	return spec.Nodes.MaxHold.Duration, spec.Mode == Enforce && spec.Nodes.Hold
+}
+
 // ClassOf is the class that the spec gives to a PriorityClass.
 func (s *PacePolicySpec) ClassOf(priorityClass string) core.Class {
 	for _, m := range s.Classes {

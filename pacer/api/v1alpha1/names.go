@@ -38,7 +38,7 @@ const (
 	// AnnotationHoldUntil bounds a hold, RFC 3339.
 	AnnotationHoldUntil = "pullpace.dev/hold-until"
 	// AnnotationHoldReason says on a held Job why it waits, "Reason: words"; pods have
-	// ConditionHeld for that.
+	// ConditionHeld for that, nodes ConditionPullBudgetGranted.
 	AnnotationHoldReason = "pullpace.dev/hold-reason"
 	// AnnotationRelease is the release mark, a ReleaseMark in JSON.
 	AnnotationRelease = "pullpace.dev/release"
@@ -65,6 +65,12 @@ const (
 
 	// ConditionHeld is the pod condition that explains a hold.
 	ConditionHeld = "pullpace.dev/Held"
+	// ConditionPullBudgetGranted is the node condition that says whether Pace has let the
+	// node go: on every node while a policy holds nodes.
+	ConditionPullBudgetGranted = "pullpace.dev/PullBudgetGranted"
+	// ConditionNodesHeld of a PacePolicy says whether the new nodes that it is to hold
+	// can be held.
+	ConditionNodesHeld = "NodesHeld"
 	// ConditionGateActive of a PacePolicy says whether the dry run of a pod came back
 	// gated, ConditionNoneSlipped whether the webhook saw every pod that the policy
 	// holds.

@@ -94,7 +94,8 @@ type PacePolicySpec struct {
 	// Waves bound how many nodes pull at once.
 	// +optional
 	Waves *Waves `json:"waves,omitempty"`
-	// Nodes says whether new nodes are held. Kept for a later version.
+	// Nodes says whether new nodes are held, in mode Enforce. It needs the role of
+	// `install --node-waves`. Of several policies that hold nodes the oldest counts.
 	// +optional
 	Nodes *Nodes `json:"nodes,omitempty"`
 	// PauseOn says when failing pulls pause a revision of a workload. An image that
@@ -162,12 +163,17 @@ type Waves struct {
 
 // Nodes says whether new nodes are held.
 type Nodes struct {
+	// Hold keeps new nodes from taking pods until what their DaemonSets pull is within
+	// the budget: by a taint in the time before they are ready, or by the taint that
+	// they register with.
 	// +optional
 	Hold bool `json:"hold,omitempty"`
+	// Size is how many new nodes pull at once; 0: the budget decides.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Size int32 `json:"size,omitempty"`
-	// MaxHold bounds the hold of a node. Default 10m.
+	// MaxHold bounds the hold of a node, from when it was created. It must be less than
+	// the autoscaler waits for a node to start. Default 10m.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=40
@@ -219,7 +225,7 @@ type PacePolicyStatus struct {
 	// whether it comes back gated.
 	// +optional
 	GateAskedAt *metav1.Time `json:"gateAskedAt,omitempty"`
-	// Conditions: Ready, GateActive, NoneSlipped, and Overlapped where an older policy
+	// Conditions: Ready, GateActive, NoneSlipped, NodesHeld where it is to hold nodes, and Overlapped where an older policy
 	// rules pods of this one.
 	// +optional
 	// +listType=map

@@ -1,0 +1,574 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/gate"
+	"github.com/pullpace/pace/pacer/kube"
+)
+
+// holdingNodes is the policy that holds nodes.
+func holdingNodes() *v1alpha1.PacePolicy {
+	p := makePolicy()
+	p.Spec.Nodes = &v1alpha1.Nodes{Hold: true}
+	return p
+}
+
+// agent is a DaemonSet that runs one image on every node.
+func agent() *appsv1.DaemonSet {
+	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "agent", UID: "agent"}}
+	d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "agent", Image: "acme/agent:1"}}
+	return d
+}
+
+func notReadyTaint() corev1.Taint {
+	return corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule}
+}
+
+func heldTaint() corev1.Taint {
+	return corev1.Taint{Key: v1alpha1.Taint, Effect: corev1.TaintEffectNoSchedule}
+}
+
+func readiness(ready corev1.ConditionStatus) []corev1.NodeCondition {
+	return []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}
+}
+
+// oldNode is ready for days and has the image of the agent.
+func oldNode(name string) *corev1.Node {
+	n := makeNode(name)
+	n.UID, n.CreationTimestamp = types.UID(name), metav1.NewTime(start.Add(-100*time.Hour))
+	n.Status.Conditions = readiness(corev1.ConditionTrue)
+	n.Status.NodeInfo.BootID = "boot-" + name
+	n.Status.Images = []corev1.ContainerImage{{Names: []string{"docker.io/acme/agent:1"}}}
+	return n
+}
+
+// newNode registers as the test begins and is not ready yet.
+func newNode(name string, edit ...func(*corev1.Node)) *corev1.Node {
+	n := makeNode(name)
+	n.UID, n.CreationTimestamp = types.UID(name), metav1.NewTime(start)
+	n.Spec.Taints = []corev1.Taint{notReadyTaint()}
+	n.Status.Conditions = readiness(corev1.ConditionFalse)
+	n.Status.NodeInfo.BootID = "boot-" + name
+	for _, e := range edit {
+		e(n)
+	}
+	return n
+}
+
+func registersHeld(n *corev1.Node) { n.Spec.Taints = append(n.Spec.Taints, heldTaint()) }
+
+func ofPool(name string) func(*corev1.Node) {
+	return func(n *corev1.Node) { n.Labels[kube.LabelNodePool] = name }
+}
+
+// scaleUp is a cluster of four old nodes to which four new ones come, and a budget of so
+// many pulls a minute.
+func scaleUp(pulls int64, more ...client.Object) []client.Object {
+	objects := []client.Object{makeNamespace(nil), holdingNodes(), makeBudget(pulls), agent()}
+	for i := range 4 {
+		objects = append(objects, oldNode(fmt.Sprintf("old-%d", i)))
+	}
+	return append(objects, more...)
+}
+
+func four(edit ...func(*corev1.Node)) []client.Object {
+	var out []client.Object
+	for i := range 4 {
+		out = append(out, newNode(fmt.Sprintf("new-%d", i), edit...))
+	}
+	return out
+}
+
+func (b *bench) node(name string) *corev1.Node {
+	b.t.Helper()
+	var n corev1.Node
+	if err := b.client.Get(b.t.Context(), client.ObjectKey{Name: name}, &n); err != nil {
+		b.t.Fatalf("reading node %s: %v", name, err)
+	}
+	return &n
+}
+
+// edit changes a node as somebody else would, and lets the turn see it.
+func (b *bench) edit(name string, change func(*corev1.Node)) {
+	b.t.Helper()
+	n := b.node(name)
+	status := n.DeepCopy()
+	change(status)
+	if err := b.client.Status().Update(b.t.Context(), status); err != nil {
+		b.t.Fatal(err)
+	}
+	n = b.node(name)
+	change(n)
+	if err := b.client.Update(b.t.Context(), n); err != nil {
+		b.t.Fatal(err)
+	}
+	b.see()
+}
+
+// worn are the names of the nodes that wear our taint.
+func (b *bench) worn() []string {
+	b.t.Helper()
+	var out []string
+	for _, o := range b.list(&corev1.Node{}) {
+		if gate.NodeHeld(o.(*corev1.Node)) {
+			out = append(out, o.GetName())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (b *bench) wantWorn(when string, want ...string) {
+	b.t.Helper()
+	if diff := cmp.Diff(want, b.worn()); diff != "" {
+		b.t.Errorf("%s: nodes that wear the taint (-want +got):\n%s", when, diff)
+	}
+}
+
+// steps takes so many turns, a second apart.
+func (b *bench) steps(n int) {
+	b.t.Helper()
+	for range n {
+		if err := b.take(time.Second); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// arrived has the agent run on nodes: they list its image, and are ready.
+func (b *bench) arrived(names ...string) {
+	b.t.Helper()
+	for _, name := range names {
+		b.edit(name, func(n *corev1.Node) {
+			n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeNotReady })
+			n.Status.Conditions = readiness(corev1.ConditionTrue)
+			n.Status.Images = []corev1.ContainerImage{{Names: []string{"docker.io/acme/agent:1"}}}
+		})
+	}
+}
+
+// reasonOf is why a node was let go; empty: it was not.
+func reasonOf(n *corev1.Node) core.Reason {
+	mark, err := v1alpha1.ParseReleaseMark(n.Annotations[v1alpha1.AnnotationRelease])
+	if err != nil {
+		return ""
+	}
+	return core.Reason(mark.Reason)
+}
+
+// TestNewNodesWaitForTheBudget gives two pulls a minute to four new nodes that need one
+// each: two go before they were ever held, two are held until the minute is over.
+func TestNewNodesWaitForTheBudget(t *testing.T) {
+	t.Parallel()
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(2, four()...)...)
+	b.steps(1)
+	b.wantWorn("first turn", "new-2", "new-3")
+	for _, name := range []string{"new-0", "new-1"} {
+		if n := b.node(name); reasonOf(n) != core.Budget || n.Labels[v1alpha1.LabelHeld] != "" {
+			t.Errorf("node %s: let go for %q, label %q: want Budget and none", name, reasonOf(n), n.Labels[v1alpha1.LabelHeld])
+		}
+	}
+	held := b.node("new-2")
+	if diff := cmp.Diff([]corev1.Taint{notReadyTaint(), heldTaint()}, held.Spec.Taints); diff != "" {
+		t.Errorf("taints (-want +got):\n%s", diff)
+	}
+	if got, want := gate.HoldUntil(held), start.Add(v1alpha1.DefaultNodeHold); !got.Equal(want) || held.Labels[v1alpha1.LabelHeld] != "true" {
+		t.Errorf("hold until %v, label %q; want %v and true", got, held.Labels[v1alpha1.LabelHeld], want)
+	}
+	if why := held.Annotations[v1alpha1.AnnotationHoldReason]; !strings.HasPrefix(why, "WaitingForBudget: ") {
+		t.Errorf("hold reason %q, want WaitingForBudget with numbers", why)
+	}
+	if said := strings.Join(b.said(), "\n"); strings.Count(said, "Normal NodeHeld held: ") != 2 {
+		t.Errorf("Events:\n%s\nwant NodeHeld on two nodes", said)
+	}
+	b.arrived("new-0", "new-1")
+	b.steps(30)
+	b.wantWorn("half a minute later", "new-2", "new-3")
+	b.steps(90)
+	b.wantWorn("two minutes later")
+	if n := b.node("new-3"); reasonOf(n) != core.Budget || n.Annotations[v1alpha1.AnnotationHoldUntil] != "" || n.Annotations[v1alpha1.AnnotationHoldReason] != "" {
+		t.Errorf("node new-3: let go for %q, annotations %v", reasonOf(n), n.Annotations)
+	}
+}
+
+// TestNodesGoUntaintedWhileThereIsBudget asks the API server for every write: decided
+// first, a node that goes is never tainted.
+func TestNodesGoUntaintedWhileThereIsBudget(t *testing.T) {
+	t.Parallel()
+	tainted := false
+	watch := interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+		if n, ok := o.(*corev1.Node); ok {
+			tainted = tainted || gate.NodeHeld(n)
+		}
+		return c.Patch(ctx, o, p, opts...)
+	}}
+	b := makeBench(t, watch, scaleUp(100, four()...)...)
+	b.steps(3)
+	if tainted {
+		t.Error("a node was tainted although the budget had its units")
+	}
+	for i := range 4 {
+		if n := b.node(fmt.Sprintf("new-%d", i)); reasonOf(n) != core.Budget {
+			t.Errorf("node %s: let go for %q, want Budget", n.Name, reasonOf(n))
+		}
+	}
+}
+
+func TestWhichNodesAreHeld(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		objects []client.Object
+		want    []string
+	}{
+		"half of the cluster's":        {scaleUp(1, append(four(), newNode("new-4"), newNode("new-5"))...), []string{"new-1", "new-2", "new-3", "new-4", "new-5"}},
+		"never more than half":         {append(scaleUp(1, four()...), newNode("new-4"), newNode("new-5"), newNode("new-6"), newNode("new-7")), []string{"new-2", "new-3", "new-4", "new-5", "new-6", "new-7"}},
+		"none while all are new":       {append([]client.Object{makeNamespace(nil), holdingNodes(), makeBudget(1), agent()}, four()...), nil},
+		"none of the last two":         {append([]client.Object{makeNamespace(nil), holdingNodes(), makeBudget(1), agent(), oldNode("old-0")}, four()...), nil},
+		"none while the policy is off": {append([]client.Object{makeNamespace(nil), makePolicy(), makeBudget(1), agent()}, append(four(), oldNode("a"), oldNode("b"), oldNode("c"))...), nil},
+		"none that pulls nothing":      {append([]client.Object{makeNamespace(nil), holdingNodes(), makeBudget(1)}, append(four(), oldNode("a"), oldNode("b"), oldNode("c"))...), nil},
+		"none that is ready":           {scaleUp(1, four(func(n *corev1.Node) { n.Spec.Taints, n.Status.Conditions = nil, readiness(corev1.ConditionTrue) })...), nil},
+		"one that is ready and not told so": {scaleUp(1, four(func(n *corev1.Node) { n.Status.Conditions = readiness(corev1.ConditionTrue) })...),
+			[]string{"new-1", "new-2", "new-3"}},
+		"none that boots again":                {scaleUp(1, four(func(n *corev1.Node) { n.CreationTimestamp = metav1.NewTime(start.Add(-time.Hour)) })...), nil},
+		"none that Karpenter would make again": {scaleUp(1, four(ofPool("general"))...), nil},
+		"one that registers with the taint":    {scaleUp(1, four(registersHeld)...), []string{"new-1", "new-2", "new-3"}},
+		"one of Karpenter's that does":         {scaleUp(1, append(four(ofPool("general"), registersHeld), oldNode("old-4"))...), []string{"new-2", "new-3"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := makeBench(t, interceptor.Funcs{}, tc.objects...)
+			b.steps(2)
+			b.wantWorn("after two turns", tc.want...)
+		})
+	}
+}
+
+// TestAdoptsANodeThatRegistersHeld gives one that nobody but its taint holds the marks by
+// which it is found without Pace.
+func TestAdoptsANodeThatRegistersHeld(t *testing.T) {
+	t.Parallel()
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(1, four(registersHeld)...)...)
+	b.steps(1)
+	n := b.node("new-3")
+	if n.Labels[v1alpha1.LabelHeld] != "true" || !gate.HoldUntil(n).Equal(start.Add(v1alpha1.DefaultNodeHold)) || len(n.Spec.Taints) != 2 {
+		t.Errorf("labels %v, hold until %v, taints %v", n.Labels, gate.HoldUntil(n), n.Spec.Taints)
+	}
+}
+
+// TestAKnownNodeThatBootsAgainIsNotNew boots a node minutes after it joined.
+func TestAKnownNodeThatBootsAgainIsNotNew(t *testing.T) {
+	t.Parallel()
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(1, newNode("new-0"))...)
+	b.steps(1)
+	b.edit("new-0", func(n *corev1.Node) { n.Spec.Taints, n.Status.Conditions = nil, readiness(corev1.ConditionTrue) })
+	b.steps(1)
+	b.edit("new-0", func(n *corev1.Node) {
+		n.Spec.Taints, n.Status.Conditions = []corev1.Taint{notReadyTaint()}, readiness(corev1.ConditionFalse)
+		n.Status.NodeInfo.BootID = "second"
+		delete(n.Annotations, v1alpha1.AnnotationRelease)
+	})
+	if err := b.client.Create(t.Context(), newNode("new-1")); err != nil {
+		t.Fatal(err)
+	}
+	b.see()
+	b.steps(1)
+	b.wantWorn("after the boot", "new-1")
+}
+
+// TestAHoldKeepsTheTaintsOfOthers has another controller taint the node between our
+// reading and our writing.
+func TestAHoldKeepsTheTaintsOfOthers(t *testing.T) {
+	t.Parallel()
+	other := corev1.Taint{Key: "other.dev/starting", Effect: corev1.TaintEffectNoExecute}
+	raced := map[string]bool{}
+	race := interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+		n, ok := o.(*corev1.Node)
+		if ok && !raced[n.Name] {
+			raced[n.Name] = true
+			var now corev1.Node
+			if err := c.Get(ctx, client.ObjectKeyFromObject(n), &now); err != nil {
+				return err
+			}
+			now.Spec.Taints = append(now.Spec.Taints, other)
+			if err := c.Update(ctx, &now); err != nil {
+				return err
+			}
+		}
+		return c.Patch(ctx, o, p, opts...)
+	}}
+	b := makeBench(t, race, scaleUp(1, four()...)...)
+	b.steps(1)
+	if diff := cmp.Diff([]corev1.Taint{notReadyTaint(), other, heldTaint()}, b.node("new-3").Spec.Taints); diff != "" {
+		t.Errorf("taints of a held node (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]corev1.Taint{notReadyTaint(), other}, b.node("new-0").Spec.Taints); diff != "" {
+		t.Errorf("taints of a node that went (-want +got):\n%s", diff)
+	}
+	b.steps(240)
+	if diff := cmp.Diff([]corev1.Taint{notReadyTaint(), other}, b.node("new-3").Spec.Taints); diff != "" {
+		t.Errorf("taints after the hold (-want +got):\n%s", diff)
+	}
+}
+
+// TestANodeThatIsReadyMeanwhileIsNotTainted loses the race for the window.
+func TestANodeThatIsReadyMeanwhileIsNotTainted(t *testing.T) {
+	t.Parallel()
+	race := interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+		if n, ok := o.(*corev1.Node); ok && gate.NodeHeld(n) {
+			var now corev1.Node
+			if err := c.Get(ctx, client.ObjectKeyFromObject(n), &now); err != nil {
+				return err
+			}
+			now.Spec.Taints = nil
+			if err := c.Update(ctx, &now); err != nil {
+				return err
+			}
+			now.Status.Conditions = readiness(corev1.ConditionTrue)
+			if err := c.Status().Update(ctx, &now); err != nil {
+				return err
+			}
+		}
+		return c.Patch(ctx, o, p, opts...)
+	}}
+	b := makeBench(t, race, scaleUp(1, four()...)...)
+	b.steps(3)
+	b.wantWorn("nodes took pods before they could be held")
+}
+
+// TestWhatAPersonLetsGoStaysFree takes the taint off by hand, in the ways that people and
+// programs do.
+func TestWhatAPersonLetsGoStaysFree(t *testing.T) {
+	t.Parallel()
+	untaint := func(n *corev1.Node) {
+		n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == v1alpha1.Taint })
+	}
+	cases := map[string]func(*corev1.Node){
+		"the taint alone": untaint,
+		"all of it":       func(n *corev1.Node) { gate.Clean(n) },
+		"all of it, with an order": func(n *corev1.Node) {
+			gate.Clean(n)
+			n.Annotations = map[string]string{v1alpha1.AnnotationOverride: v1alpha1.Order{By: "ann", Reason: "now", At: start}.String()}
+		},
+	}
+	for name, change := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := makeBench(t, interceptor.Funcs{}, scaleUp(1, four()...)...)
+			b.steps(2)
+			b.edit("new-3", change)
+			b.steps(2)
+			b.wantWorn("after the edit", "new-1", "new-2")
+			n := b.node("new-3")
+			if reasonOf(n) != core.Override || n.Labels[v1alpha1.LabelHeld] != "" || n.Annotations[v1alpha1.AnnotationHoldUntil] != "" {
+				t.Errorf("let go for %q, labels %v, annotations %v; want Override and no mark of a hold", reasonOf(n), n.Labels, n.Annotations)
+			}
+			b.restart().steps(2)
+			b.wantWorn("after a restart", "new-1", "new-2")
+		})
+	}
+}
+
+// TestAnOrderLetsANodeGo follows `release node/NAME`.
+func TestAnOrderLetsANodeGo(t *testing.T) {
+	t.Parallel()
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(1, four()...)...)
+	b.steps(1)
+	b.edit("new-2", func(n *corev1.Node) {
+		n.Annotations[v1alpha1.AnnotationOverride] = v1alpha1.Order{By: "ann", Reason: "now", At: b.clock.Now(), Now: true}.String()
+	})
+	b.steps(1)
+	b.wantWorn("after the order", "new-1", "new-3")
+	if got := reasonOf(b.node("new-2")); got != core.Override {
+		t.Errorf("let go for %q, want Override", got)
+	}
+}
+
+// TestATaintThatComesBackIsTakenOff is a node that Karpenter registers after it was let
+// go: it puts the startup taints of its NodePool on it then.
+func TestATaintThatComesBackIsTakenOff(t *testing.T) {
+	t.Parallel()
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(100, four()...)...)
+	b.steps(1)
+	released := gate.NodeReleasedAt(b.node("new-0"))
+	b.edit("new-0", func(n *corev1.Node) { n.Spec.Taints = append(n.Spec.Taints, heldTaint()) })
+	b.steps(1)
+	b.wantWorn("after it came back")
+	if n := b.node("new-0"); reasonOf(n) != core.Budget || !gate.NodeReleasedAt(n).Equal(released) {
+		t.Errorf("let go for %q at %v, want as before: Budget at %v", reasonOf(n), gate.NodeReleasedAt(n), released)
+	}
+}
+
+// TestHeldNodesAreFoundAgain ends the controller with nodes held and begins another.
+func TestHeldNodesAreFoundAgain(t *testing.T) {
+	t.Parallel()
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(1, four()...)...)
+	b.steps(1)
+	b.wantWorn("before", "new-1", "new-2", "new-3")
+	// Meanwhile one registers that nobody is there to see, with the taint.
+	if err := b.client.Create(t.Context(), newNode("late", registersHeld)); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Step(30 * time.Second)
+	next := b.restart()
+	next.steps(1)
+	next.wantWorn("right after", "late", "new-1", "new-2", "new-3")
+	for range 5 * 60 {
+		next.steps(1)
+		for _, o := range next.list(&corev1.Node{}) {
+			if n := o.(*corev1.Node); reasonOf(n) != "" && len(n.Status.Images) == 0 {
+				next.arrived(n.Name)
+			}
+		}
+	}
+	next.wantWorn("five minutes later")
+	if got := reasonOf(b.node("late")); got != core.Budget {
+		t.Errorf("late was let go for %q, want Budget", got)
+	}
+}
+
+// TestTheBoundOfANodeEnds has a budget that gives nothing for longer than a node may be
+// held.
+func TestTheBoundOfANodeEnds(t *testing.T) {
+	t.Parallel()
+	budget := makeBudget(1)
+	budget.Annotations = map[string]string{v1alpha1.AnnotationPaused: v1alpha1.Order{By: "ann"}.String()}
+	b := makeBench(t, interceptor.Funcs{}, append([]client.Object{makeNamespace(nil), holdingNodes(), budget, agent(), oldNode("a"), oldNode("b"), oldNode("c")}, newNode("new-0"))...)
+	b.steps(2)
+	b.wantWorn("at first", "new-0")
+	b.clock.Step(v1alpha1.DefaultNodeHold)
+	b.steps(2)
+	b.wantWorn("after its bound")
+	if got := reasonOf(b.node("new-0")); got != core.HoldExpired {
+		t.Errorf("let go for %q, want HoldExpired", got)
+	}
+}
+
+// TestNoPolicyNoHold takes the policy away while nodes are held.
+func TestNoPolicyNoHold(t *testing.T) {
+	t.Parallel()
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(1, four()...)...)
+	b.steps(1)
+	policy := makePolicy()
+	if err := b.client.Get(t.Context(), client.ObjectKeyFromObject(policy), policy); err != nil {
+		t.Fatal(err)
+	}
+	policy.Spec.Nodes.Hold, policy.Generation = false, 2
+	if err := b.client.Update(t.Context(), policy); err != nil {
+		t.Fatal(err)
+	}
+	b.see()
+	b.steps(1)
+	b.wantWorn("after the policy changed")
+}
+
+// TestWithoutTheRoleNoNodeIsHeld is an installation without --node-waves.
+func TestWithoutTheRoleNoNodeIsHeld(t *testing.T) {
+	t.Parallel()
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(1, four()...)...)
+	b.turn.rights = &nodeRights{client: denying{b.client}}
+	b.steps(2)
+	b.wantWorn("without the role")
+	var policy v1alpha1.PacePolicy
+	if err := b.client.Get(t.Context(), client.ObjectKey{Name: "default"}, &policy); err != nil {
+		t.Fatal(err)
+	}
+	c := meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.ConditionNodesHeld)
+	if c == nil || c.Status != metav1.ConditionFalse || c.Reason != "Forbidden" || !strings.Contains(c.Message, "--node-waves") {
+		t.Errorf("condition %+v, want False with what to do", c)
+	}
+}
+
+// denying is a cluster that lets us do nothing that we ask for.
+type denying struct{ client.Client }
+
+func (denying) Create(context.Context, client.Object, ...client.CreateOption) error { return nil }
+
+// TestAHoldThatIsRefusedIsGivenUp is a policy engine that denies the patch.
+func TestAHoldThatIsRefusedIsGivenUp(t *testing.T) {
+	t.Parallel()
+	deny := interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+		if n, ok := o.(*corev1.Node); ok && gate.NodeHeld(n) {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "nodes"}, n.Name, fmt.Errorf("denied"))
+		}
+		return c.Patch(ctx, o, p, opts...)
+	}}
+	b := makeBench(t, deny, scaleUp(1, four()...)...)
+	b.steps(2)
+	b.wantWorn("refused")
+	for i := 1; i < 4; i++ {
+		if reason, granted := b.turn.world.tracker.Granted(fmt.Sprintf("new-%d", i)); !granted || reason != core.ReleaseRefused {
+			t.Errorf("node new-%d granted %v for %q, want as refused", i, granted, reason)
+		}
+	}
+}
+
+// TestNodesSayThatTheyWereLetGo writes the condition that readiness rules wait for.
+func TestNodesSayThatTheyWereLetGo(t *testing.T) {
+	t.Parallel()
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(1, four()...)...)
+	b.steps(2)
+	for {
+		_, x, ok := b.turn.explainer.pop()
+		if !ok {
+			break
+		}
+		if err := b.turn.explainer.write(t.Context(), x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := map[string]string{}
+	for _, o := range b.list(&corev1.Node{}) {
+		for _, c := range o.(*corev1.Node).Status.Conditions {
+			if c.Type == v1alpha1.ConditionPullBudgetGranted {
+				got[o.GetName()] = string(c.Status) + " " + c.Reason
+			}
+		}
+	}
+	want := map[string]string{"old-0": "True Excluded", "old-1": "True Excluded", "old-2": "True Excluded", "old-3": "True Excluded",
+		"new-0": "True Budget", "new-1": "False WaitingForBudget", "new-2": "False WaitingForBudget", "new-3": "False WaitingForBudget"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("conditions (-want +got):\n%s", diff)
+	}
+}
+
+// TestEveryReplicaHonoursTheBoundOfANode has no turn completed.
+func TestEveryReplicaHonoursTheBoundOfANode(t *testing.T) {
+	t.Parallel()
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(1, four()...)...)
+	b.steps(1)
+	follower := &bound{client: b.client, releaser: b.turn.releaser, events: b.events, metrics: b.turn.metrics, clock: b.clock, beating: func() bool { return false }}
+	look := func(want ...string) {
+		t.Helper()
+		if err := follower.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.wantWorn("after a look", want...)
+	}
+	look("new-1", "new-2", "new-3")
+	b.clock.Step(v1alpha1.DefaultNodeHold)
+	look("new-2", "new-3") // one at a time
+	look("new-3")
+	if got := reasonOf(b.node("new-1")); got != core.HoldExpired {
+		t.Errorf("let go for %q, want HoldExpired", got)
+	}
+}
