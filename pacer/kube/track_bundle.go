@@ -74,12 +74,15 @@ func (t *Tracker) bundlesChanged(now time.Time) {
 
 // NodePool takes in a NodePool of Karpenter's.
 func (t *Tracker) NodePool(now time.Time, u *unstructured.Unstructured) []engine.Event {
+	t.at = now
 	template, err := NodePoolTemplate(u)
 	if err != nil {
-		delete(t.nodePools, u.GetName()) // as one that is not there: its nodes are not held
-	} else {
-		t.nodePools[u.GetName()] = template
+		return t.NodePoolGone(now, u.GetName()) // as one that is not there: its nodes are not held
 	}
+	if known, ok := t.nodePools[u.GetName()]; ok && reflect.DeepEqual(known, template) {
+		return nil // its status changes with each node
+	}
+	t.nodePools[u.GetName()] = template
 	t.bundlesChanged(now)
 	return t.take()
 }

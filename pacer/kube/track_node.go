@@ -293,7 +293,7 @@ type NodeRelease struct {
 // FreedNodes are held nodes that must go at once, whatever the engine says, because
 // no policy holds nodes any more; sorted.
 func (t *Tracker) FreedNodes() []NodeRelease {
-	if t.nodePolicy() != nil {
+	if t.nodePolicy() != nil || !t.nodesHoldable {
 		return nil
 	}
 	var out []NodeRelease

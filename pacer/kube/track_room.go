@@ -104,12 +104,18 @@ func (t *Tracker) measureRooms() {
 		return
 	}
 	t.roomsDirty = false
+	rooms := map[core.PoolID][]room{}
 	for _, id := range slices.Sorted(maps.Keys(t.groups)) {
 		g := t.groups[id]
 		next := g.announced
 		next.Room = nil
 		if p := t.pools[g.announced.Pool]; p != nil && p.growth != nil && t.toPlace(g) {
-			next.Room = t.roomFor(p, g.announced.Size)
+			left, ok := rooms[g.announced.Pool]
+			if !ok {
+				left = t.roomsOf(p)
+				rooms[g.announced.Pool] = left
+			}
+			next.Room = roomFor(left, g.announced.Size)
 		}
 		if !reflect.DeepEqual(g.announced.Room, next.Room) {
 			g.announced = next
@@ -131,11 +137,22 @@ func (t *Tracker) toPlace(g *trackedGroup) bool {
 	return false
 }
 
-// roomFor is how many more pods of a size the nodes of a pool take.
-func (t *Tracker) roomFor(p *trackedPool, size engine.Size) *engine.Room {
-	out := &engine.Room{}
+// roomsOf is what is left on the nodes of a pool that take a pod at all.
+func (t *Tracker) roomsOf(p *trackedPool) []room {
+	out := make([]room, 0, len(p.nodes))
 	for id := range p.nodes {
-		if fits := t.roomOn(id).takes(size); fits > 0 {
+		if left := t.roomOn(id); left.pods > 0 {
+			out = append(out, left)
+		}
+	}
+	return out
+}
+
+// roomFor is how many more pods of a size nodes take.
+func roomFor(nodes []room, size engine.Size) *engine.Room {
+	out := &engine.Room{}
+	for _, left := range nodes {
+		if fits := left.takes(size); fits > 0 {
 			out.Pods += fits
 			out.Nodes++
 		}
