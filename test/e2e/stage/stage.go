@@ -46,9 +46,12 @@ type Lab struct {
 	Address string
 }
 
-// Open brings the ground up without the product.
+// Open brings the ground up without the product, with Nodes nodes unless others are asked
+// for.
 func Open(ctx context.Context, o ground.Options) (*Lab, error) {
-	o.Nodes = nodes(Nodes)
+	if o.Nodes == nil {
+		o.Nodes = Machines(Nodes)
+	}
 	// Nodes learn of a mirror when they start.
 	o.Registries = map[string]cluster.Registry{hostOf(Mirrored): {Mirrors: []string{"https://" + Mirror}}}
 	g, err := ground.Start(ctx, o)
@@ -62,10 +65,10 @@ func Open(ctx context.Context, o ground.Options) (*Lab, error) {
 	return l, nil
 }
 
-// nodes are those of a lab. Cases run side by side on them: a pull that a registry
+// Machines are nodes of a lab. Cases run side by side on them: a pull that a registry
 // keeps waiting must not hold up those of other cases, nor may the kubelet's own limit
 // of pulls a second.
-func nodes(n int) (all []cluster.NodeOptions) {
+func Machines(n int) (all []cluster.NodeOptions) {
 	for range n {
 		all = append(all, cluster.NodeOptions{Kubelet: map[string]any{
 			"serializeImagePulls": false, "registryPullQPS": 0,
@@ -82,7 +85,7 @@ const SecondNodes = 2
 // Second brings up another cluster with the product, whose nodes pull from the same
 // registry. It ends with the lab.
 func (l *Lab) Second(ctx context.Context) (*Lab, error) {
-	g, err := l.Neighbour(ctx, ground.Options{Nodes: nodes(SecondNodes), LogsDir: filepath.Join(l.Cluster.LogsDir(), "second")})
+	g, err := l.Neighbour(ctx, ground.Options{Nodes: Machines(SecondNodes), LogsDir: filepath.Join(l.Cluster.LogsDir(), "second")})
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/signal"
@@ -33,6 +32,7 @@ import (
 	"github.com/pullpace/pace/test/e2e/feedback"
 	"github.com/pullpace/pace/test/e2e/fidelity"
 	"github.com/pullpace/pace/test/e2e/mainjob"
+	"github.com/pullpace/pace/test/e2e/nodes"
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
 	"github.com/pullpace/pace/test/ground"
@@ -66,8 +66,11 @@ func main() {
 }
 
 // suites are the suites by name.
-func suites() map[string]func(*stage.Lab) []suite.Case {
-	return map[string]func(*stage.Lab) []suite.Case{"main": mainjob.Cases, "fidelity": fidelity.Cases, "feedback": feedback.Cases}
+func suites() map[string]func(*stage.Lab) stage.Plan {
+	return map[string]func(*stage.Lab) stage.Plan{
+		"main": stage.Plain(mainjob.Cases), "fidelity": stage.Plain(fidelity.Cases), "feedback": stage.Plain(feedback.Cases),
+		"nodes": nodes.Plan,
+	}
 }
 
 func parse(args []string) (settings, error) {
@@ -94,7 +97,8 @@ func parse(args []string) (settings, error) {
 func run(ctx context.Context, s settings) (err error) {
 	// The cases are made on a lab that comes up only if there are any.
 	lab := new(stage.Lab)
-	cases := suite.Select(suites()[s.suite](lab), s.run)
+	plan := suites()[s.suite](lab)
+	cases := suite.Select(plan.Cases, s.run)
 	if s.list {
 		for _, c := range cases {
 			fmt.Println(c.Name)
@@ -105,11 +109,9 @@ func run(ctx context.Context, s settings) (err error) {
 		return fmt.Errorf("no case of suite %q matches %q", s.suite, s.run)
 	}
 	began := time.Now()
-	opened, err := open(ctx, s)
-	if err != nil {
+	if err := open(ctx, s, plan, lab); err != nil {
 		return err
 	}
-	*lab = *opened
 	defer func() { err = errors.Join(err, lab.Stop()) }()
 	fmt.Printf("up after %.0f s; %d cases, %d side by side\n", time.Since(began).Seconds(), len(cases), s.parallel)
 	summary := suite.Run(ctx, suite.Options{
@@ -126,22 +128,36 @@ func run(ctx context.Context, s settings) (err error) {
 	return err
 }
 
-// open brings the ground up and installs the product on it.
-func open(ctx context.Context, s settings) (*stage.Lab, error) {
-	var progress io.Writer
+// open brings the ground up, makes the lab of it, and installs the product there.
+func open(ctx context.Context, s settings, plan stage.Plan, lab *stage.Lab) error {
+	options := ground.Options{Helm: s.suite == "main", LogsDir: s.logs}
 	if s.verbose {
-		progress = os.Stderr
+		options.Log = os.Stderr
 	}
-	lab, err := stage.Open(ctx, ground.Options{Helm: true, LogsDir: s.logs, Log: progress})
+	if plan.Machines > 0 {
+		options.Nodes = stage.Machines(plan.Machines)
+	}
+	opened, err := stage.Open(ctx, options)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := lab.Install(ctx, stage.Enforcing()...); ctx.Err() != nil {
-		return nil, errors.Join(context.Cause(ctx), lab.Stop())
+	*lab = *opened
+	if plan.Ready != nil {
+		if err := plan.Ready(ctx); err != nil {
+			return errors.Join(err, lab.Stop())
+		}
+	}
+	if err := lab.Install(ctx, append(stage.Enforcing(), plan.Flags...)...); ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), lab.Stop())
 	} else if err != nil {
 		lab.Cluster.KeepLogs()
 		evidence := lab.Kubectl(ctx, "describe", "pods", "-n", "pullpace-system")
-		return nil, errors.Join(fmt.Errorf("%w\n%s\nlogs are kept in %s", err, evidence, lab.Cluster.LogsDir()), lab.Stop())
+		return errors.Join(fmt.Errorf("%w\n%s\nlogs are kept in %s", err, evidence, lab.Cluster.LogsDir()), lab.Stop())
 	}
-	return lab, nil
+	if plan.Installed != nil {
+		if err := plan.Installed(ctx); err != nil {
+			return errors.Join(err, lab.Stop())
+		}
+	}
+	return nil
 }

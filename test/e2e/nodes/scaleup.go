@@ -1,0 +1,153 @@
+//go:build linux
+
+package nodes
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/test/e2e/stage"
+	"github.com/pullpace/pace/test/e2e/suite"
+)
+
+// window is that of the scale-up whose end is judged: the two that it takes at least are
+// long against what an autoscaler takes to bring a node.
+const window = 60 * time.Second
+
+// nearBound is how much later than at best the last pull may be asked for.
+const nearBound = 1.10
+
+// scaledUp adds a workload of three times the budget to a pool without a node: no pull is
+// refused, every pod brings one node and no more, and the last pull is asked for about as
+// early as the registry allows.
+func scaledUp(ctx context.Context, s *scene, r *suite.Report) error {
+	if err := s.deploy(ctx, "app", pulls); err != nil {
+		return err
+	}
+	if err := s.Await(ctx, "app"); err != nil {
+		return err
+	}
+	bound := time.Duration(pulls/stage.Limit-1) * s.Options.Window
+	spread := s.Spread()
+	r.Note("spread", spread.Round(time.Second))
+	r.Note("of_bound", fmt.Sprintf("%.2f", spread.Seconds()/bound.Seconds()))
+	var late error
+	if spread.Seconds() > nearBound*bound.Seconds() {
+		late = fmt.Errorf("the last pull came %s after the first, want %.2f of %s at most", spread.Round(time.Second), nearBound, bound)
+	}
+	return all(late, none429(s.Stage), exactly(s.Stage, pulls), s.grewBy(ctx, pulls))
+}
+
+// leftAlone is the control: the same, held by nobody, is refused, and brings as many nodes.
+func leftAlone(ctx context.Context, s *scene, r *suite.Report) error {
+	if err := s.deploy(ctx, "app", pulls); err != nil {
+		return err
+	}
+	f := s.Own()
+	f.Throttled = true
+	if _, err := s.Registry.Log().Wait(ctx, 1, f); err != nil {
+		return fmt.Errorf("a scale-up that nobody holds was never refused: %w", err)
+	}
+	if err := s.Await(ctx, "app"); err != nil {
+		return err
+	}
+	return s.grewBy(ctx, pulls)
+}
+
+// waves has pods wait for an account that is used up: the autoscaler, which sees none of
+// them, makes nothing. Then they go in waves, and so do the nodes come.
+func waves(ctx context.Context, s *scene, r *suite.Report) error {
+	if err := s.deploy(ctx, "app", pulls); err != nil {
+		return err
+	}
+	_, err := s.AwaitPods(ctx, "app", "all pods to be held for want of a budget", func(pods []corev1.Pod) bool {
+		return len(pods) == pulls && stage.Count(pods, stage.HeldFor(core.WaitingForBudget)) == pulls
+	})
+	if err != nil {
+		return err
+	}
+	if made, err := s.claims(ctx); err != nil || len(made) > 0 {
+		return all(err, fmt.Errorf("%d NodeClaims were made for pods that are held", len(made)))
+	}
+	if err := s.Await(ctx, "app"); err != nil {
+		return err
+	}
+	return all(none429(s.Stage), exactly(s.Stage, pulls), s.grewBy(ctx, pulls), s.inWaves(ctx, r))
+}
+
+// inWaves complains unless each NodeClaim came after the release of a pod for it, and pods
+// went in as many waves as it took.
+func (s *scene) inWaves(ctx context.Context, r *suite.Report) error {
+	pods, err := s.Pods(ctx, "app")
+	if err != nil {
+		return err
+	}
+	releases, err := stage.Releases(pods)
+	if err != nil {
+		return err
+	}
+	made, err := s.claims(ctx)
+	if err != nil {
+		return err
+	}
+	var wrong error
+	for i, at := range made {
+		gone := 0
+		for _, rel := range releases {
+			// The API server writes whole seconds.
+			if rel.At.Before(at.Add(time.Second)) {
+				gone++
+			}
+		}
+		if gone <= i {
+			wrong = all(wrong, fmt.Errorf("NodeClaim %d was made at %s, when %d pods had been let go", i+1, at.Format(time.TimeOnly), gone))
+		}
+	}
+	waves := 1
+	for i := 1; i < len(releases); i++ {
+		if releases[i].At.Sub(releases[i-1].At) > s.Options.Window/2 {
+			waves++
+		}
+	}
+	r.Note("waves", waves)
+	if want := pulls / stage.Limit; waves < want {
+		wrong = all(wrong, fmt.Errorf("pods went in %d waves, want %d", waves, want))
+	}
+	return wrong
+}
+
+// none429 complains about refusals.
+func none429(s *stage.Stage) error {
+	if n := s.Throttled(time.Time{}); n > 0 {
+		return fmt.Errorf("the nodes met %d answers of 429, want 0", n)
+	}
+	return nil
+}
+
+// exactly complains unless the nodes were charged so many units.
+func exactly(s *stage.Stage, want int64) error {
+	if got := s.Charges(""); got != want {
+		return fmt.Errorf("the nodes were charged %d units, want %d", got, want)
+	}
+	return nil
+}
+
+// grewBy complains unless the autoscaler made so many NodeClaims, and nodes.
+func (s *scene) grewBy(ctx context.Context, want int) error {
+	made, err := s.claims(ctx)
+	if err != nil {
+		return err
+	}
+	nodes, err := s.nodes(ctx)
+	if err != nil {
+		return err
+	}
+	if len(made) != want || len(nodes) != want {
+		return fmt.Errorf("the autoscaler made %d NodeClaims and %d nodes, want %d", len(made), len(nodes), want)
+	}
+	return nil
+}
