@@ -63,7 +63,7 @@ func TestErrorsOfTheGuideAreWhatIsSaid(t *testing.T) {
 }
 
 // The second file of the guide has most fields. It is the one that the decoder's tests
-// edit, and runs; of its goals the guide says that they are missed.
+// edit, and runs; of its goals the guide says that one is missed.
 func TestTheFileWithMostFieldsRuns(t *testing.T) {
 	t.Parallel()
 	want, err := os.ReadFile("../simulate/scenario/testdata/black-friday.yaml")
@@ -82,7 +82,7 @@ func TestTheFileWithMostFieldsRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result.Missed() != 2 || *result.Policies[0].Bound.Seconds != 6*3600 {
-		t.Errorf("%d goals are missed and the bound is %v s, want 2 and six hours as the guide says", result.Missed(), *result.Policies[0].Bound.Seconds)
+	if result.Missed() != 1 || *result.Policies[0].Bound.Seconds != 6*3600 {
+		t.Errorf("%d goals are missed and the bound is %v s, want 1 and six hours as the guide says", result.Missed(), *result.Policies[0].Bound.Seconds)
 	}
 }

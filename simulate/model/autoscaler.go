@@ -66,12 +66,14 @@ func (w *World) batchDue(i int32, ticket kernel.Ticket) {
 	for need > 0 && p.size+p.booting < s.limit {
 		p.booting++
 		need -= p.room
+		w.observe(Event{Kind: NodeComing, Pool: s.pool, Pod: None, Node: None})
 		w.queue.Push(w.after(s.boot.Draw(&s.boots)), dueNode, int(s.pool))
 	}
 }
 
 // shortage is how many pods wait for room that the pool could give and that is not
-// under way in its cluster.
+// under way in its cluster. A node that is held is: its taint is declared as one of
+// those that go as a node starts.
 func (w *World) shortage(pool PoolID) int32 {
 	pods, room := int32(0), int32(0)
 	s := &w.planes[w.pools[pool].cluster].scheduler
@@ -82,7 +84,7 @@ func (w *World) shortage(pool PoolID) int32 {
 	}
 	for i := range w.pools {
 		if w.pools[i].cluster == w.pools[pool].cluster {
-			room += w.pools[i].booting * w.pools[i].room
+			room += (w.pools[i].booting + w.pools[i].held) * w.pools[i].room
 		}
 	}
 	return pods - room

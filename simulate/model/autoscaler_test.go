@@ -107,3 +107,56 @@ func TestBootTimesAreTheSameUnderEveryPolicy(t *testing.T) {
 		t.Errorf("joined at %v, then at %v; want two times that repeat", first, again)
 	}
 }
+
+// nodeHolder holds the nodes that join for a while.
+type nodeHolder struct {
+	watcher
+	span   time.Duration
+	coming int
+	pulls  []time.Duration // of DaemonSets, when they began
+	bound  []time.Duration // pods, since the scale-up
+}
+
+func (p *nodeHolder) GateNode(n NodeID) bool {
+	p.world.SetTimer(p.world.Now()+p.span, int32(n))
+	return true
+}
+
+func (p *nodeHolder) Observe(e Event) {
+	now := p.world.Now()
+	switch {
+	case e.Kind == NodeComing:
+		p.coming++
+	case e.Kind == TimerFired:
+		p.world.LetGo(NodeID(e.Timer))
+	case e.Kind == PullBegan && e.Pod == None && now > 0:
+		p.pulls = append(p.pulls, now)
+	case e.Kind == PodBound && now > 0:
+		p.bound = append(p.bound, now)
+	}
+}
+
+// A held node takes no pods, of DaemonSets neither, and its autoscaler counts on it all
+// the same: it asks for the two nodes that four pods need, and for no more.
+func TestAHeldNodeTakesNothingAndIsCountedOn(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []scenario.AutoscalerType{scenario.Karpenter, scenario.ClusterAutoscaler} {
+		s := scaled(scenario.Autoscaler{Type: kind}, func(s *scenario.Spec) {
+			s.Images = append(s.Images, scenario.Image{Name: "agent", Registry: s.Registries[0].Name})
+			s.NodePools[0].DaemonSets = []string{"agent"}
+		})
+		p := &nodeHolder{span: 5 * time.Minute}
+		o := play(t, s, p)
+		if p.coming != 2 || len(p.bound) != 4 || o.Unfinished != 0 {
+			t.Errorf("%s: %d nodes are asked for, %d pods bound, %d unfinished, want 2, 4 and 0", kind, p.coming, len(p.bound), o.Unfinished)
+		}
+		for _, at := range append(p.pulls, p.bound...) {
+			if at < 6*time.Minute+30*time.Second {
+				t.Errorf("%s: a pod comes to a held node at %v", kind, at)
+			}
+		}
+		if len(p.pulls) != 2 {
+			t.Errorf("%s: %d DaemonSet pulls, want one on each new node", kind, len(p.pulls))
+		}
+	}
+}

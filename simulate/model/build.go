@@ -270,7 +270,7 @@ func (w *World) settleIn(id WorkloadID) {
 			return // dueStart has the rest created
 		}
 		w.schedulerOf(id).boards[id].occupy(w, n)
-		w.nodes[n].room--
+		w.makeRoom(&w.nodes[n], -1)
 		w.runsAlready(w.newPod(l.current), n)
 	}
 }

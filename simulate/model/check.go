@@ -113,9 +113,17 @@ func together(config limiter.Config, earlier, now kernel.Time) bool {
 // nodes checks room, slots and queues of every node.
 func (c *checker) nodes(w *World) {
 	pulls := int64(0)
+	free, open, standing := make([]int32, len(w.pools)), make([]int32, len(w.pools)), make([]int32, len(w.pools))
 	for n := range w.nodes {
 		nd := &w.nodes[n]
 		pool := &w.pools[nd.pool]
+		free[nd.pool] += nd.room
+		if nd.room > 0 {
+			open[nd.pool]++
+		}
+		if nd.held {
+			standing[nd.pool]++
+		}
 		taken, failing := int32(0), int32(0)
 		for id := nd.pods; id != None; id = w.pods[id].nodeNext {
 			p := &w.pods[id]
@@ -129,7 +137,7 @@ func (c *checker) nodes(w *World) {
 				c.fail(w, "pod %d in phase %d of node %d is listed on node %d", id, p.phase, p.node, n)
 			}
 		}
-		if !nd.gone && taken+nd.room != pool.room || nd.room < 0 {
+		if held := nd.held && taken+nd.room == 0; !nd.gone && !held && taken+nd.room != pool.room || nd.room < 0 {
 			c.fail(w, "node %d has %d pods and room for %d, of %d", n, taken, nd.room, pool.room)
 		}
 		if failing != nd.failing {
@@ -149,6 +157,11 @@ func (c *checker) nodes(w *World) {
 		}
 		if loading != nd.slots || pool.slots > 0 && loading > pool.slots {
 			c.fail(w, "node %d downloads %d layers in %d of %d slots", n, loading, nd.slots, pool.slots)
+		}
+	}
+	for i := range w.pools {
+		if p := &w.pools[i]; free[i] != p.free || open[i] != p.open || standing[i] != p.held {
+			c.fail(w, "pool %d has %d places on %d nodes and %d nodes held, counted are %d, %d and %d", i, free[i], open[i], standing[i], p.free, p.open, p.held)
 		}
 	}
 	if pulls != w.series.inFlight {

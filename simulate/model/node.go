@@ -32,7 +32,10 @@ type pool struct {
 	size    int32 // nodes that stand
 	made    int32 // nodes that ever stood: the number of the next
 	booting int32
-	oldest  []int32 // nodes in order of age, for those that go
+	held    int32 // nodes that stand and take no pods yet
+	// free is how many pods the nodes take still, open how many nodes take some.
+	free, open int32
+	oldest     []int32 // nodes in order of age, for those that go
 }
 
 // node is a machine: its room, its kubelet's queue and its runtime's slots.
@@ -46,6 +49,7 @@ type node struct {
 	joined kernel.Time
 	gone   bool
 	idle   bool
+	held   bool // by the pacer: no pod goes to it
 	// tick is where in a second its kubelet looks at its queue of pods.
 	tick kernel.Time
 	qps  pace
@@ -92,13 +96,14 @@ func (w *World) addNode(id PoolID) int32 {
 	p := &w.pools[id]
 	i := int32(len(w.nodes))
 	w.nodes = append(w.nodes, node{
-		pool: id, zone: p.zones[int(p.made)%len(p.zones)], address: w.egresses[p.egress].address(p.made), room: p.room,
+		pool: id, zone: p.zones[int(p.made)%len(p.zones)], address: w.egresses[p.egress].address(p.made),
 		joined: w.now, idle: true, tick: kernel.Time(w.dice(rollTick, uint64(i)).rollOne() * float64(time.Second)), qps: p.qps,
 		pods: None, head: None, tail: None, pulls: None, waiting: None, last: None,
 	})
 	if w.drawsRTT {
 		w.nodes[i].rtt = w.streams.Stream(uint64(i), "rtt")
 	}
+	w.makeRoom(&w.nodes[i], p.room)
 	p.made++
 	p.size++
 	p.oldest = append(p.oldest, i)
@@ -119,13 +124,54 @@ func (w *World) preload(n, image int32) {
 	}
 }
 
-// join adds a node in the run: cold, its DaemonSets' pods first.
+// makeRoom gives a node room for more pods, or takes some.
+func (w *World) makeRoom(n *node, pods int32) {
+	p := &w.pools[n.pool]
+	if n.room == 0 && pods > 0 {
+		p.open++
+	}
+	n.room += pods
+	p.free += pods
+	if n.room == 0 && pods < 0 {
+		p.open--
+	}
+}
+
+// join adds a node in the run: cold, its DaemonSets' pods first, unless it is held.
 func (w *World) join(id PoolID) {
 	n := w.addNode(id)
 	w.record(recNode, n, int64(id))
+	gate, gates := w.pacer.(NodeGate)
+	held := gates && !w.lost && gate.GateNode(NodeID(n))
+	if held {
+		nd := &w.nodes[n]
+		nd.held = true
+		w.pools[id].held++
+		w.makeRoom(nd, -nd.room)
+	}
 	w.observe(Event{Kind: NodeAdded, Node: NodeID(n)})
+	if !held {
+		w.takesPods(n)
+	}
+}
+
+// unhold has a held node take pods.
+func (w *World) unhold(n int32) {
+	nd := &w.nodes[n]
+	if !nd.held {
+		return
+	}
+	nd.held = false
+	w.pools[nd.pool].held--
+	w.makeRoom(nd, w.pools[nd.pool].room)
+	w.record(recLetGo, n, 0)
+	w.takesPods(n)
+}
+
+// takesPods has the pods of DaemonSets and the scheduler's come to a node.
+func (w *World) takesPods(n int32) {
 	w.serveNode(n)
-	w.planes[w.pools[id].cluster].scheduler.offer(w, n)
+	w.planes[w.pools[w.nodes[n].pool].cluster].scheduler.offer(w, n)
 }
 
 // serveNode puts the pods of DaemonSets on a node.
@@ -146,7 +192,11 @@ func (w *World) serveNode(n int32) {
 func (w *World) leave(n int32) {
 	nd := &w.nodes[n]
 	nd.gone = true
-	nd.room = 0
+	if nd.held {
+		nd.held = false
+		w.pools[nd.pool].held--
+	}
+	w.makeRoom(nd, -nd.room)
 	w.pools[nd.pool].size--
 	w.stopIdle(nd)
 	for nd.pods != None {

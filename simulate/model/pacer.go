@@ -38,15 +38,25 @@ type Pacer interface {
 	Answer(r Reading)
 }
 
+// A NodeGate is a Pacer that may hold nodes that join in the run.
+type NodeGate interface {
+	// GateNode says whether the node that joins is held: it takes no pods then, those of
+	// DaemonSets neither, and is observed right after as added.
+	GateNode(node NodeID) bool
+}
+
 // EventKind says what an Event is about.
 type EventKind uint8
 
 // The kinds of events and which fields beside Kind they set.
 const (
-	// NodeAdded: Node has joined, cold. Its DaemonSet pods begin to pull at once.
+	// NodeAdded: Node has joined, cold. Its DaemonSet pods begin to pull at once, unless
+	// it is held.
 	NodeAdded EventKind = iota
 	// NodeGone: Node has left, its pods before it.
 	NodeGone
+	// NodeComing: an autoscaler asks for a node of Pool, which takes its time to come.
+	NodeComing
 	// NodePurged: images of Node were removed, by garbage collection or a fault.
 	NodePurged
 	// PodUnschedulable: no node has room for Pod.
@@ -104,6 +114,7 @@ type Event struct {
 	Node     NodeID
 	Image    ImageID
 	Workload WorkloadID
+	Pool     PoolID
 	// Timer is the number that was given to World.SetTimer.
 	Timer int32
 }
@@ -163,8 +174,17 @@ type Node struct {
 	// Address is the public address that its pulls should come from: of a collapse
 	// of NATs nobody is told.
 	Address AddressID
-	// Gone says that it has left.
-	Gone bool
+	// Held says that it takes no pods yet, Gone that it has left.
+	Held, Gone bool
+}
+
+// Pool is what is known of a node pool.
+type Pool struct {
+	// Nodes are there, Held of them take no pods yet, Coming are asked for, and an
+	// autoscaler may ask for More.
+	Nodes, Held, Coming, More int
+	// Places is how many more pods the nodes take, Open how many nodes take some.
+	Places, Open int
 }
 
 // Workload is what the API server knows of a workload.

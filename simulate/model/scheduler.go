@@ -45,7 +45,7 @@ func (w *World) schedule(s *scheduler) {
 		s.unpick(w, id, workload)
 		s.bind.take(w.now)
 		s.boards[workload].occupy(w, n)
-		w.nodes[n].room--
+		w.makeRoom(&w.nodes[n], -1)
 		w.put(id, n)
 		w.startOn(id)
 	}
@@ -151,7 +151,7 @@ func (s *scheduler) vacate(w *World, workload WorkloadID, n int32) {
 	if nd.gone {
 		return
 	}
-	nd.room++
+	w.makeRoom(nd, 1)
 	if nd.room == 1 {
 		s.offer(w, n)
 	} else {

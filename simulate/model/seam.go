@@ -36,7 +36,17 @@ func (w *World) Nodes() int { return len(w.nodes) }
 // Node is one of them.
 func (w *World) Node(id NodeID) Node {
 	n := &w.nodes[id]
-	return Node{Pool: n.pool, Zone: n.zone, Egress: w.pools[n.pool].egress, Address: n.address, Gone: n.gone}
+	return Node{Pool: n.pool, Zone: n.zone, Egress: w.pools[n.pool].egress, Address: n.address, Held: n.held, Gone: n.gone}
+}
+
+// Pool is the state of the node pool with that index in the scenario.
+func (w *World) Pool(id PoolID) Pool {
+	p := &w.pools[id]
+	out := Pool{Nodes: int(p.size), Coming: int(p.booting), Held: int(p.held), Places: int(p.free), Open: int(p.open)}
+	if p.scaler != None {
+		out.More = int(max(w.scalers[p.scaler].limit-p.size-p.booting, 0))
+	}
+	return out
 }
 
 // Addresses is how many public addresses there are over all egresses.
@@ -105,6 +115,20 @@ func (w *World) Release(pod PodID, prefer []NodeID) time.Duration {
 	at := c.releases.next(max(w.now, 0))
 	c.releases.take(max(w.now, 0))
 	w.queue.Push(at, dueRelease, int(pod))
+	return time.Duration(at)
+}
+
+// LetGo has a held node take pods, as one write of its cluster's controller; the
+// autoscaler counts on its room already. It returns when.
+func (w *World) LetGo(node NodeID) time.Duration {
+	n := &w.nodes[node]
+	if !n.held || w.lost {
+		return w.Now()
+	}
+	c := &w.planes[w.pools[n.pool].cluster]
+	at := c.releases.next(max(w.now, 0))
+	c.releases.take(max(w.now, 0))
+	w.queue.Push(at, dueLetGo, int(node))
 	return time.Duration(at)
 }
 

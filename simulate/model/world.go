@@ -20,6 +20,7 @@ const (
 	dueLink                  // a flow of a link ends
 	dueBatch                 // an autoscaler looks at pods without room
 	dueNode                  // a node of a pool joins
+	dueLetGo                 // a held node may take pods
 	dueTimeline              // an entry of the timeline
 	dueFault                 // a fault begins
 	dueRepair                // a fault ends
@@ -145,7 +146,7 @@ func (w *World) quiet() bool {
 		}
 	}
 	for i := range w.pools {
-		if w.pools[i].booting > 0 {
+		if w.pools[i].booting > 0 || w.pools[i].held > 0 {
 			return false
 		}
 	}
@@ -189,6 +190,8 @@ func (w *World) handle(e kernel.Event) {
 	case dueNode:
 		w.pools[i].booting--
 		w.join(PoolID(i))
+	case dueLetGo:
+		w.unhold(int32(i))
 	case dueTimeline:
 		w.ahead--
 		w.happen(i)
@@ -259,4 +262,5 @@ const (
 	recProbe
 	recEntry
 	recFault
+	recLetGo
 )

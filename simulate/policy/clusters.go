@@ -63,6 +63,12 @@ func (f *clusters) Begin(w *model.World) {
 // Gate asks the pacer of the pod's cluster.
 func (f *clusters) Gate(pod model.PodID) bool { return f.ofPod(pod).Gate(pod) }
 
+// GateNode asks the pacer of the node's cluster, if it holds nodes at all.
+func (f *clusters) GateNode(node model.NodeID) bool {
+	g, ok := f.members[f.pools[f.world.Node(node).Pool]].(model.NodeGate)
+	return ok && g.GateNode(node)
+}
+
 // Observe tells those that see it.
 func (f *clusters) Observe(e model.Event) {
 	switch e.Kind {
@@ -76,6 +82,8 @@ func (f *clusters) Observe(e model.Event) {
 		}
 	case model.WorkloadChanged:
 		f.members[f.workloads[e.Workload]].Observe(e)
+	case model.NodeComing:
+		f.members[f.pools[e.Pool]].Observe(e)
 	case model.PodUnschedulable, model.PodGone:
 		f.ofPod(e.Pod).Observe(e)
 	default: // it is on a node

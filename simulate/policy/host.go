@@ -64,11 +64,18 @@ type host struct {
 	tooMany, despaired, mostHeld int
 	anyHopeless                  bool // an account is, as the last turn said
 
-	nodes    []core.NodeID
-	pools    []*pool
-	daemons  map[daemonKey]bool // whether it still pulls
-	statuses []status           // of nodes that will report, the first due first
-	noted    []bool             // by node: it is among them
+	nodes     []core.NodeID
+	pools     []*pool
+	daemons   map[daemonKey]bool // whether it still pulls
+	bundles   map[model.PoolID]*bundle
+	heldNodes map[model.NodeID]*heldNode
+	claims    map[model.PoolID][]int // nodes that are asked for, by number, the oldest first
+	claimed   int
+	nodeHold  time.Duration // how long a node is held at most; 0: none is
+	// nodesPassed counts nodes that were not held because of the others.
+	nodesPassed int
+	statuses    []status // of nodes that will report, the first due first
+	noted       []bool   // by node: it is among them
 
 	dirty    []model.PodID
 	changed  []model.WorkloadID
@@ -107,6 +114,7 @@ type status struct {
 func newHost(spec *scenario.Spec, p *scenario.Pace, of seat) (*host, error) {
 	h := &host{seat: of, spec: spec, policy: *p.Policy.DeepCopy(), started: map[model.PodID][]core.Image{}, failing: map[pullOf]failure{},
 		namespaces: map[string]*int{}, daemons: map[daemonKey]bool{},
+		bundles: map[model.PoolID]*bundle{}, heldNodes: map[model.NodeID]*heldNode{}, claims: map[model.PoolID][]int{},
 		make: func(seed uint64) decider { return engine.New(engine.Config{Seed: seed}) }}
 	if len(spec.Clusters) > 0 {
 		h.cluster = spec.Clusters[of]
@@ -120,6 +128,9 @@ func newHost(spec *scenario.Spec, p *scenario.Pace, of seat) (*host, error) {
 	h.capped = h.policy.MaxGatedPerNamespace != nil
 	h.policy.Default()
 	h.enforce, h.maxHeld = h.policy.Mode == v1alpha1.Enforce, int(*h.policy.MaxGatedPerNamespace)
+	if most, holds := h.policy.HoldsNodes(); holds {
+		h.nodeHold = most
+	}
 	if err := h.readBudgets(p.Budgets); err != nil {
 		return nil, err
 	}
@@ -213,6 +224,9 @@ func (h *host) Notes() []string {
 	if h.despaired > 0 {
 		out = append(out, fmt.Sprintf("%d pods were not held because more was asked of their registry than it gives in any wait", h.despaired))
 	}
+	if h.nodesPassed > 0 {
+		out = append(out, fmt.Sprintf("%d new nodes were not held: no more than half of a pool is, and two nodes of the cluster take pods at any time", h.nodesPassed))
+	}
 	if !h.enforce {
 		out = append(out, fmt.Sprintf("nothing was held: the policy's mode is %s", h.policy.Mode))
 	}
@@ -260,6 +274,8 @@ func (h *host) Observe(e model.Event) {
 		h.join(e.Node)
 	case model.NodeGone:
 		h.leave(e.Node)
+	case model.NodeComing:
+		h.claim(e.Pool)
 	case model.NodePurged:
 		h.willReport(e.Node)
 	case model.PullBegan:

@@ -15,7 +15,9 @@ import (
 type pool struct {
 	id      core.PoolID
 	of      []string // names of node pools; nil is all
+	members []model.PoolID
 	nodes   []core.NodeID
+	growth  *engine.Growth
 	changed bool
 }
 
@@ -33,7 +35,17 @@ func (h *host) poolOf(of []string) *pool {
 		}
 	}
 	p := &pool{id: core.PoolID("nodes/" + strings.Join(of, ",")), of: of}
+	for i := range h.spec.NodePools {
+		if n := &h.spec.NodePools[i]; n.Cluster == h.cluster && (len(of) == 0 || slices.Contains(of, n.Name)) {
+			p.members = append(p.members, model.PoolID(i))
+		}
+	}
 	h.pools = append(h.pools, p)
+	for id := range h.nodes { // those that were met already
+		if n := h.world.Node(model.NodeID(id)); !n.Gone && slices.Contains(p.members, n.Pool) {
+			p.nodes, p.changed = append(p.nodes, h.nodes[id]), true
+		}
+	}
 	return p
 }
 
@@ -82,7 +94,13 @@ func (h *host) status(id model.NodeID) engine.Event {
 
 // join takes in a node that has come: pods of DaemonSets go to it at once.
 func (h *host) join(id model.NodeID) {
+	h.settleClaims(h.world.Node(id).Pool)
 	h.news = append(h.news, h.status(id))
+	if h.world.Node(id).Held {
+		h.joinHeld(id)
+		h.signal()
+		return
+	}
 	for _, name := range h.spec.NodePools[h.world.Node(id).Pool].DaemonSets {
 		for image := range h.spec.Images {
 			if h.spec.Images[image].Name == name {
@@ -105,6 +123,10 @@ func (h *host) leave(id model.NodeID) {
 		delete(h.daemons, daemonKey{id, model.ImageID(image)})
 	}
 	h.news = append(h.news, engine.Event{NodeGone: h.nodes[id]})
+	if h.heldNodes[id] != nil {
+		delete(h.heldNodes, id)
+		h.news = append(h.news, engine.Event{PodGone: nodePod(h.nodes[id])})
+	}
 	h.signal()
 }
 

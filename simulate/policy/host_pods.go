@@ -268,6 +268,7 @@ func (h *host) finished(e model.Event) {
 	h.willReport(e.Node)
 	if e.Pod == model.None || int(e.Pod) >= len(h.pods) || h.pods[e.Pod].group == model.None {
 		h.daemonDone(e)
+		h.nodePulled(e.Node)
 		return
 	}
 	delete(h.failing, pullOf{e.Pod, e.Image})

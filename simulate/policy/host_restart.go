@@ -29,6 +29,8 @@ func (h *host) recover() {
 	for n := len(h.nodes); n < h.world.Nodes(); n++ {
 		h.meetNode(model.NodeID(n))
 	}
+	h.claimAgain()
+	h.news = nil // what is asked for is part of the world that the engine is given
 	h.meetAgain()
 	now := at(h.world.Now())
 	h.engine = h.make(h.world.Seed(int(h.seat)))
@@ -82,14 +84,20 @@ func (h *host) everything() []engine.Event {
 			add(h.status(model.NodeID(n)))
 		}
 	}
+	for i := range h.spec.NodePools {
+		for _, c := range h.claims[model.PoolID(i)] {
+			add(engine.Event{Node: &engine.Node{ID: claimName(c), Egress: h.spec.NodePools[i].Egress, Coming: true}})
+		}
+	}
+	h.tellPools(func(engine.Event) {})
 	for _, p := range h.pools {
-		p.changed = false
-		add(engine.Event{Pool: &engine.Pool{ID: p.id, Nodes: p.nodes}})
+		add(engine.Event{Pool: &engine.Pool{ID: p.id, Nodes: p.nodes, Growth: p.growth}})
 	}
 	for _, g := range h.groups {
 		if g.pods > 0 {
 			g.known = true
 			g.announced.More, g.announced.Back = h.stateNow(g)
+			g.announced.Room = h.room(g.workload.pool)
 			next := g.announced
 			add(engine.Event{Group: &next})
 		}
@@ -103,6 +111,7 @@ func (h *host) everything() []engine.Event {
 		}
 	}
 	h.everyDaemon(add)
+	h.everyNode(add)
 	return append(out, h.standing()...)
 }
 

@@ -77,12 +77,7 @@ func (h *host) take(now time.Duration) {
 	}
 	h.news = h.news[:0]
 	h.reports(tell)
-	for _, p := range h.pools {
-		if p.changed {
-			p.changed = false
-			tell(engine.Event{Pool: &engine.Pool{ID: p.id, Nodes: slices.Clip(p.nodes)}})
-		}
-	}
+	h.tellPools(tell)
 	h.takePods(tell)
 	for _, f := range h.failures {
 		tell(h.event(f))
@@ -97,6 +92,7 @@ func (h *host) take(now time.Duration) {
 func (h *host) takePods(tell func(engine.Event)) {
 	slices.Sort(h.dirty)
 	h.tellGroups(tell)
+	h.tellRoom(tell)
 	for rank := range 3 {
 		for _, id := range h.dirty {
 			if h.rank(id) == rank {
@@ -168,7 +164,7 @@ func (h *host) tellGroups(tell func(engine.Event)) {
 				continue
 			}
 			g.known = true
-			g.announced.More, g.announced.Back = more, back
+			g.announced.More, g.announced.Back, g.announced.Room = more, back, h.room(g.workload.pool)
 			next := g.announced
 			tell(engine.Event{Group: &next})
 		}
@@ -196,6 +192,11 @@ func (h *host) state(g *group, view model.Workload) (more int, back []engine.Ima
 // act books what a decision lets go and writes it.
 func (h *host) act(now time.Duration, d engine.Decision) (released bool) {
 	for _, r := range d.Releases {
+		if h.isBundle(r.Group) {
+			h.letGo(now, r, d.ID)
+			released = true
+			continue
+		}
 		prefer := h.indices(r.Nodes)
 		for _, id := range h.choose(r) {
 			p := &h.pods[id]
@@ -331,6 +332,9 @@ func (h *host) accountNamed(id core.AccountID) *account {
 
 // holds reports whether anything is held.
 func (h *host) holds() bool {
+	if len(h.heldNodes) > 0 {
+		return true
+	}
 	for _, held := range h.namespaces {
 		if *held > 0 {
 			return true

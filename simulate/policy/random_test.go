@@ -43,16 +43,17 @@ spec:
   policies:
   - {name: parallel, fixedParallelism: {nodes: 2}}
   - {name: rate, staticRate: {rate: 5/m, burst: 2}}
-  - {name: pace, pace: {policy: {maxGatedPerNamespace: %s, waves: {canary: %s}}}}
+  - {name: pace, pace: {policy: {maxGatedPerNamespace: %s, waves: {canary: %s}, nodes: {hold: %s, size: %s, maxHold: %s}}}}
   timeline:
   - {at: 10s, setImage: {workload: web, image: v2}}
 `, rapid.IntRange(1, 9).Draw(t, "seed"), pick("create", "0", "2"), pick("bind", "0", "5"),
 		limiter,
 		pick("rtt", "0s", "200ms"), pick("ips", "1", "2"), foreign, pick("cold pool", "true", "false"), pick("egress", "east", "west"),
 		rapid.IntRange(0, 14).Draw(t, "replicas"), pick("cold", "true", "false"), pick("surge", "25%", "100%"), pick("unavailable", "0", "25%"),
-		pick("class", "rollout", "serving", "batch", "ci"), pick("pull", "Always", "IfNotPresent"), pick("gated", "2", "500"), pick("canary", "0", "2"))
+		pick("class", "rollout", "serving", "batch", "ci"), pick("pull", "Always", "IfNotPresent"), pick("gated", "2", "500"), pick("canary", "0", "2"),
+		pick("hold nodes", "true", "false"), pick("nodes at a time", "0", "1"), pick("node hold", "10m", "1m"))
 	events := []string{"scale: {workload: web, replicas: 18}", "scale: {workload: web, replicas: 2}", "setImage: {workload: web, image: v2}", "rollback: {workload: web}",
-		"addNodes: {pool: b, count: 3}", "removeNodes: {pool: a, count: 2}", "scale: {workload: two, replicas: 9}"}
+		"addNodes: {pool: b, count: 3}", "addNodes: {pool: a, count: 4}", "removeNodes: {pool: a, count: 2}", "scale: {workload: two, replicas: 9}"}
 	for range rapid.IntRange(0, 5).Draw(t, "events") {
 		fmt.Fprintf(&b, "  - {at: %ds, %s}\n", rapid.IntRange(11, 3000).Draw(t, "at"), pick("event", events...))
 	}
