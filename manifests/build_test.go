@@ -76,8 +76,8 @@ func TestBaseHoldsWhatIsExpected(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"ClusterRole/pace-admin", "ClusterRole/pace-edit", "ClusterRole/pace-view", "ClusterRole/pacer", "ClusterRole/pacer-failsafe",
-		"ClusterRoleBinding/pace-view", "ClusterRoleBinding/pacer", "ClusterRoleBinding/pacer-failsafe",
+		"ClusterRole/pace-admin", "ClusterRole/pace-edit", "ClusterRole/pace-view", "ClusterRole/pacer", "ClusterRole/pacer-failsafe", "ClusterRole/pacer-rollouts",
+		"ClusterRoleBinding/pace-view", "ClusterRoleBinding/pacer", "ClusterRoleBinding/pacer-failsafe", "ClusterRoleBinding/pacer-rollouts",
 		"CustomResourceDefinition/pacepolicies.pullpace.dev", "CustomResourceDefinition/pullbudgets.pullpace.dev",
 		"MutatingWebhookConfiguration/pacer", "Namespace/pullpace-system",
 		"pullpace-system/Deployment/pacer", "pullpace-system/Deployment/pacer-failsafe",

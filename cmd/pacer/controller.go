@@ -48,6 +48,7 @@ func newController(env environment) *cobra.Command {
 	flags.StringSliceVar(&o.WebhookHosts, "webhook-host", nil, "further names and addresses of the certificate")
 	flags.StringVar(&o.MetricsAddress, "metrics-address", o.MetricsAddress, "address of /metrics; 0: none")
 	flags.StringVar(&o.HealthAddress, "health-address", o.HealthAddress, "address of /healthz and /readyz; 0: none")
+	flags.StringVar(&o.GateAddress, "gate-address", o.GateAddress, "address of /v1/gate, which steps of Argo Rollouts ask; 0: none")
 	flags.StringVar(&o.ProbeProxy, "probe-proxy", env.get("HTTPS_PROXY", ""), "proxy that registries are asked through; never the API server")
 	flags.StringVar(&o.ProbeNoProxy, "probe-no-proxy", env.get("NO_PROXY", ""), "registries that are asked without the proxy")
 	flags.StringVar(&o.ProbeAuthorities, "probe-authorities", env.get("PROBE_AUTHORITIES", ""), "certificate authorities of registries, in PEM, besides the system's")

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -21,12 +22,14 @@ import (
 // patchesInFlight is how many releases are written at once.
 const patchesInFlight = 8
 
-// going is a pod that is being let go, or a Job with all that stand for its pods, or a
-// node.
+// going is a pod that is being let go, or a Job or a step of a Rollout with all that
+// stand for its pods, or a node.
 type going struct {
 	pod     *corev1.Pod
 	job     *batchv1.Job
 	node    *corev1.Node
+	step    *kube.Step
+	rollout *unstructured.Unstructured
 	ids     []core.PodID
 	reason  core.Reason
 	letting gate.Letting
@@ -40,6 +43,8 @@ func (g *going) object() client.Object {
 		return g.job
 	case g.node != nil:
 		return g.node
+	case g.rollout != nil:
+		return g.rollout
 	}
 	return g.pod
 }
@@ -51,6 +56,8 @@ func (g *going) kind() string {
 		return "job"
 	case g.node != nil:
 		return "node"
+	case g.step != nil:
+		return "rollout"
 	}
 	return "pod"
 }
@@ -105,6 +112,10 @@ func (t *Turn) leaving(d engine.Decision) []*going {
 		if job, ids := t.world.tracker.JobOf(id); job != nil {
 			g.job, g.ids, count = job, ids, 1
 		}
+		if step, ids, ok := t.world.tracker.StepOf(id); ok {
+			g.step, g.ids, count = &step, ids, 1
+			g.rollout = t.world.tracker.RolloutOf(kube.Owner{Kind: kube.RolloutKind, Namespace: step.Namespace, Name: step.Rollout})
+		}
 		for _, id := range g.ids {
 			chosen[id] = true
 		}
@@ -144,6 +155,7 @@ func (t *Turn) write(ctx context.Context, leaving []*going) {
 				g.err = t.releaser.resume(ctx, g.job, g.letting.Mark)
 			case g.node != nil:
 				g.err = t.releaser.letNode(ctx, g.node, g.letting.Mark)
+			case g.step != nil: // it is told so when it asks next
 			default:
 				g.err = t.releaser.releaseOrLess(ctx, g.pod, g.letting)
 			}
@@ -185,7 +197,10 @@ func (t *Turn) countReleased(g *going) {
 	for range g.ids {
 		t.metrics.released(g.reason)
 	}
-	if g.job == nil {
+	switch {
+	case g.step != nil:
+		t.tellAll(t.clock.Now(), t.world.tracker.StepGoes(t.clock.Now(), *g.step, g.letting.Mark))
+	case g.job == nil:
 		t.explainer.released(g.pod, g.reason)
 	}
 }

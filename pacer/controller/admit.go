@@ -219,12 +219,16 @@ func (a *admitter) hopeless(ctx context.Context) map[string]bool {
 	}
 	out := map[string]bool{}
 	for i := range budgets.Items {
-		accounts := budgets.Items[i].Status.Accounts
-		out[budgets.Items[i].Name] = len(accounts) > 0 && !slices.ContainsFunc(accounts, func(s v1alpha1.AccountStatus) bool {
-			return s.Flow == nil || s.Flow.HopelessSince == nil
-		})
+		out[budgets.Items[i].Name] = allHopeless(budgets.Items[i].Status.Accounts)
 	}
 	return out
+}
+
+// allHopeless reports whether more is asked of every account than it gives.
+func allHopeless(accounts []v1alpha1.AccountStatus) bool {
+	return len(accounts) > 0 && !slices.ContainsFunc(accounts, func(s v1alpha1.AccountStatus) bool {
+		return s.Flow == nil || s.Flow.HopelessSince == nil
+	})
 }
 
 // whileBeating holds nothing while turns do not complete.

@@ -92,7 +92,7 @@ func (e *explainer) explain(ctx context.Context, t *kube.Tracker, d engine.Decis
 		if g, ok := t.Group(id); ok {
 			if owner, ok := kube.ParseOwner(g.Workload); ok {
 				holding[owner] = true
-				e.sayOnWorkload(ctx, owner, group[0], causes[0])
+				e.sayOnWorkload(ctx, t, owner, group[0], causes[0])
 			}
 		}
 		now := said{essence: essence(group) + kinds, pods: count(group)}
@@ -109,6 +109,9 @@ func (e *explainer) explain(ctx context.Context, t *kube.Tracker, d engine.Decis
 		}
 		pods := t.HeldPods(id)
 		if len(pods) > 0 {
+			if _, _, step := t.StepOf(kube.PodID(pods[0])); step {
+				continue // its caller is told
+			}
 			if job, _ := t.JobOf(kube.PodID(pods[0])); job != nil {
 				e.tellJob(job, group[0], causes[0])
 				continue
@@ -366,13 +369,17 @@ func (e *explainer) write(ctx context.Context, x explanation) error {
 }
 
 // sayOnWorkload records an Event on a workload when the Reason of its hold changes.
-func (e *explainer) sayOnWorkload(ctx context.Context, owner kube.Owner, h engine.Hold, cause string) {
+func (e *explainer) sayOnWorkload(ctx context.Context, t *kube.Tracker, owner kube.Owner, h engine.Hold, cause string) {
 	var object client.Object
 	switch owner.Kind {
 	case "Deployment":
 		object = &appsv1.Deployment{}
 	case "Job":
 		object = &batchv1.Job{}
+	case kube.RolloutKind:
+		if rollout := t.RolloutOf(owner); rollout != nil {
+			object = rollout
+		}
 	}
 	if object == nil || e.workloads[owner] == h.Reason {
 		return
@@ -381,8 +388,10 @@ func (e *explainer) sayOnWorkload(ctx context.Context, owner kube.Owner, h engin
 		e.workloads[owner] = h.Reason // that the image fails is told already
 		return
 	}
-	if err := e.client.Get(ctx, client.ObjectKey{Namespace: owner.Namespace, Name: owner.Name}, object); err != nil {
-		return // gone, or not in the cache yet: a later turn says it
+	if owner.Kind != kube.RolloutKind {
+		if err := e.client.Get(ctx, client.ObjectKey{Namespace: owner.Namespace, Name: owner.Name}, object); err != nil {
+			return // gone, or not in the cache yet: a later turn says it
+		}
 	}
 	e.workloads[owner] = h.Reason
 	e.events.Eventf(object, nil, corev1.EventTypeNormal, string(h.Reason), "Hold", "%s", cut("held: "+message(h, cause, time.Time{}), maxNote))

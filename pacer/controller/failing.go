@@ -216,6 +216,8 @@ func (a *alarms) say(ctx context.Context, owner kube.Owner, kind, reason, note s
 		object = &appsv1.ReplicaSet{}
 	case "Job":
 		object = &batchv1.Job{}
+	case kube.RolloutKind:
+		object = kube.NewRollout()
 	case "Node":
 		object = &corev1.Node{}
 	case "Pod":

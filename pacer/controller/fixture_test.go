@@ -79,6 +79,8 @@ type bench struct {
 	clock  *clocktesting.FakeClock
 	events *events.FakeRecorder
 	asked  *fakeRegistry
+	gate   *gatekeeper
+	runs   *runs
 }
 
 // fakeRegistry answers probes with an observation.
@@ -142,6 +144,8 @@ func startBench(t *testing.T, c client.WithWatch, clk *clocktesting.FakeClock) *
 		heart: &heartbeat.Writer{Client: c, Live: c, Lease: beatKey(v1alpha1.Namespace), Identity: "test"},
 	}}
 	b.turn.orders = newOrders(rec, b.turn.world.tracker.BudgetsOf)
+	b.turn.claims, b.runs = newClaims(clk, f.wake), newRuns()
+	b.gate = newGatekeeper(b.turn.claims, b.runs, c)
 	t.Cleanup(b.playBack)
 	b.see()
 	if err := b.turn.begin(t.Context()); err != nil {

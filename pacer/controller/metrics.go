@@ -22,6 +22,7 @@ type Metrics struct {
 	failing                                 *failureCounts
 	nodes                                   *nodeCounts
 	releases, admissions, probes, throttles *prometheus.CounterVec
+	bypasses, gateAnswers                   *prometheus.CounterVec
 	releaseErrors, refusals, turnErrors     prometheus.Counter
 	turns                                   prometheus.Histogram
 	lastTurn                                prometheus.Gauge
@@ -60,6 +61,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		admissions:    counters("admissions_total", "Pods seen at admission: Held, or the Reason why not.", "answer"),
 		probes:        counters("probes_total", "Readings asked for, by what came back.", "account", "outcome"),
 		throttles:     counters("throttled_pulls_total", "Pulls of this cluster answered by 429, as pods show them.", "account"),
+		bypasses:      counters("gate_bypasses_total", "How often a Rollout with gates made pods that no gate let go, by how.", "kind"),
+		gateAnswers:   counters("gate_answers_total", "Answers to steps of Rollouts.", "decision"),
 		releaseErrors: counter("release_errors_total", "Releases that were not written."),
 		refusals:      counter("release_refused_total", "Releases that the API server or a policy engine refused; alert on it."),
 		turnErrors:    counter("turn_errors_total", "Turns that were not completed."),
@@ -70,6 +73,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		gateActive: gauge("gate_active", "Whether the last dry run of a pod came back gated: 1 or 0."),
 		gateProof:  gauge("gate_proof_seconds", "How long the API server took for the last dry run of a pod, the webhook included."),
 	}
+	for _, kind := range kube.BypassKinds() {
+		m.bypasses.WithLabelValues(string(kind)) // there at 0, so that the first shows as a rise
+	}
 	r.MustRegister(m.board, m.window, m.held, m.shadow, m.turns, m.lastTurn)
 	return m
 }
@@ -79,6 +85,10 @@ func (m *Metrics) releaseFailed()         { m.releaseErrors.Inc() }
 func (m *Metrics) releaseRefused()        { m.refusals.Inc() }
 func (m *Metrics) throttled(account core.AccountID) {
 	m.throttles.WithLabelValues(string(account)).Inc()
+}
+func (m *Metrics) bypassed(b kube.Bypass) { m.bypasses.WithLabelValues(string(b)).Inc() }
+func (m *Metrics) gateAnswered(decision string) {
+	m.gateAnswers.WithLabelValues(decision).Inc()
 }
 func (m *Metrics) turnFailed() { m.turnErrors.Inc() }
 

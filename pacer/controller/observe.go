@@ -164,6 +164,9 @@ func (w *world) observeObject(now time.Time, c change) []engine.Event {
 		}
 		return t.DaemonSet(now, o)
 	case *unstructured.Unstructured:
+		if o.GroupVersionKind().Group == kube.ArgoGroupVersion().Group {
+			return observeArgo(now, t, o, c.gone)
+		}
 		return w.observeKarpenter(now, o, c.gone)
 	case *appsv1.Deployment:
 		if c.gone {

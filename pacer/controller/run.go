@@ -62,6 +62,8 @@ type Options struct {
 	WebhookHosts []string
 	// MetricsAddress and HealthAddress are listened on; ":8080" and ":8081", "0" is off.
 	MetricsAddress, HealthAddress string
+	// GateAddress is where steps of Argo Rollouts ask in the clear; ":8082", "0" is off.
+	GateAddress string
 	// ProbeProxy and ProbeNoProxy are how probes leave the cluster, as in HTTPS_PROXY
 	// and NO_PROXY. The API server is never asked through a proxy.
 	ProbeProxy, ProbeNoProxy string
@@ -89,6 +91,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.WebhookService, "pacer")
 	orElse(&o.MetricsAddress, ":8080")
 	orElse(&o.HealthAddress, ":8081")
+	orElse(&o.GateAddress, ":8082")
 	orElse(&o.TraceAddress, net.JoinHostPort("127.0.0.1", strconv.Itoa(v1alpha1.TracePort)))
 	orElse(&o.Version, "dev")
 	if o.Registerer == nil {
@@ -234,6 +237,12 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 		cache: mgr.GetCache(), reader: live, version: o.Version, config: config,
 		rights: &nodeRights{client: c}, looseUntil: map[types.UID]time.Time{},
 	}
+	waiting := newRuns()
+	turn.claims = newClaims(real, f.wake)
+	turn.argo = &argoWatch{config: mgr.GetConfig(), http: mgr.GetHTTPClient(), scheme: mgr.GetScheme(), mapper: mgr.GetRESTMapper(), feed: f, runs: waiting,
+		ways: newWays(turn.claims, m.bypassed)}
+	keeping := newGatekeeper(turn.claims, waiting, live)
+	keeping.count = m.gateAnswered
 	turn.orders = newOrders(events, turn.world.tracker.BudgetsOf)
 	asking.egressOf = turn.egressOf
 	runnables := []manager.Runnable{
@@ -242,6 +251,9 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 		&karpenterWatch{cache: mgr.GetCache(), reader: live, discovery: disco, feed: f},
 		&fleetWatch{cache: mgr.GetCache(), pricer: admit.pricer},
 		&bound{client: c, releaser: r, events: events, metrics: m, clock: real, beating: beat.beating},
+	}
+	if o.GateAddress != "0" {
+		runnables = append(runnables, &gateServer{handler: keeping, address: o.GateAddress})
 	}
 	if kept != nil {
 		runnables = append(runnables, &tapeServer{tape: kept, address: o.TraceAddress})
@@ -261,6 +273,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	server.Register(admitOrdersPath, &admission.Webhook{Handler: &orderAdmitter{clock: real, own: ownAccounts(o.Namespace)}})
 	server.Register(admitWarnedPath, &admission.Webhook{Handler: &warner{pricer: admit.pricer, reader: c, decoder: admit.decoder}})
 	server.Register(answersPath, answers)
+	server.Register(kube.GatePath, keeping)
 	return addChecks(mgr, k, admit)
 }
 

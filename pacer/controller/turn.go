@@ -49,6 +49,9 @@ type Turn struct {
 	metrics   *Metrics
 	answers   *answers
 	orders    *orders
+	claims    *claims
+	argo      *argoWatch
+	again     goneOn
 	events    recorder.EventRecorder
 	watch     watching
 	// slips is told when a pod slipped by the webhook; nil: nobody wants to know.
@@ -81,6 +84,8 @@ func (t *Turn) Start(ctx context.Context) error {
 		return err
 	}
 	defer stop()
+	t.argo.start(ctx)
+	defer t.claims.lead(false)
 	if err := t.begin(ctx); err != nil {
 		return err
 	}
@@ -146,6 +151,8 @@ func (t *Turn) begin(ctx context.Context) error {
 	t.orders.restore(budgets.Items)
 	t.alarms.restore(budgets.Items)
 	t.orders.observe(now, changes)
+	t.claims.lead(true)
+	t.hearSteps(now, changes)
 	log.FromContext(ctx).Info("leading", "objects", len(changes), "accounts", len(state.Accounts))
 	return nil
 }
@@ -173,6 +180,8 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 	t.doubter.tell(ctx, t.world, d)
 	t.alarms.tell(ctx, t.world, d)
 	t.answers.set(d, t.world.tracker)
+	t.answerSteps(now, d)
+	t.askAgain(ctx, now)
 	page := t.page(d, false)
 	t.metrics.observe(d, page.state, t.world.tracker)
 	t.metrics.shadow.observe(t.watch.record, t.watch.held())
@@ -216,6 +225,7 @@ func (t *Turn) observe(ctx context.Context, now time.Time) {
 		t.slips()
 	}
 	t.slipped = slipped
+	t.hearSteps(now, changes)
 	t.orders.observe(now, changes)
 	t.readNodes(ctx, now)
 }

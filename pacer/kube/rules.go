@@ -182,6 +182,15 @@ func (r *Rules) JudgeJob(c Case) Verdict {
 	return r.judge(c, suspendable(c.Job))
 }
 
+// JudgeStep decides whether the step of a Rollout whose pods the case's stands for is
+// held: all of them go together then.
+func (r *Rules) JudgeStep(c Case) Verdict {
+	asMade := *c.Pod
+	asMade.Spec.SchedulingGates = nil
+	c.Pod = &asMade
+	return r.judge(c, true)
+}
+
 // singly reports whether a pod is of those that are held one by one: those of
 // Deployments, those of Jobs that no deadline ends, and those of nobody, which CI
 // runners make.

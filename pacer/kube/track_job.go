@@ -126,10 +126,13 @@ func (t *Tracker) noteMade(now time.Time, p *trackedPod) {
 	t.setStandIns(now, p.owner, known)
 }
 
-// releasedAt is when we let a pod go, itself or with its Job.
+// releasedAt is when we let a pod go, itself or with its Job or step.
 func (t *Tracker) releasedAt(p *trackedPod) time.Time {
 	if at := gate.ReleasedAt(p.object); !at.IsZero() {
 		return at
+	}
+	if !p.stepGone.IsZero() {
+		return p.stepGone
 	}
 	known := t.jobs[p.owner]
 	if known == nil || gate.Gated(p.object) || !metav1.IsControlledBy(p.object, known.object) {
@@ -141,7 +144,7 @@ func (t *Tracker) releasedAt(p *trackedPod) time.Time {
 // whole reports whether the pods of a workload go together or not at all.
 func (t *Tracker) whole(owner Owner) bool {
 	known := t.jobs[owner]
-	return known != nil && HasDeadline(known.object)
+	return owner.Kind == RolloutKind || known != nil && HasDeadline(known.object)
 }
 
 // noteOrders takes in what people ordered for a Job.

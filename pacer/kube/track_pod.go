@@ -31,6 +31,9 @@ type trackedPod struct {
 	passed *Passed
 	// order is what was announced of a person's order to let it go.
 	order order
+	// stepGone is when the step of a Rollout was let go that it is of; zero: it is of
+	// none that was.
+	stepGone time.Time
 	// counted says that it counts among the living pods of its ReplicaSet.
 	counted bool
 	doubts  podDoubts
@@ -74,6 +77,9 @@ func (t *Tracker) pod(now time.Time, p *corev1.Pod) {
 		known.size = sizeOf(p)
 	}
 	known.object = p
+	if fresh && known.owner.Kind == RolloutKind && !t.stands(id) {
+		known.stepGone = t.stepGone(known)
+	}
 	t.countLive(known, p.DeletionTimestamp == nil)
 	if !gate.Gated(p) {
 		known.leaving = false
@@ -86,6 +92,9 @@ func (t *Tracker) pod(now time.Time, p *corev1.Pod) {
 	t.noteDaemon(now, known, true)
 	if fresh && known.owner.Kind == jobKind {
 		t.noteMade(now, known)
+	}
+	if known.owner.Kind == RolloutKind && !t.stands(id) {
+		t.checkSteps(now, known.owner)
 	}
 }
 
@@ -100,7 +109,7 @@ func setOf(p *corev1.Pod) Owner {
 // countLive counts a pod in or out of its ReplicaSet; one that is being deleted
 // is replaced already.
 func (t *Tracker) countLive(p *trackedPod, live bool) {
-	if p.counted == live || p.set == (Owner{}) {
+	if p.counted == live || p.set == (Owner{}) || t.stands(PodID(p.object)) {
 		return
 	}
 	p.counted = live
@@ -128,6 +137,10 @@ func (t *Tracker) decideLane(p *trackedPod) {
 		return
 	}
 	p.laneKnown = true
+	if t.stands(PodID(p.object)) {
+		p.lane = t.stepLane(p)
+		return
+	}
 	if r := t.sets[p.set]; r != nil && (gate.Gated(p.object) || p.passed != nil) {
 		p.lane = t.workloads[p.owner].laneOf(r, r.live)
 	}
@@ -145,7 +158,6 @@ func (t *Tracker) podGone(id core.PodID) {
 		return
 	}
 	delete(t.pods, id)
-	delete(t.standIns, id)
 	delete(t.namespace(p.object.Namespace).pods, id)
 	delete(t.freed, id)
 	delete(t.slipped, id)
@@ -156,6 +168,8 @@ func (t *Tracker) podGone(id core.PodID) {
 	t.dropDoubts(p)
 	t.emit(engine.Event{PodGone: id})
 	t.leaveGroup(p.group, id)
+	delete(t.standIns, id)
+	delete(t.steps.pods, id)
 }
 
 // translate brings the announced group and pod up to date.

@@ -64,6 +64,7 @@ type Tracker struct {
 	// the Job, resumed the Jobs that somebody else let go.
 	standIns map[core.PodID]Owner
 	resumed  map[Owner]bool
+	steps    steps
 	images   map[core.Image]bool
 	// altered are the Deployments with fields that were changed, copies the
 	// ReplicaSets with a copy of what is remembered of one.
@@ -112,7 +113,7 @@ func NewTracker() *Tracker {
 		accounts: map[core.AccountID]engine.Account{}, budgetOf: map[core.AccountID]string{},
 		egress: map[string][]string{}, images: map[core.Image]bool{},
 		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{}, failing: map[core.NodeID]map[core.PodID]bool{}, doubts: newDoubts(), slipped: map[core.PodID]slip{},
-		jobs: map[Owner]*trackedJob{}, standIns: map[core.PodID]Owner{}, resumed: map[Owner]bool{},
+		jobs: map[Owner]*trackedJob{}, standIns: map[core.PodID]Owner{}, resumed: map[Owner]bool{}, steps: newSteps(),
 		altered: map[Owner]bool{}, copies: map[Owner]*appsv1.ReplicaSet{},
 		daemonSets: map[string]*appsv1.DaemonSet{}, arrivals: map[core.NodeID]bool{}, bundles: map[core.GroupID]*trackedBundle{},
 		untold: map[core.NodeID]bool{}, nodePools: map[string]NodeTemplate{}, claims: map[string]*trackedClaim{}, taken: map[core.NodeID]room{},

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func ParseOwner(s string) (Owner, bool) {
 }
 
 // OwnerOf is the workload of a pod. A ReplicaSet whose name ends in the pod's
-// template hash belongs to the Deployment named before it.
+// template hash belongs to the Deployment, or the Rollout, named before it.
 func OwnerOf(p *corev1.Pod) Owner {
 	ref := metav1.GetControllerOf(p)
 	if ref == nil {
@@ -51,6 +52,10 @@ func OwnerOf(p *corev1.Pod) Owner {
 	hash := p.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
 	if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" {
 		return Owner{Kind: "Deployment", Namespace: p.Namespace, Name: name}
+	}
+	hash = p.Labels[rolloutHashLabel]
+	if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" {
+		return Owner{Kind: RolloutKind, Namespace: p.Namespace, Name: name}
 	}
 	return o
 }
@@ -68,7 +73,7 @@ func revisionOf(p *corev1.Pod) string {
 	if hash := p.Labels[appsv1.DefaultDeploymentUniqueLabelKey]; hash != "" {
 		return hash
 	}
-	return p.Labels[appsv1.ControllerRevisionHashLabelKey]
+	return cmp.Or(p.Labels[rolloutHashLabel], p.Labels[appsv1.ControllerRevisionHashLabelKey])
 }
 
 // replicaSet is what is remembered of a ReplicaSet to tell what its pods are for.
@@ -106,10 +111,10 @@ type workload struct {
 
 // observe takes in what the ReplicaSet says now.
 func (r *replicaSet) observe(rs *appsv1.ReplicaSet) {
-	r.revision, _ = strconv.Atoi(rs.Annotations[revisionAnnotation])
+	r.revision, _ = strconv.Atoi(cmp.Or(rs.Annotations[revisionAnnotation], rs.Annotations[rolloutRevision]))
 	r.created = rs.CreationTimestamp.Time
 	r.template = &rs.Spec.Template
-	r.returned = rs.Annotations[historyAnnotation] != ""
+	r.returned = rs.Annotations[historyAnnotation] != "" || rs.Annotations[rolloutHistory] != ""
 	r.replicas = 1
 	if rs.Spec.Replicas != nil {
 		r.replicas = *rs.Spec.Replicas

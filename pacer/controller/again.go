@@ -1,0 +1,65 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/kube"
+)
+
+// againEvery is how often a Rollout is let go on at most: Argo needs a moment to ask.
+const againEvery = 15 * time.Second
+
+// goneOn is when each Rollout was last let go on.
+type goneOn map[kube.Owner]time.Time
+
+// resumeRollout clears why a Rollout pauses and nothing else: that Argo itself paused it
+// stays, by which it knows to make a new run of the same step. To move the step would
+// skip the gate. Source: needsNewAnalysisRun in rollout/analysis.go of 1.10.1.
+const resumeRollout = `{"status":{"pauseConditions":null}}`
+
+// askAgain lets Rollouts go on that Argo paused since we held, now that we would not.
+func (t *Turn) askAgain(ctx context.Context, now time.Time) {
+	paused := t.world.tracker.Paused()
+	for owner := range t.again {
+		if _, still := paused[owner]; !still {
+			delete(t.again, owner)
+		}
+	}
+	for owner, runs := range paused {
+		if now.Sub(t.again[owner]) < againEvery || !t.wouldAllow(runs) {
+			continue
+		}
+		if t.again == nil {
+			t.again = goneOn{}
+		}
+		t.again[owner] = now
+		rollout := t.world.tracker.RolloutOf(owner)
+		fresh := kube.NewRollout()
+		fresh.SetNamespace(owner.Namespace)
+		fresh.SetName(owner.Name)
+		err := t.releaser.client.Status().Patch(ctx, fresh, client.RawPatch(types.MergePatchType, []byte(resumeRollout)), client.FieldOwner(v1alpha1.FieldManager))
+		if err != nil {
+			log.FromContext(ctx).Error(err, "rollout not let go on: is the ClusterRole pacer-rollouts-act there?", "rollout", owner.String())
+			continue
+		}
+		t.events.Eventf(rollout, nil, corev1.EventTypeNormal, string(core.Budget), "Resume", "%s", "let go on: what its pause waited for is over; the gate is asked again")
+	}
+}
+
+// wouldAllow reports whether every one of the runs would be allowed now.
+func (t *Turn) wouldAllow(runs []kube.Run) bool {
+	for _, run := range runs {
+		if !t.claims.allowed(run.Step) {
+			return false
+		}
+	}
+	return true
+}
