@@ -24,10 +24,10 @@ func newCheck(s *session) *cobra.Command {
 		Short: "Ask in a script whether something may go ahead now",
 		Args:  args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("say what to check; usage: %s rollout TYPE/NAME", cmd.CommandPath())
+			return usagef("say what to check; usage: %s rollout TYPE/NAME, or %[1]s scaleup NODEPOOL --nodes N", cmd.CommandPath())
 		},
 	}
-	cmd.AddCommand(newCheckRollout(s))
+	cmd.AddCommand(newCheckRollout(s), newCheckScaleUp(s))
 	return cmd
 }
 

@@ -21,18 +21,21 @@ type costOptions struct {
 	target cluster.Target
 	images map[string]string
 	file   string
+	up     scaleUp
 }
 
 func newCost(s *session) *cobra.Command {
 	o := &costOptions{s: s}
 	var images []string
 	cmd := &cobra.Command{
-		Use:   "cost [TYPE/NAME [--image CONTAINER=IMAGE] | -f FILE]",
-		Short: "Say what a rollout would be charged, and whether it would wait",
+		Use:   "cost [TYPE/NAME [--image CONTAINER=IMAGE] | -f FILE | nodepool/NAME --nodes N]",
+		Short: "Say what a rollout or new nodes would be charged, and whether they would wait",
 		Long: "Price the start of every pod of a Deployment, with other images or as it is in a\n" +
-			"file, from the images that nodes list. Without a controller it says what it then\n" +
-			"cannot know.\n\nExit codes: 0 it may all start now, 1 error, 2 usage, 3 it would be held.",
-		Example: s.examples("cost deploy/api -n shop --image api=docker.io/acme/api:2.4.1", "cost -f api.yaml"),
+			"file, from the images that nodes list; or that of new nodes of a pool, from the\n" +
+			"DaemonSets that will run there and the pods that wait for room, less what nodes of\n" +
+			"the pool are born with. Without a controller it says what it then cannot know.\n\n" +
+			"Exit codes: 0 it may all start now, 1 error, 2 usage, 3 it would be held.",
+		Example: s.examples("cost deploy/api -n shop --image api=docker.io/acme/api:2.4.1", "cost -f api.yaml", "cost nodepool/general --nodes 40"),
 		Args:    args(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if (len(args) == 1) == (o.file != "") {
@@ -48,6 +51,14 @@ func newCost(s *session) *cobra.Command {
 				if o.target, err = cluster.ParseTarget(args[0]); err != nil {
 					return &exitError{code: ExitUsage, err: err}
 				}
+			}
+			if o.target.Kind == cluster.NodePool {
+				return o.runNodes(cmd)
+			}
+			if o.up.given(cmd) {
+				return usagef("--nodes and --pool-label go with nodepool/NAME; usage: %s", cmd.UseLine())
+			}
+			if len(args) == 1 {
 				if err := o.target.Paced(); err != nil {
 					return err
 				}
@@ -58,7 +69,33 @@ func newCost(s *session) *cobra.Command {
 	o.out.add(cmd.Flags())
 	cmd.Flags().StringArrayVar(&images, "image", nil, "CONTAINER=IMAGE to price; may be repeated")
 	cmd.Flags().StringVarP(&o.file, "filename", "f", "", "file with Deployments to price; - is standard input")
+	o.up.add(cmd.Flags())
 	return cmd
+}
+
+// runNodes prices new nodes.
+func (o *costOptions) runNodes(cmd *cobra.Command) error {
+	if err := o.up.validate(cmd); err != nil {
+		return err
+	}
+	if len(o.images) > 0 {
+		return usagef("--image goes with a workload; usage: %s", cmd.UseLine())
+	}
+	c, err := o.s.connect()
+	if err != nil {
+		return err
+	}
+	cost, err := o.s.priceNodes(cmd.Context(), c.Client, o.target.Name, o.up)
+	if err != nil {
+		return err
+	}
+	if err := show(o.s, o.out, cost, view.NodeCostPage); err != nil {
+		return err
+	}
+	if cost.Verdict == "hold" {
+		return verdict(ExitHold)
+	}
+	return nil
 }
 
 func (o *costOptions) run(ctx context.Context) error {

@@ -67,16 +67,21 @@ func fillCost(cost *view.Cost, q v1alpha1.PodQuote) {
 		})
 	}
 	for _, a := range q.Accounts {
-		account := view.Account{
-			Name: a.Account, Needs: view.Units(a.Needs), Free: a.Free, ReadAt: a.ReadAt, Unlimited: a.Unlimited,
-			SeenAs: a.SeenAs, Limit: a.Limit, More: view.Window{From: a.More.From.Time, To: a.More.To.Time},
-		}
-		if a.Window != nil {
-			account.WindowSeconds = int64(a.Window.Seconds())
-		}
-		cost.Accounts = append(cost.Accounts, account)
+		cost.Accounts = append(cost.Accounts, quotedAccount(a))
 	}
 	if q.LeftOut > 0 {
 		cost.Needs = new(view.Units(q.Needs))
 	}
+}
+
+// quotedAccount takes an account of a quote over.
+func quotedAccount(a v1alpha1.QuotedAccount) view.Account {
+	account := view.Account{
+		Name: a.Account, Needs: view.Units(a.Needs), Free: a.Free, ReadAt: a.ReadAt, Unlimited: a.Unlimited,
+		SeenAs: a.SeenAs, Limit: a.Limit, More: view.Window{From: a.More.From.Time, To: a.More.To.Time},
+	}
+	if a.Window != nil {
+		account.WindowSeconds = int64(a.Window.Seconds())
+	}
+	return account
 }

@@ -85,12 +85,15 @@ func (b *budget) egress(n *corev1.Node) (group string, ok bool) {
 	}
 	switch {
 	case b.perNode:
-		return "node/" + n.Name, true
+		return perNodeGroup(n.Name), true
 	case b.nodes != nil:
 		return b.egressName, true
 	}
 	return "", true
 }
+
+// perNodeGroup is the egress group of a node that is an account of its own.
+func perNodeGroup(node string) string { return "node/" + node }
 
 // accountID names the account of an egress group of the budget.
 func (b *budget) accountID(egress string) core.AccountID {

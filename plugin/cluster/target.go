@@ -20,6 +20,7 @@ const (
 	Pod         Kind = "Pod"
 	Node        Kind = "Node"
 	PullBudget  Kind = "PullBudget"
+	NodePool    Kind = "NodePool"
 )
 
 // words are the names of each kind, as kubectl takes them.
@@ -34,12 +35,13 @@ var words = map[Kind][]string{
 	Pod:         {"po", "pod", "pods"},
 	Node:        {"no", "node", "nodes"},
 	PullBudget:  {"budget", "budgets", "pullbudget", "pullbudgets", "pullbudgets.pullpace.dev", "pullbudget.pullpace.dev"},
+	NodePool:    {"nodepool", "nodepools", "nodepools.karpenter.sh", "nodepool.karpenter.sh"},
 }
 
 // short is how the plugin prints a kind, always with a name: deploy/api.
 var short = map[Kind]string{
 	Deployment: "deploy", StatefulSet: "sts", DaemonSet: "ds", ReplicaSet: "rs", Job: "job", CronJob: "cronjob",
-	Rollout: "rollout", Pod: "pod", Node: "node", PullBudget: "budget",
+	Rollout: "rollout", Pod: "pod", Node: "node", PullBudget: "budget", NodePool: "nodepool",
 }
 
 // Target is an object that a person named.
@@ -76,6 +78,8 @@ func (t Target) Paced() error {
 		return fmt.Errorf("%s: updates of a %s are priced and counted against the budget, but not driven; Deployments are paced (deploy/NAME)", t, t.Kind)
 	case Job, CronJob:
 		return fmt.Errorf("%s: a %s is held as it is created where its namespace is opted in, there is no rollout to drive; Deployments are paced (deploy/NAME)", t, t.Kind)
+	case NodePool:
+		return fmt.Errorf("%s: nodes of a pool are priced with cost and checked with check scaleup; Deployments are paced (deploy/NAME)", t)
 	case Rollout:
 		return fmt.Errorf("%s: an Argo Rollout is paced by a gate step in its own strategy, not from here; Deployments are paced (deploy/NAME)", t)
 	}

@@ -213,12 +213,17 @@ func (c Cost) verdict() painted {
 	return painted{"UNKNOWN", warn}
 }
 
-func (c Cost) sentence(st Style) string {
+// units says what all accounts are charged together.
+func (c Cost) units() string {
 	units := c.Total()
-	text := units.String() + " units"
 	if units.Min == 1 && units.Max == 1 {
-		text = "1 unit"
+		return "1 unit"
 	}
+	return units.String() + " units"
+}
+
+func (c Cost) sentence(st Style) string {
+	text := c.units()
 	switch c.Verdict {
 	case "allow":
 		return text + ", may all start now"

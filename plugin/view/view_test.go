@@ -86,7 +86,11 @@ func screens() map[string]screen {
 		"defaults":             drawn(sampleDefaulted(), DefaultedTable),
 		"defaults-any":         drawn(Defaulted{Fields: sampleDefaulted().Fields}, DefaultedTable),
 		"stories":              drawn(sampleStories(), StoriesTable),
-		"uninstall-blocked":    drawn(Uninstall{Blocked: []string{"NodePool general declares startup taint pullpace.dev/held"}}, UninstallPage),
+		"uninstall-blocked":    drawn(blockedUninstall(), UninstallPage),
+		"cost-nodes":           drawn(sampleNodeCost(), NodeCostPage),
+		"cost-nodes-allow":     drawn(paidNodeCost(), NodeCostPage),
+		"cost-nodes-unknown":   drawn(unknownNodeCost(), NodeCostPage),
+		"check-nodes":          drawn(sampleNodesCheck(), NodesCheckPage),
 	}
 }
 
@@ -107,7 +111,7 @@ func TestGolden(t *testing.T) {
 // TestJSON keeps the field names: scripts read them.
 func TestJSON(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "explain-failing", "rollout-held", "check", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories", "replay-differs", "prediction", "doctor", "doctor-fix"} {
+	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "explain-failing", "rollout-held", "check", "cost-nodes", "check-nodes", "uninstall-blocked", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories", "replay-differs", "prediction", "doctor", "doctor-fix"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
@@ -205,6 +209,10 @@ func redraw(name string, model any, w io.Writer) error {
 		return FixPage(w, m, st)
 	case Check:
 		return CheckPage(w, m, st)
+	case NodeCost:
+		return NodeCostPage(w, m, st)
+	case NodesCheck:
+		return NodesCheckPage(w, m, st)
 	case Replay:
 		return ReplayPage(w, m, st)
 	case Prediction:
