@@ -59,7 +59,7 @@ func (s *session) snapshot(ctx context.Context, c *cluster.Cluster) (*doctor.Sna
 	}
 	in.Pods = pods
 	for _, read := range []func(context.Context, *reader) error{
-		readNodes, readEvents, readWorkloads, readSecrets, readBudgetsOf,
+		readNodes, readEvents, readWorkloads, readSecrets, readBudgetsOf, readNodeMakers,
 	} {
 		if err := read(ctx, r); err != nil {
 			return nil, err
@@ -196,6 +196,22 @@ func readBudgetsOf(ctx context.Context, r *reader) error {
 		in.Unread[doctor.Budgets] = cluster.Explain(err, r.program).Error()
 	}
 	return nil
+}
+
+// readNodeMakers reads what new nodes are made of, where they are held.
+func readNodeMakers(ctx context.Context, r *reader) (err error) {
+	in := r.into
+	if !in.HoldsNodes() {
+		return nil
+	}
+	if in.DaemonSets, err = pages[appsv1.DaemonSet](ctx, r, doctor.DaemonSets, &appsv1.DaemonSetList{}, 0); tolerated(err) != nil {
+		return err
+	}
+	in.NodePools, err = cluster.KarpenterPools(ctx, r.c)
+	if apierrors.IsForbidden(err) {
+		in.Unread[doctor.NodePools] = cluster.Explain(err, r.program).Error()
+	}
+	return tolerated(err)
 }
 
 // kubelets asks some kubelets for their configuration: those that refuse by their own

@@ -29,6 +29,10 @@ const (
 	CheckCachePruned   = "cache-pruned"
 	CheckCacheUnknown  = "cache-unknown"
 	CheckRuntime       = "runtime-cost"
+	CheckNodesHeld     = "nodes-held"
+	CheckTaint         = "taint-undeclared"
+	CheckTolerates     = "taint-tolerated"
+	CheckNodeHold      = "node-hold-too-long"
 	CheckMirrorInUse   = "mirror-in-use"
 	CheckWindow        = "limit"
 	CheckManyAtOnce    = "many-at-once"
@@ -80,7 +84,7 @@ func checkOf(c feedback.Class) failing {
 var order = []string{
 	CheckThrottled, CheckKubeletQPS, CheckAuth, CheckBadTag, CheckPlatform, CheckDNS, CheckTLS, CheckTimeout, CheckUnreachable, CheckDisk,
 	CheckMirror, CheckPolicy, CheckUnclassified, CheckDemand, CheckAnonymous, CheckEgress, CheckAlways, CheckMoved, CheckCachePruned,
-	CheckCacheUnknown, CheckRuntime, CheckMirrorInUse, CheckWindow, CheckManyAtOnce, CheckKubeletConfig,
+	CheckCacheUnknown, CheckRuntime, CheckNodesHeld, CheckTaint, CheckTolerates, CheckNodeHold, CheckMirrorInUse, CheckWindow, CheckManyAtOnce, CheckKubeletConfig,
 }
 
 // Checks lists the names of all checks, in order.

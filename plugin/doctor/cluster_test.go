@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -142,4 +143,33 @@ func (b builder) came(namespace, app, image, node string) {
 	p := b.pod(namespace, app, "two", image, node, 5*time.Minute)
 	p.Status.Phase = corev1.PodRunning
 	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: app, Image: image, ImageID: "docker.io/acme/" + app + "@sha256:cc", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+}
+
+// holds is a policy that holds new nodes for so long.
+func (b builder) holds(longest string) {
+	d, err := time.ParseDuration(longest)
+	if err != nil {
+		panic(err)
+	}
+	b.Policies = append(b.Policies, v1alpha1.PacePolicy{ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1alpha1.PacePolicySpec{
+		Mode: v1alpha1.Enforce, Nodes: &v1alpha1.Nodes{Hold: true, MaxHold: &metav1.Duration{Duration: d}}}})
+}
+
+// held is a new node with our taint, whose bound is so far away; 0: it has none.
+func (b builder) held(name string, since time.Time, left time.Duration) {
+	b.node(name, "containerd://2.1.4", "amd64", now.Sub(since))
+	n := &b.Nodes[len(b.Nodes)-1]
+	n.Labels = map[string]string{v1alpha1.LabelHeld: "true"}
+	added := metav1.NewTime(since)
+	n.Spec.Taints = []corev1.Taint{{Key: v1alpha1.Taint, Effect: corev1.TaintEffectNoSchedule, TimeAdded: &added}}
+	if left != 0 {
+		n.Annotations = map[string]string{v1alpha1.AnnotationHoldUntil: now.Add(left).Format(time.RFC3339)}
+	}
+}
+
+// daemon is a DaemonSet with an image and tolerations.
+func (b builder) daemon(name, image string, tolerations []corev1.Toleration) {
+	set := appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "agents", Name: name}}
+	set.Spec.Template.Spec = corev1.PodSpec{Tolerations: tolerations, Containers: []corev1.Container{{Name: name, Image: image}}}
+	b.DaemonSets = append(b.DaemonSets, set)
 }

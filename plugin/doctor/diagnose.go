@@ -34,7 +34,7 @@ func Diagnose(s *Snapshot, scope Scope) view.Diagnosis {
 		return d
 	}
 	d.Findings = append(d.Findings, e.failed()...)
-	for _, check := range []func() []view.Finding{e.hopeless, e.anonymous, e.shared, e.always, e.moved, e.pruned, e.cut, e.costly} {
+	for _, check := range []func() []view.Finding{e.hopeless, e.anonymous, e.shared, e.always, e.moved, e.pruned, e.cut, e.costly, e.heldNodes, e.undeclared, e.tolerated, e.longHolds} {
 		d.Findings = append(d.Findings, check()...)
 	}
 	cause := ""
@@ -186,12 +186,16 @@ func (e *exam) controller() string {
 
 // evidence is what was read, and what was not.
 func (e *exam) evidence() []view.Evidence {
-	counts := []struct {
+	type evidence struct {
 		part Part
 		n    int
-	}{
+	}
+	counts := []evidence{
 		{Pods, len(e.Pods)}, {Nodes, len(e.Nodes)}, {Events, len(e.Events)}, {ReplicaSets, len(e.ReplicaSets)}, {Deployments, len(e.Deployments)},
 		{Secrets, len(e.Secrets)}, {ServiceAccounts, len(e.ServiceAccounts)}, {Budgets, len(e.Budgets)}, {Kubelets, len(e.Kubelets)},
+	}
+	if e.HoldsNodes() {
+		counts = append(counts, []evidence{{DaemonSets, len(e.DaemonSets)}, {NodePools, len(e.NodePools)}}...)
 	}
 	out := make([]view.Evidence, 0, len(counts))
 	for _, c := range counts {

@@ -16,6 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
 
@@ -107,6 +109,30 @@ var planted = map[string]struct {
 	"pulls do not show": {func(b builder) {
 		b.account(v1alpha1.AccountStatus{Account: "docker.io/acme", Grade: "OK", Limit: 200, Window: metav1.Duration{Duration: time.Hour}, Doubt: "Unseen"})
 	}, CheckAnonymous, "", "", 0},
+	"nodes held": {func(b builder) {
+		b.holds("30s")
+		b.held("fresh", now.Add(-2*time.Minute), 8*time.Minute)
+	}, CheckNodesHeld, "", "", 0},
+	"nodes held for too long": {func(b builder) {
+		b.held("fresh", now.Add(-20*time.Minute), -10*time.Minute)
+		b.held("orphan", now.Add(-20*time.Minute), 0)
+	}, CheckNodesHeld, "", "", 0},
+	"taint undeclared": {func(b builder) {
+		b.holds("10m")
+		b.NodePools = []cluster.KarpenterPool{{Name: "general"}, {Name: "knows", Template: kube.NodeTemplate{StartupTaints: []corev1.Taint{{Key: v1alpha1.Taint, Effect: corev1.TaintEffectNoSchedule}}}}}
+		for i := range b.Nodes {
+			b.Nodes[i].Labels = map[string]string{kube.LabelNodePool: "general"}
+		}
+	}, CheckTaint, "", "", 0},
+	"taint tolerated": {func(b builder) {
+		b.holds("10m")
+		b.account(v1alpha1.AccountStatus{Account: "docker.io/anonymous", Grade: "OK", Limit: 100, Window: metav1.Duration{Duration: time.Hour}})
+		everything := []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+		b.daemon("logs", "docker.io/acme/logs:1", everything)
+		b.daemon("proxy", "registry.k8s.io/kube-proxy:v1.34.4", everything)
+		b.daemon("metrics", "docker.io/acme/metrics:1", nil)
+	}, CheckTolerates, "", "", 0},
+	"node hold too long": {func(b builder) { b.holds("20m") }, CheckNodeHold, "", "", 0},
 	"demand above supply": {func(b builder) {
 		since := metav1.NewTime(now.Add(-time.Hour))
 		b.account(v1alpha1.AccountStatus{Account: "docker.io/anonymous", Grade: "OK", Limit: 100, Window: metav1.Duration{Duration: time.Hour},

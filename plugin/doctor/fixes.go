@@ -20,6 +20,8 @@ const (
 	MakeSecret = "MakeSecret"
 	Pin        = "Pin"
 	KubeletQPS = "KubeletQPS"
+	FreeNodes  = "FreeNodes"
+	Declare    = "DeclareTaint"
 	Mirror     = "Mirror"
 	Pace       = "Pace"
 )
@@ -49,6 +51,12 @@ func (e *exam) fixes(findings []view.Finding) []view.Fix {
 			"# In the configuration of these kubelets (KubeletConfiguration), then restart them:",
 			"registryPullQPS: 50", "registryBurst: 100",
 		})
+	}
+	if overdue := e.overdue(); len(overdue) > 0 {
+		add(FreeNodes, "take the taint off nodes that are held for too long", freeNodes(overdue))
+	}
+	if len(found(CheckTaint)) > 0 {
+		add(Declare, "have Karpenter know the taint, so that its nodes are held and not its pods", e.declare())
 	}
 	for _, f := range found(CheckThrottled) {
 		if f.Limiter == "foreign" || f.Registry == "" || !safeHost.MatchString(f.Registry) {

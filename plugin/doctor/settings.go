@@ -212,9 +212,13 @@ func (e *exam) unknown() []view.UnknownCheck {
 		add(CheckEgress, "who else is behind the same address is seen from readings over time: "+e.controllerSays())
 	}
 	if !e.read(Nodes) {
-		for _, check := range []string{CheckCachePruned, CheckCacheUnknown, CheckRuntime} {
+		for _, check := range []string{CheckCachePruned, CheckCacheUnknown, CheckRuntime, CheckNodesHeld} {
 			add(check, e.Unread[Nodes])
 		}
+	}
+	if e.HoldsNodes() {
+		needs(CheckTaint, NodePools)
+		needs(CheckTolerates, DaemonSets)
 	}
 	if e.mirrors() == "" {
 		add(CheckMirrorInUse, "node files are not in the API; the controller learns it from what pulls are charged")

@@ -10,6 +10,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/capture"
+	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
 
@@ -29,6 +30,8 @@ const (
 	ServiceAccounts Part = "serviceaccounts"
 	Budgets         Part = "pullbudgets"
 	Kubelets        Part = "kubelets"
+	DaemonSets      Part = "daemonsets"
+	NodePools       Part = "nodepools"
 )
 
 // Snapshot is what was read of a cluster at a moment. Nothing in it is changed.
@@ -54,6 +57,9 @@ type Snapshot struct {
 	Budgets         []v1alpha1.PullBudget
 	Policies        []v1alpha1.PacePolicy
 	Controller      view.Controller
+	// DaemonSets, and the NodePools of Karpenter, are read where a policy holds nodes.
+	DaemonSets []appsv1.DaemonSet
+	NodePools  []cluster.KarpenterPool
 	// Kubelets are the configurations of some nodes, by name.
 	Kubelets map[string]capture.Kubelet
 
@@ -129,4 +135,20 @@ func eventStart(e *corev1.Event) time.Time {
 		return e.EventTime.Time
 	}
 	return eventTime(e)
+}
+
+// HoldsNodes reports whether some policy holds new nodes.
+func (s *Snapshot) HoldsNodes() bool { return len(s.holders()) > 0 }
+
+// holders are the policies that hold new nodes, as they are with their defaults.
+func (s *Snapshot) holders() []v1alpha1.PacePolicy {
+	var out []v1alpha1.PacePolicy
+	for i := range s.Policies {
+		p := s.Policies[i].DeepCopy()
+		p.Spec.Default()
+		if p.Spec.Nodes.Hold && p.Spec.Mode != v1alpha1.Off {
+			out = append(out, *p)
+		}
+	}
+	return out
 }
