@@ -12,6 +12,10 @@ const Base = "."
 // Image is the name of the controller's image in the base, without tag.
 const Image = "ghcr.io/pullpace/pacer"
 
+// NodeWaves is the file in Files with the right to hold new nodes, which is no part of
+// the base.
+const NodeWaves = "rbac/nodes.yaml"
+
 //go:embed kustomization.yaml crd rbac controller failsafe samples
 var files embed.FS
 

@@ -148,15 +148,24 @@ func explainFailsafe(ctx context.Context, c client.Reader, model *view.Explanati
 
 func explainNode(model *view.Explanation, node *corev1.Node) {
 	i := slices.IndexFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == v1alpha1.Taint })
-	if i < 0 {
+	mark, released := cluster.ReleaseOf(node)
+	switch {
+	case i >= 0:
+		model.Answer, model.Until = string(core.Held), gate.HoldUntil(node)
+		reason, message := cluster.HoldReason(node)
+		model.Reason, model.Message = cmp.Or(reason, string(core.NodeHeld)), message
+		model.Since = node.CreationTimestamp.Time
+		if added := node.Spec.Taints[i].TimeAdded; added != nil {
+			model.Since = added.Time
+		}
+		if model.Until.IsZero() {
+			model.Message = "the node registered with the taint, and the controller has given it no bound yet: nobody frees it where Pace does not work"
+		}
+	case released:
+		model.Answer, model.Reason, model.Decision = string(core.Released), mark.Reason, mark.Decision
+	default:
 		model.Answer = string(core.NotHeld)
 		model.Message = "the node does not carry the taint " + v1alpha1.Taint
-		return
-	}
-	model.Answer, model.Reason = string(core.Held), string(core.NodeHeld)
-	model.Until = gate.HoldUntil(node)
-	if added := node.Spec.Taints[i].TimeAdded; added != nil {
-		model.Since = added.Time
 	}
 }
 

@@ -70,6 +70,7 @@ func newInstall(s *session) *cobra.Command {
 	flags.StringVar(&o.override.Egress.NoProxy, "no-proxy", "", "hosts, domains and networks that are asked without the proxy, separated by commas")
 	flags.StringVar(&o.authorities, "ca-bundle", "", "file with the certificate authorities of registries, in PEM")
 	flags.StringVar(&o.override.Trace, "trace", "", "how much of what it sees and decides the controller keeps in memory, as 64Mi, for simulate record --decisions; by default nothing")
+	flags.BoolVar(&o.override.NodeWaves, "node-waves", false, "allow the controller to hold new nodes; it does where a PacePolicy says nodes.hold: true")
 	flags.BoolVar(&o.shadow, "shadow", false, "make the default policy watch only (the default)")
 	flags.BoolVar(&o.enforce, "enforce", false, "make the default policy hold")
 	flags.BoolVar(&o.explain, "explain-rbac", false, "list every permission and stop")
@@ -123,16 +124,14 @@ func WriteManifests(w io.Writer, version, digest string) error {
 
 // source is the base that this binary carries.
 func source() setup.Source {
-	return setup.Source{Files: manifests.Files(), Base: manifests.Base, Image: manifests.Image, Controller: cluster.ControllerName}
+	return setup.Source{
+		Files: manifests.Files(), Base: manifests.Base, Image: manifests.Image, Controller: cluster.ControllerName, NodeWaves: manifests.NodeWaves,
+	}
 }
 
 func (o *installOptions) run(ctx context.Context) error {
 	if o.explain {
-		rules, err := setup.Permissions(o.objects)
-		if err != nil {
-			return err
-		}
-		return show(o.s, o.out, rules, view.RBACPage)
+		return o.explainRBAC()
 	}
 	model := view.Install{Image: setup.ImageOf(o.objects, cluster.ControllerName), Mode: string(o.mode()), DryRun: o.dry.on(), Server: "not asked"}
 	if o.dry.mode == "client" {
@@ -157,6 +156,28 @@ func (o *installOptions) run(ctx context.Context) error {
 		return err
 	}
 	return show(o.s, o.out, model, view.InstallPage)
+}
+
+// explainRBAC lists every permission, and those that a flag would add.
+func (o *installOptions) explainRBAC() error {
+	rules, err := setup.Permissions(o.objects)
+	if err != nil {
+		return err
+	}
+	if !o.override.NodeWaves {
+		more := o.override
+		more.NodeWaves = true
+		objects, err := setup.Render(source(), more)
+		if err != nil {
+			return err
+		}
+		all, err := setup.Permissions(objects)
+		if err != nil {
+			return err
+		}
+		rules.Add(all, "--node-waves")
+	}
+	return show(o.s, o.out, rules, view.RBACPage)
 }
 
 // print lists what would be applied without asking a cluster.

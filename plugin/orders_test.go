@@ -138,6 +138,29 @@ func TestReleaseAllOrdersOncePerWorkload(t *testing.T) {
 	}
 }
 
+// A controller that works lets nodes go at the rate of the refill; without one, or with
+// --now where none works, the taint is taken off from here.
+func TestReleaseOfNodes(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, asKim(), paced(taintedNode())...)
+	h.wants(h.run("release", "node/worker", "--reason", "needed"), ExitOK, "node/worker released")
+	got := read(h, taintedNode())
+	wantOrder(t, got, v1alpha1.AnnotationOverride, v1alpha1.Order{By: "kim", Reason: "needed", At: now})
+	if len(got.Spec.Taints) != 2 {
+		t.Error("the taint is the controller's to take off while it works")
+	}
+	for _, args := range [][]string{{"release", "node/worker"}, {"release", "--all"}} {
+		h = newHarness(t, asKim(), taintedNode())
+		h.wants(h.run(append(args, "--reason", "dead")...), ExitError, "--now takes the gates off from here")
+		h.wants(h.run(append(args, "--now", "--reason", "dead")...), ExitOK, "node/worker released")
+		got = read(h, taintedNode())
+		if diff := cmp.Diff([]corev1.Taint{{Key: "other.example/taint", Effect: corev1.TaintEffectNoSchedule}}, got.Spec.Taints); diff != "" {
+			t.Errorf("taints (-want +got)\n%s", diff)
+		}
+		h.wants(h.run("release", "node/worker", "--now", "--reason", "again"), ExitError, "node/worker is not held")
+	}
+}
+
 func TestReleaseNowWithoutController(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, asKim(), deployment("api"), heldPod("api-1", "api"), heldPod("web-1", "web"))
@@ -173,6 +196,9 @@ func taintedNode() *corev1.Node {
 		ObjectMeta: metav1.ObjectMeta{Name: "worker", UID: "worker", Annotations: map[string]string{v1alpha1.AnnotationHoldUntil: now.Add(time.Minute).Format(time.RFC3339)}},
 		Spec: corev1.NodeSpec{Taints: []corev1.Taint{
 			{Key: "other.example/taint", Effect: corev1.TaintEffectNoSchedule}, {Key: v1alpha1.Taint, Effect: corev1.TaintEffectNoSchedule},
+		}},
+		Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{
+			{Type: corev1.NodeReady, Status: corev1.ConditionTrue}, {Type: v1alpha1.ConditionPullBudgetGranted, Status: corev1.ConditionFalse},
 		}},
 	}
 }

@@ -85,18 +85,19 @@ func (o *releaseOptions) releaseOne(ctx context.Context, t cluster.Target) error
 		}
 		return g.show()
 	}
-	// The taint of a node is taken off from here: nothing queues behind it.
-	if err := o.let(ctx, g, t, obj, served && t.Kind != cluster.Node); err != nil {
+	if err := o.let(ctx, g, t, obj, served); err != nil {
 		return err
 	}
 	return g.show()
 }
 
-// isHeld reports whether a pod or Job is held; of others it is not asked.
+// isHeld reports whether a pod, Job or node is held; of others it is not asked.
 func isHeld(ctx context.Context, g *giver, t cluster.Target, obj client.Object) (bool, error) {
 	switch o := obj.(type) {
 	case *corev1.Pod:
 		return gate.Gated(o), nil
+	case *corev1.Node:
+		return slices.ContainsFunc(o.Spec.Taints, func(t corev1.Taint) bool { return t.Key == v1alpha1.Taint }), nil
 	case *batchv1.Job:
 		if gate.Suspended(o) {
 			return true, nil
@@ -150,7 +151,7 @@ func (o *releaseOptions) releaseAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := o.releaseNodes(ctx, g); err != nil {
+	if err := o.releaseNodes(ctx, g, served); err != nil {
 		return err
 	}
 	if err := o.releaseJobs(ctx, g, served); err != nil {
@@ -167,7 +168,8 @@ func (o *releaseOptions) releaseAll(ctx context.Context) error {
 	return g.show()
 }
 
-func (o *releaseOptions) releaseNodes(ctx context.Context, g *giver) error {
+// releaseNodes lets every held node go: by the controller, or from here.
+func (o *releaseOptions) releaseNodes(ctx context.Context, g *giver, served bool) error {
 	nodes, err := cluster.HeldNodes(ctx, g.cluster.Client)
 	if apierrors.IsForbidden(err) {
 		o.s.notef("held nodes are left alone: %v", cluster.Explain(err, o.s.env.program()))
@@ -182,7 +184,7 @@ func (o *releaseOptions) releaseNodes(ctx context.Context, g *giver) error {
 		if err != nil {
 			return err
 		}
-		if err := o.let(ctx, g, t, node, false); err != nil {
+		if err := o.let(ctx, g, t, node, served); err != nil {
 			return err
 		}
 	}

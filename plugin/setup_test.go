@@ -166,7 +166,17 @@ func TestInstallUsage(t *testing.T) {
 	h.wants(h.run("install", "--ca-bundle", "absent.pem"), ExitError, "reading --ca-bundle")
 	h.wants(h.run("install", "--dry-run=client", "-o", "yaml", "--https-proxy", "http://proxy.corp:3128", "--no-proxy", ".corp"), ExitOK,
 		"name: pacer-egress", "httpsProxy: http://proxy.corp:3128", "noProxy: .corp")
-	h.wants(h.run("install", "--explain-rbac"), ExitOK, "secrets", "pullpace-system", "pods/status")
+	h.wants(h.run("install", "--explain-rbac"), ExitOK, "secrets", "pullpace-system", "pods/status",
+		"pacer-node-waves", "--node-waves")
+	h.wants(h.run("install", "--explain-rbac", "--node-waves", "-o", "json"), ExitOK, `"who": "pacer-node-waves"`)
+	if strings.Contains(h.out.String(), `"with"`) {
+		t.Errorf("a right that is asked for is said to need a flag: %s", h.out.String())
+	}
+	h.wants(h.run("install", "--dry-run=client"), ExitOK)
+	if strings.Contains(h.out.String(), "pacer-node-waves") {
+		t.Error("nodes may be written to without --node-waves")
+	}
+	h.wants(h.run("install", "--dry-run=client", "--node-waves"), ExitOK, "clusterrole/pacer-node-waves", "clusterrolebinding/pacer-node-waves")
 	h.wants(h.run("install", "--dry-run=client"), ExitOK, "nothing was changed", "would apply", "deployment/pacer")
 	h.wants(h.run("install", "--dry-run=client", "-o", "yaml", "--image", "r.example/p@sha256:"+strings.Repeat("ab", 32)), ExitOK,
 		"kind: CustomResourceDefinition", "kind: PacePolicy", "mode: Shadow", "image: r.example/p@sha256:abab")
@@ -202,8 +212,8 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	if web.Spec.Strategy.RollingUpdate == nil || web.Spec.Strategy.RollingUpdate.MaxUnavailable.String() != "25%" || web.Spec.ProgressDeadlineSeconds == nil || *web.Spec.ProgressDeadlineSeconds != 600 {
 		t.Errorf("not restored: %+v", web.Spec.Strategy)
 	}
-	if taints := read(h, taintedNode()).Spec.Taints; len(taints) != 1 {
-		t.Errorf("taints %v", taints)
+	if worker := read(h, taintedNode()); len(worker.Spec.Taints) != 1 || len(worker.Status.Conditions) != 1 {
+		t.Errorf("taints %v, conditions %v, want one of others each", worker.Spec.Taints, worker.Status.Conditions)
 	}
 	read(h, &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "pullbudgets.pullpace.dev"}})
 	h.wants(h.run("uninstall", "--now", "--crds"), ExitOK, "customresourcedefinition/pullbudgets.pullpace.dev")
@@ -254,23 +264,56 @@ func TestUninstallDrips(t *testing.T) {
 	}
 }
 
+// What starts nodes with our taint, or waits for our condition, blocks the removal; the
+// edits are printed in the order in which they do no harm.
 func TestUninstallBlocked(t *testing.T) {
 	t.Parallel()
-	pool := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": map[string]any{"name": "general"},
-		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"startupTaints": []any{map[string]any{"key": v1alpha1.Taint, "effect": "NoSchedule"}}}}},
-	}}
-	h := newHarness(t, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-		if pools, ok := list.(*unstructured.UnstructuredList); ok {
-			pools.Items = []unstructured.Unstructured{*pool}
-			return nil
-		}
-		return c.List(ctx, list, opts...)
-	}}, heldPod("api-1", "api"))
-	h.wants(h.run("uninstall"), ExitError, "BLOCKED", "NodePool general", "Nothing was changed")
-	if len(read(h, heldPod("api-1", "api")).Spec.SchedulingGates) != 2 {
-		t.Error("a pod was released")
+	object := func(kind, version, name string, spec map[string]any) unstructured.Unstructured {
+		return unstructured.Unstructured{Object: map[string]any{"apiVersion": version, "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec}}
 	}
+	registered := pooled("fresh", "agentpool", "pool1")
+	registered.Spec.Taints = []corev1.Taint{{Key: v1alpha1.Taint, Effect: corev1.TaintEffectNoSchedule}}
+	tests := map[string]struct {
+		objects []unstructured.Unstructured
+		nodes   []client.Object
+		configz string
+		words   []string
+	}{
+		"a NodePool": {[]unstructured.Unstructured{karpenterPool("general", startupTaint)}, []client.Object{pooled("a", "karpenter.sh/nodepool", "general")}, "", []string{
+			"BLOCKED", "NodePool general declares pullpace.dev/held: without Pace", "drifts the 1 nodes",
+			`1            kubectl patch nodepool general --type json -p '[{"op":"add","path":"/spec/disruption/budgets/-","value":{"nodes":"0","reasons":["Drifted"]}}]'`,
+			`2            kubectl patch nodepool general --type json -p '[{"op":"test","path":"/spec/template/spec/startupTaints/1/key","value":"pullpace.dev/held"},{"op":"remove","path":"/spec/template/spec/startupTaints/1"}]'`,
+			"3            kubectl pace uninstall", "later        NodePool general: take the budget out again",
+		}},
+		"an admission policy": {[]unstructured.Unstructured{object("MutatingAdmissionPolicy", "admissionregistration.k8s.io/v1", "hold-nodes", map[string]any{"mutations": []any{"add pullpace.dev/held"}})}, nil, "",
+			[]string{"MutatingAdmissionPolicy hold-nodes puts pullpace.dev/held on every new node", "kubectl delete mutatingadmissionpolicy hold-nodes"}},
+		"a readiness rule": {[]unstructured.Unstructured{object("NodeReadinessRule", "readiness.node.x-k8s.io/v1alpha1", "pull-budget", map[string]any{"conditions": []any{map[string]any{"type": v1alpha1.ConditionPullBudgetGranted}}})}, nil, "",
+			[]string{"NodeReadinessRule pull-budget waits for the condition pullpace.dev/PullBudgetGranted", "kubectl delete nodereadinessrule pull-budget"}},
+		"a node that came with it":   {nil, []client.Object{registered}, "", []string{"node fresh registered with the taint", "kubectl taint nodes --all pullpace.dev/held-"}},
+		"a kubelet that gives it on": {nil, []client.Object{pooled("a", "agentpool", "pool1")}, `{"kubeletconfig":{"registerWithTaints":[{"key":"pullpace.dev/held","effect":"NoSchedule"}]}}`, []string{"the kubelet of node a registers its node with the taint"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, listing(tc.objects...), append(tc.nodes, heldPod("api-1", "api"))...)
+			if tc.configz != "" {
+				h.kubelet = func(context.Context, string) ([]byte, error) { return []byte(tc.configz), nil }
+			}
+			h.wants(h.run("uninstall"), ExitHold, append(tc.words, "BLOCKED", "Nothing was changed")...)
+			h.wants(h.run("uninstall", "--dry-run"), ExitHold, "BLOCKED")
+			if len(read(h, heldPod("api-1", "api")).Spec.SchedulingGates) != 2 {
+				t.Error("a pod was released")
+			}
+		})
+	}
+}
+
+// Nodes that Pace itself tainted, and what has nothing to do with it, block nothing.
+func TestUninstallIsNotBlockedByWhatPaceDid(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, listing(karpenterPool("general")), taintedNode())
+	h.kubelet = func(context.Context, string) ([]byte, error) { return nil, errText("no proxy") }
+	h.wants(h.run("uninstall", "--now"), ExitOK, "1 node freed", "to ask one takes get on nodes/proxy")
 }
 
 // TestUninstallLeavesHeldPodsToAControllerThatWorks has a controller let one pod go at

@@ -147,7 +147,13 @@ func TestExplain(t *testing.T) {
 	}
 	foreign := event.DeepCopy()
 	foreign.Name, foreign.ReportingController, foreign.Note = "e2", "kubelet", "not ours"
-	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), heldPod("api-1", "api"), released, parked, watching, event, foreign, taintedNode(), deployment("web"))...)
+	short, free, orphan := taintedNode(), taintedNode(), taintedNode()
+	short.Name, short.Annotations[v1alpha1.AnnotationHoldReason] = "short", "WaitingForBudget: its bundle needs 12 units, 8 free"
+	free.Name, free.Spec.Taints = "free", nil
+	free.Annotations = map[string]string{v1alpha1.AnnotationRelease: v1alpha1.ReleaseMark{Decision: "d9", Reason: "Budget", Time: now}.String()}
+	orphan.Name, orphan.Annotations = "orphan", nil
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), heldPod("api-1", "api"), released, parked, watching, event, foreign, taintedNode(), deployment("web"),
+		short, free, orphan, node("plain", 0))...)
 	tests := map[string]struct {
 		arg      string
 		wantCode int
@@ -161,6 +167,10 @@ func TestExplain(t *testing.T) {
 		"deployment":     {"deploy/api", ExitOK, []string{"HELD", "1 pod", "release deploy/api"}},
 		"idle":           {"deploy/web", ExitOK, []string{"NOT HELD", "no pod of it is held now"}},
 		"node":           {"node/worker", ExitOK, []string{"HELD", "NodeHeld"}},
+		"node with why":  {"node/short", ExitOK, []string{"HELD", "WaitingForBudget", "needs 12 units, 8 free"}},
+		"node let go":    {"node/free", ExitOK, []string{"RELEASED", "Budget", "d9"}},
+		"node by itself": {"node/plain", ExitOK, []string{"NOT HELD", "does not carry the taint"}},
+		"node of nobody": {"node/orphan", ExitOK, []string{"HELD", "registered with the taint", "nobody frees it"}},
 		"unknown kind":   {"thing/x", ExitUsage, []string{"unknown kind"}},
 		"other kind":     {"sts/x", ExitUsage, []string{"explain knows"}},
 		"missing object": {"pod/none", ExitError, []string{"is not in namespace"}},
@@ -181,6 +191,8 @@ func TestVersion(t *testing.T) {
 	h := newHarness(t, interceptor.Funcs{}, heartbeat(now))
 	h.wants(h.run("version"), ExitOK, "client v0.0.0-test   controller installed   cluster v1.37.2")
 	h.wants(h.run("version", "--client"), ExitOK, "cluster not asked")
+	h = newHarness(t, interceptor.Funcs{}, heartbeat(now), taintedNode())
+	h.wants(h.run("version"), ExitOK, "holds 1 node")
 }
 
 func TestCheckPaused(t *testing.T) {

@@ -41,7 +41,10 @@ func newUninstall(s *session) *cobra.Command {
 			"held go as units are free (--now: all at once; without a running controller: at the\n" +
 			"rate at which registries refill), notes and taints are taken off, and everything\n" +
 			"that `install` made is deleted. CRDs and their objects stay unless --crds is given.\n" +
-			"It may be run again.",
+			"It may be run again.\n\n" +
+			"It changes nothing and ends with 3 while something starts new nodes with Pace's\n" +
+			"taint or waits for what Pace says of them, and prints the edits in a safe order.\n\n" +
+			"Exit codes: 0 done, 1 error or something is left, 2 usage, 3 it must not go yet.",
 		Example: s.examples("uninstall --dry-run", "uninstall", "uninstall --now --crds", "uninstall --print"),
 		Args:    args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,7 +72,7 @@ func newUninstall(s *session) *cobra.Command {
 }
 
 func (o *uninstallOptions) run(ctx context.Context) error {
-	objects, err := setup.Render(source(), setup.Override{})
+	objects, err := setup.Render(source(), setup.Override{NodeWaves: true})
 	if err != nil {
 		return err
 	}
@@ -78,14 +81,14 @@ func (o *uninstallOptions) run(ctx context.Context) error {
 		return err
 	}
 	model := view.Uninstall{DryRun: o.dry.on(), Deleted: []view.Applied{}}
-	if model.Blocked, err = setup.Blocked(ctx, c.Client); err != nil {
+	if model.Blockers, err = setup.Blocked(ctx, c); err != nil {
 		return err
 	}
 	if len(model.Blocked) > 0 {
 		if err := show(o.s, o.out, model, view.UninstallPage); err != nil {
 			return err
 		}
-		return verdict(ExitError)
+		return verdict(ExitHold)
 	}
 	if err := o.kept(ctx, c.Client, &model); err != nil {
 		return err

@@ -75,6 +75,12 @@ func (s *session) versions(ctx context.Context, model *view.Version) error {
 		model.Controller = controller.Version
 	}
 	s.warnOfSkew(controller)
+	if controller.Installed {
+		// Who may not see nodes is told the versions all the same.
+		if held, err := cluster.HeldNodes(ctx, c.Client); err == nil {
+			model.HeldNodes = len(held)
+		}
+	}
 	return nil
 }
 

@@ -151,12 +151,14 @@ func (p *pool) most() int {
 	return most
 }
 
-// Kubelet is the part of a kubelet's configuration that pulls depend on.
+// Kubelet is the part of a kubelet's configuration that pulls depend on, and the taints
+// that it gives its node.
 type Kubelet struct {
-	SerializeImagePulls   *bool  `json:"serializeImagePulls"`
-	MaxParallelImagePulls *int32 `json:"maxParallelImagePulls"`
-	RegistryPullQPS       *int32 `json:"registryPullQPS"`
-	RegistryBurst         *int32 `json:"registryBurst"`
+	SerializeImagePulls   *bool          `json:"serializeImagePulls"`
+	MaxParallelImagePulls *int32         `json:"maxParallelImagePulls"`
+	RegistryPullQPS       *int32         `json:"registryPullQPS"`
+	RegistryBurst         *int32         `json:"registryBurst"`
+	RegisterWithTaints    []corev1.Taint `json:"registerWithTaints"`
 }
 
 // ReadKubelet reads what a kubelet answers for /configz.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -77,6 +78,16 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
+// HoldReason is what the controller says on an object of why it is held, where it has
+// no condition for that: "Reason: words".
+func HoldReason(obj client.Object) (reason, message string) {
+	reason, message, known := strings.Cut(obj.GetAnnotations()[v1alpha1.AnnotationHoldReason], ": ")
+	if !known {
+		return "", "the controller has not said why yet"
+	}
+	return reason, message
+}
+
 // HeldNodes lists the nodes that carry our taint.
 func HeldNodes(ctx context.Context, c client.Reader) ([]view.HeldNode, error) {
 	var nodes corev1.NodeList
@@ -93,6 +104,7 @@ func HeldNodes(ctx context.Context, c client.Reader) ([]view.HeldNode, error) {
 			if taint.TimeAdded != nil {
 				h.Since = taint.TimeAdded.Time
 			}
+			h.Reason, h.Message = HoldReason(&node)
 			held = append(held, h)
 		}
 	}

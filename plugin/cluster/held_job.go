@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,9 +34,6 @@ func JobGroup(j *batchv1.Job) view.HeldGroup {
 		Namespace: j.Namespace, Workload: Target{Kind: Job, Name: j.Name}.String(), Pods: kube.JobPods(j),
 		Since: j.CreationTimestamp.Time, Until: gate.HoldUntil(j),
 	}
-	var known bool
-	if g.Reason, g.Message, known = strings.Cut(j.Annotations[v1alpha1.AnnotationHoldReason], ": "); !known {
-		g.Reason, g.Message = "", "the controller has not said why yet"
-	}
+	g.Reason, g.Message = HoldReason(j)
 	return g
 }

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/gate"
@@ -36,8 +37,8 @@ func HoldOf(pod *corev1.Pod) Hold {
 }
 
 // ReleaseOf reads the mark of a release; false where the pod carries none.
-func ReleaseOf(pod *corev1.Pod) (v1alpha1.ReleaseMark, bool) {
-	text, ok := pod.Annotations[v1alpha1.AnnotationRelease]
+func ReleaseOf(obj client.Object) (v1alpha1.ReleaseMark, bool) {
+	text, ok := obj.GetAnnotations()[v1alpha1.AnnotationRelease]
 	if !ok {
 		return v1alpha1.ReleaseMark{}, false
 	}

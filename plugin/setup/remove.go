@@ -11,11 +11,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/plugin/view"
 )
 
@@ -123,31 +121,4 @@ func Exists(ctx context.Context, c client.Reader, obj *unstructured.Unstructured
 		return false, fmt.Errorf("looking for %s %s: %w", obj.GetKind(), obj.GetName(), err)
 	}
 	return got.GetDeletionTimestamp() == nil, nil
-}
-
-// nodePools are the kinds that may declare our taint on new nodes.
-var nodePools = schema.GroupVersionKind{Group: "karpenter.sh", Version: "v1", Kind: "NodePoolList"}
-
-// Blocked names what would be broken by the removal: a node pool that starts its
-// nodes with our taint would get nodes that nobody frees.
-func Blocked(ctx context.Context, c client.Reader) ([]string, error) {
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(nodePools)
-	if err := c.List(ctx, list); err != nil {
-		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("listing node pools: %w", err)
-	}
-	var blocked []string
-	for _, pool := range list.Items {
-		taints, _, _ := unstructured.NestedSlice(pool.Object, "spec", "template", "spec", "startupTaints")
-		for _, item := range taints {
-			if taint, ok := item.(map[string]any); ok && taint["key"] == v1alpha1.Taint {
-				blocked = append(blocked, fmt.Sprintf("NodePool %s declares startup taint %s: without Pace every new node of it stays unusable. Take the taint out of it first",
-					pool.GetName(), v1alpha1.Taint))
-			}
-		}
-	}
-	return blocked, nil
 }

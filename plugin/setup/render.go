@@ -24,6 +24,8 @@ type Source struct {
 	Image string
 	// Controller is the name of the controller's Deployment in the base.
 	Controller string
+	// NodeWaves is the file of what holding nodes takes beyond the base.
+	NodeWaves string
 }
 
 // Override replaces the controller's image.
@@ -41,6 +43,8 @@ type Override struct {
 	Egress Egress
 	// Trace is how much of its calls the controller keeps, as 64Mi; empty: nothing.
 	Trace string
+	// NodeWaves adds the right to hold new nodes.
+	NodeWaves bool
 }
 
 // Render builds the objects to apply, in the order to apply them.
@@ -62,6 +66,11 @@ func Render(src Source, o Override) ([]*unstructured.Unstructured, error) {
 	}
 	if err := o.Egress.write(disk, &overlay, src.Controller); err != nil {
 		return nil, err
+	}
+	if o.NodeWaves {
+		if err := addNodeWaves(disk, &overlay, src); err != nil {
+			return nil, err
+		}
 	}
 	if o.Trace != "" {
 		overlay.Patches = append(overlay.Patches, o.trace(src.Controller))

@@ -79,8 +79,8 @@ func Sweep(ctx context.Context, c client.Client, marked []client.Object, sum *vi
 		before := obj.DeepCopyObject().(client.Object)
 		took := gate.Clean(obj)
 		err := cluster.PatchLocked(ctx, c, before, obj)
-		if pod, ok := obj.(*corev1.Pod); ok && err == nil {
-			err = clearStatus(ctx, c, pod)
+		if err == nil {
+			err = clearStatus(ctx, c, obj)
 		}
 		switch {
 		case apierrors.IsNotFound(err) || apierrors.IsConflict(err):
@@ -96,14 +96,21 @@ func Sweep(ctx context.Context, c client.Client, marked []client.Object, sum *vi
 	return nil
 }
 
-// clearStatus takes our condition off a pod as the API server has it; those of
+// clearStatus takes our condition off a pod or node as the API server has it; those of
 // others stay, whatever their owners write meanwhile.
-func clearStatus(ctx context.Context, c client.Client, pod *corev1.Pod) error {
-	before := pod.DeepCopy()
-	if gate.Forget(pod) == 0 {
+func clearStatus(ctx context.Context, c client.Client, obj client.Object) error {
+	before := obj.DeepCopyObject().(client.Object)
+	took := 0
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		took = gate.Forget(o)
+	case *corev1.Node:
+		took = gate.ForgetNode(o)
+	}
+	if took == 0 {
 		return nil
 	}
-	return c.Status().Patch(ctx, pod, client.StrategicMergeFrom(before), client.FieldOwner(cluster.FieldManager))
+	return c.Status().Patch(ctx, obj, client.StrategicMergeFrom(before), client.FieldOwner(cluster.FieldManager))
 }
 
 // each visits every object of a list, page by page.

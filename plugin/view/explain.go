@@ -244,6 +244,8 @@ type Version struct {
 	Cluster    string `json:"cluster"`
 	// Supported tells whether the cluster's version is one that is tested.
 	Supported string `json:"supported"`
+	// HeldNodes is how many nodes Pace holds now.
+	HeldNodes int `json:"heldNodes,omitempty"`
 }
 
 // Names implements `-o name`.
@@ -252,6 +254,10 @@ func (v Version) Names() []string { return []string{v.Client} }
 // VersionLine shows the versions.
 func VersionLine(w io.Writer, v Version, st Style) error {
 	p := page{style: st}
-	p.line("%s", fmt.Sprintf("client %s   controller %s   cluster %s (supported %s)", v.Client, v.Controller, v.Cluster, v.Supported))
+	held := ""
+	if v.HeldNodes > 0 {
+		held = "   holds " + noun(v.HeldNodes, "node")
+	}
+	p.line("%s", fmt.Sprintf("client %s   controller %s   cluster %s (supported %s)%s", v.Client, v.Controller, v.Cluster, v.Supported, held))
 	return p.flush(w)
 }

@@ -100,7 +100,7 @@ func sampleStatus() Status {
 			Namespace: "shop", Workload: "deploy/api", Pods: 20, Reason: "WaitingForBudget", Message: "needs 30 units, 8 free",
 			Since: now.Add(-21 * time.Minute), Until: now.Add(55 * time.Minute),
 		}},
-		HeldNodes: []HeldNode{{Name: "node-7", Since: now.Add(-time.Minute), Until: now.Add(9 * time.Minute)}},
+		HeldNodes: []HeldNode{{Name: "node-7", Reason: "WaitingForBudget", Message: "its bundle needs 12 units, 8 free", Since: now.Add(-time.Minute), Until: now.Add(9 * time.Minute)}},
 		Accounts:  sampleBudgets().Items,
 		Gate:      Gate{State: GateActive, Reason: "Proven", Message: "a dry-run pod came back gated in 7 ms", AskedAt: now.Add(-40 * time.Second)},
 		Slipped:   Slipped{Pods: 7, Newest: []string{"shop/api-7d9f8c6b5-1", "shop/api-7d9f8c6b5-2"}},

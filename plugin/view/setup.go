@@ -212,9 +212,9 @@ func modeMeaning(mode string, namespaces int) string {
 // RBACPage lists what an installation is allowed to do and why.
 func RBACPage(w io.Writer, all Permissions, st Style) error {
 	p := page{style: st}
-	t := table{heads: []string{"WHO", "WHERE", "WHAT", "MAY"}}
+	t := table{heads: []string{"WHO", "WHERE", "WHAT", "MAY", "ONLY WITH"}}
 	for _, r := range all.Rules {
-		t.row(r.Who, r.Where, r.Resource, strings.Join(r.Verbs, " "))
+		t.row(r.Who, r.Where, r.Resource, strings.Join(r.Verbs, " "), dash(r.With))
 	}
 	p.table(t)
 	return p.flush(w)
@@ -226,6 +226,8 @@ type Permission struct {
 	Where    string   `json:"where"`
 	Resource string   `json:"resource"`
 	Verbs    []string `json:"verbs"`
+	// With is the flag without which it is not asked for; empty: always.
+	With string `json:"with,omitempty"`
 }
 
 // Permissions is the answer of `install --explain-rbac`.
@@ -242,6 +244,20 @@ func (p Permissions) Names() []string {
 	return names
 }
 
+// Add adds what more has beyond these, which only a flag asks for.
+func (p *Permissions) Add(more Permissions, flag string) {
+	have := map[string]bool{}
+	for _, r := range p.Rules {
+		have[r.Who] = true
+	}
+	for _, r := range more.Rules {
+		if !have[r.Who] {
+			r.With = flag
+			p.Rules = append(p.Rules, r)
+		}
+	}
+}
+
 // Uninstall is the answer of `uninstall`.
 type Uninstall struct {
 	DryRun bool `json:"dryRun,omitempty"`
@@ -252,11 +268,21 @@ type Uninstall struct {
 	Untainted int       `json:"untainted"`
 	Stripped  int       `json:"stripped"`
 	Deleted   []Applied `json:"deleted"`
-	Blocked   []string  `json:"blocked,omitempty"`
-	Left      Left      `json:"leftBehind"`
-	Searched  Searched  `json:"searched"`
-	Kept      Kept      `json:"kept"`
-	Notes     []string  `json:"notes,omitempty"`
+	Blockers
+	Left     Left     `json:"leftBehind"`
+	Searched Searched `json:"searched"`
+	Kept     Kept     `json:"kept"`
+	Notes    []string `json:"notes,omitempty"`
+}
+
+// Blockers are what keeps Pace from being taken out.
+type Blockers struct {
+	Blocked []string `json:"blocked,omitempty"`
+	// Edits are what to do about it, in this order; Later what is left to do afterwards.
+	Edits []string `json:"edits,omitempty"`
+	Later []string `json:"later,omitempty"`
+	// Unknown are things that might keep it and could not be looked at.
+	Unknown []string `json:"unknown,omitempty"`
 }
 
 // Left is what a search found after the removal.
@@ -294,11 +320,8 @@ func (u Uninstall) Names() []string { return objectNames(u.Deleted) }
 // UninstallPage shows what was taken away and what is left.
 func UninstallPage(w io.Writer, u Uninstall, st Style) error {
 	p := page{style: st}
-	for _, blocked := range u.Blocked {
-		p.field("BLOCKED", "%s", painted{blocked, bad})
-	}
 	if len(u.Blocked) > 0 {
-		p.line("Nothing was changed.")
+		p.blocked(u.Blockers)
 		return p.flush(w)
 	}
 	would := ""
@@ -316,11 +339,31 @@ func UninstallPage(w io.Writer, u Uninstall, st Style) error {
 	for _, note := range u.Notes {
 		p.field("note", "%s", painted{note, warn})
 	}
+	for _, text := range u.Unknown {
+		p.field("unknown", "%s", painted{text, warn})
+	}
 	if !u.DryRun {
 		p.field("left behind", "%s", u.left())
 	}
 	p.kept(u.Kept)
 	return p.flush(w)
+}
+
+// blocked says what keeps Pace, and what to do about it in which order.
+func (p *page) blocked(b Blockers) {
+	for _, why := range b.Blocked {
+		p.field("BLOCKED", "%s", painted{why, bad})
+	}
+	p.line("Nothing was changed. In this order (where a repository owns them, edit them there):")
+	for i, edit := range append(b.Edits[:len(b.Edits):len(b.Edits)], p.style.command("uninstall")) {
+		p.field(fmt.Sprint(i+1), "%s", edit)
+	}
+	for _, text := range b.Later {
+		p.field("later", "%s", text)
+	}
+	for _, text := range b.Unknown {
+		p.field("unknown", "%s", painted{text, warn})
+	}
 }
 
 func (u Uninstall) left() painted {

@@ -78,9 +78,11 @@ type HeldGroup struct {
 
 // HeldNode is a node that Pace taints.
 type HeldNode struct {
-	Name  string    `json:"name"`
-	Since time.Time `json:"since,omitzero"`
-	Until time.Time `json:"until,omitzero"`
+	Name    string    `json:"name"`
+	Reason  string    `json:"reason,omitempty"`
+	Message string    `json:"message,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
+	Until   time.Time `json:"until,omitzero"`
 }
 
 // Names implements `-o name`.
@@ -144,9 +146,9 @@ func (p *page) held(s Status) {
 	}
 	if len(s.HeldNodes) > 0 {
 		p.gap()
-		t := table{heads: []string{"NODE", ">HELD FOR", "LET GO BY"}}
+		t := table{heads: []string{"NODE", "REASON", ">FOR", "LET GO BY", "WHY"}}
 		for _, n := range s.HeldNodes {
-			t.row(n.Name, p.style.age(n.Since), p.style.clock(n.Until))
+			t.row(n.Name, painted{dash(n.Reason), warn}, p.style.age(n.Since), p.style.clock(n.Until), dash(n.Message))
 		}
 		p.table(t)
 	}
@@ -159,6 +161,8 @@ func (p *page) statusNext(s Status) {
 	case len(s.Held) > 0:
 		g := s.Held[0]
 		p.next("%s", p.style.command("explain", g.Workload, "-n", g.Namespace))
+	case len(s.HeldNodes) > 0:
+		p.next("%s", p.style.command("explain", "node/"+s.HeldNodes[0].Name))
 	case len(s.Namespaces) == 0:
 		p.next("kubectl label namespace NAME pullpace.dev/pace=enabled")
 	default:
