@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -73,6 +74,19 @@ func TestBudgetsOfTheConcepts(t *testing.T) {
 		}
 		if diff := cmp.Diff(r[6:], got); diff != "" {
 			t.Errorf("row %v (-page +books):\n%s", r, diff)
+		}
+	}
+}
+
+func TestGrowthOfTheConcepts(t *testing.T) {
+	t.Parallel()
+	for _, r := range table(t, "growth") {
+		asks := []plan.Ask{{Account: "hub", Image: "app", Price: 1, Cold: int(r[2]), Grows: true, Room: int(r[1])}}
+		for i := range r[3] {
+			asks = append(asks, plan.Ask{Account: "hub", Image: core.Image(fmt.Sprint("agent", i)), Price: 1, Grows: true, Room: int(r[1])})
+		}
+		if got := plan.Marginal(asks, 0, int(r[0]))["hub"]; got != r[4] {
+			t.Errorf("row %v: the price is %d", r, got)
 		}
 	}
 }

@@ -108,3 +108,28 @@ func TestMirrorsForAFleet(t *testing.T) {
 		}
 	}
 }
+
+// TestQuotaForNodesThatAreAsked is the same for 500 nodes that Karpenter adds, each with
+// a pod of both applications: pods are let go as the nodes that they bring can be fed,
+// which takes no unit more than those pull.
+func TestQuotaForNodesThatAreAsked(t *testing.T) {
+	t.Parallel()
+	asked := []scenario.Edit{
+		{Path: "nodePools[general].nodes", Value: "0"}, {Path: "nodePools[general].cold", Value: "false"}, {Path: "nodePools[general].podsPerNode", Value: "1"},
+		{Path: "nodePools[general].autoscaler", Value: "{type: Karpenter, max: 500, boot: {constant: 45s}}"},
+		{Path: "workloads", Value: "[{name: web, images: [web, api], replicas: 500, cold: true}]"},
+		{Path: "policies[pace].pace", Value: "{policy: {nodes: {hold: true}, maxGatedPerNamespace: 1000}}"},
+	}
+	for name, tc := range map[string]struct{ limiter, horizon, path, within, goal, want string }{
+		"a window":               {windowed, "25m", "registries[hub].limiters[0].limit", "2000..3000", "makespanSeconds <= 20m", "2500"},
+		"a bucket, at the least": {bucketed, "13h", "registries[hub].limiters[0].rate", "1/s..4/s", "bound.seconds <= 20m", "2.00/s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := solve(t, fmt.Sprintf(fleet, tc.horizon, tc.limiter), tc.path, tc.within, "pace", tc.goal, asked...)
+			if got.Answer != tc.want || !got.Monotone {
+				t.Errorf("answer %q, monotone %v %v, want %q; tried %+v", got.Answer, got.Monotone, got.Odd, tc.want, got.Tried)
+			}
+		})
+	}
+}
