@@ -168,12 +168,16 @@ func (t *Turn) write(ctx context.Context, leaving []*going) {
 // settle tells the engine and people how the releases ended.
 func (t *Turn) settle(ctx context.Context, leaving []*going) int {
 	released := 0
+	told := crowds(leaving)
+	t.sayOfCrowds(ctx, told)
 	for _, g := range leaving {
 		switch {
 		case g.err == nil:
 			released += len(g.ids)
 			t.countReleased(g)
-			t.say(g.object(), corev1.EventTypeNormal, g.reason, cut("let go: "+g.text()+t.orders.who(g.object(), g.reason), maxNote))
+			if g.pod == nil || g.job != nil || told[crowd{kube.OwnerOf(g.pod), g.reason}] == nil {
+				t.say(g.object(), corev1.EventTypeNormal, g.reason, cut("let go: "+g.text()+t.orders.who(g.object(), g.reason), maxNote))
+			}
 		case errors.Is(g.err, errGone):
 		default:
 			t.refuse(g)

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,6 +61,8 @@ type explanation struct {
 	held            bool
 	// job says that it is for a Job and not for a pod, node for a node.
 	job, node bool
+	// quiet says that no Event tells it: one on the workload does.
+	quiet bool
 }
 
 // said is the essence of what was said of a group and of how many pods.
@@ -187,6 +187,7 @@ func count(holds []engine.Hold) int {
 // explainPods hands out the holds of a group to its pods: foreign gates to those
 // that have one, the others by age.
 func (e *explainer) explainPods(pods []*corev1.Pod, holds []engine.Hold, causes []string) {
+	quiet := len(pods) > eachAtOnce && toldOn(kube.OwnerOf(pods[0]))
 	left := make([]int, len(holds))
 	for i, h := range holds {
 		left[i] = h.Count
@@ -197,7 +198,7 @@ func (e *explainer) explainPods(pods []*corev1.Pod, holds []engine.Hold, causes 
 				continue
 			}
 			left[i]--
-			e.tell(pod, explanation{reason: h.Reason, message: cut(message(h, causes[i], gate.HoldUntil(pod)), maxMessage), held: true})
+			e.tell(pod, explanation{reason: h.Reason, message: cut(message(h, causes[i], gate.HoldUntil(pod)), maxMessage), held: true, quiet: quiet})
 			break
 		}
 	}
@@ -331,7 +332,7 @@ func (e *explainer) note(id core.PodID, x explanation) {
 		return
 	}
 	e.told[id] = x
-	if before.reason != x.reason && !x.job && !x.node {
+	if before.reason != x.reason && !x.job && !x.node && !x.quiet {
 		pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 			ObjectMeta: metav1.ObjectMeta{Namespace: x.namespace, Name: x.name, UID: x.uid}}
 		e.events.Eventf(pod, nil, corev1.EventTypeNormal, string(x.reason), "Hold", "%s", cut("held: "+x.message, maxNote))
@@ -370,28 +371,16 @@ func (e *explainer) write(ctx context.Context, x explanation) error {
 
 // sayOnWorkload records an Event on a workload when the Reason of its hold changes.
 func (e *explainer) sayOnWorkload(ctx context.Context, t *kube.Tracker, owner kube.Owner, h engine.Hold, cause string) {
-	var object client.Object
-	switch owner.Kind {
-	case "Deployment":
-		object = &appsv1.Deployment{}
-	case "Job":
-		object = &batchv1.Job{}
-	case kube.RolloutKind:
-		if rollout := t.RolloutOf(owner); rollout != nil {
-			object = rollout
-		}
-	}
-	if object == nil || e.workloads[owner] == h.Reason {
+	if !toldOn(owner) || e.workloads[owner] == h.Reason {
 		return
 	}
 	if h.Reason == core.ImageFailing {
 		e.workloads[owner] = h.Reason // that the image fails is told already
 		return
 	}
-	if owner.Kind != kube.RolloutKind {
-		if err := e.client.Get(ctx, client.ObjectKey{Namespace: owner.Namespace, Name: owner.Name}, object); err != nil {
-			return // gone, or not in the cache yet: a later turn says it
-		}
+	object := e.workload(ctx, t, owner)
+	if object == nil {
+		return // a later turn says it
 	}
 	e.workloads[owner] = h.Reason
 	e.events.Eventf(object, nil, corev1.EventTypeNormal, string(h.Reason), "Hold", "%s", cut("held: "+message(h, cause, time.Time{}), maxNote))
