@@ -291,6 +291,24 @@ func (t *Tracker) presentOn(n *trackedNode) map[core.Image]bool {
 	return have
 }
 
+// failsOn reports whether a pull of a node's DaemonSets fails there and all that the
+// node would pull for itself is of pods that are there: they tell what of it can be
+// charged, and the node itself waits for nothing that may never come.
+func (t *Tracker) failsOn(n *trackedNode, b ownBundle) bool {
+	fails, by := false, map[core.Image]bool{}
+	for id := range n.daemons {
+		p := t.pods[id]
+		if p == nil {
+			continue
+		}
+		fails = fails || t.failing[core.NodeID(n.object.Name)][id]
+		for _, pull := range Pulls(&p.object.Spec) {
+			by[pull.Image] = true
+		}
+	}
+	return fails && b.within(by)
+}
+
 // noteDaemon notes that a pod of a DaemonSet is on a node, or is not any more, and what
 // of the node's bundle has arrived with it.
 func (t *Tracker) noteDaemon(now time.Time, p *trackedPod, there bool) {

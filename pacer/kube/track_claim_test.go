@@ -206,6 +206,48 @@ func TestAnArrivalEnds(t *testing.T) {
 	}
 }
 
+// TestANodeWaitsForNoImageThatNeverComes has the pull of the agent fail on a node that
+// was let go: its pod tells whether that can be charged, and the node keeps nobody back.
+func TestANodeWaitsForNoImageThatNeverComes(t *testing.T) {
+	t.Parallel()
+	of := func(edit ...func(*corev1.Pod)) *corev1.Pod {
+		return makePod("v1", 1, append([]func(*corev1.Pod){func(p *corev1.Pod) {
+			p.Namespace, p.Name, p.UID = "kube-system", "agent-7", "agent-7"
+			p.Labels, p.OwnerReferences = nil, []metav1.OwnerReference{{Kind: "DaemonSet", Name: "agent", Controller: new(true)}}
+			p.Spec.Containers[0].Image = "acme/agent:1"
+			bound("n7")(p)
+		}}, edit...)...)
+	}
+	cases := map[string]struct {
+		steps func(*Tracker) []engine.Event
+		left  bool
+	}{
+		"it is pulled": {func(tr *Tracker) []engine.Event { return tr.Pod(start, of()) }, false},
+		"its pull fails": {func(tr *Tracker) []engine.Event {
+			return tr.Pod(start, of(waiting("ErrImagePull", "acme/agent:1: not found")))
+		}, true},
+		"its pull fails, and another pod is still to come": {func(tr *Tracker) []engine.Event {
+			tr.DaemonSet(start, makeDaemonSet("logs"))
+			return tr.Pod(start, of(waiting("ErrImagePull", "acme/agent:1: not found")))
+		}, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr := makeTracker(t)
+			tr.DaemonSet(start, makeDaemonSet("agent"))
+			tr.Node(start, makeNode("n7", joining))
+			if got := slices.Contains(sums(tc.steps(tr)), "left /n7/n7"); got != tc.left {
+				t.Errorf("the node left: %v, want %v", got, tc.left)
+			}
+			tr.Node(start.Add(time.Second), makeNode("n7", joining))
+			if got := tr.nodes["n7"].arrival == nil; got != tc.left {
+				t.Errorf("the node is gone after another sight of it: %v, want %v", got, tc.left)
+			}
+		})
+	}
+}
+
 func allocatable(cpu, memory, pods string) func(*corev1.Node) {
 	return func(n *corev1.Node) {
 		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}

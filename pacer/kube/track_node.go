@@ -71,6 +71,8 @@ func (t *Tracker) standingOf(now time.Time, n *trackedNode) standing {
 		return nodeWorn
 	case o.Labels[v1alpha1.LabelHeld] != "":
 		return nodeFreed
+	case n.handedOver:
+		return nodeSettled
 	case !released.IsZero():
 		if now.Sub(released) < settleFor {
 			return nodeGoing
@@ -165,7 +167,7 @@ func (t *Tracker) nodeHold() time.Duration {
 // noteBoot remembers of a node what its object does not tell later.
 func (n *trackedNode) noteBoot(last *corev1.Node) {
 	if last != nil && last.UID != n.object.UID {
-		n.wasReady, n.rebooted = false, false
+		n.wasReady, n.rebooted, n.handedOver = false, false, false
 		last = nil
 	}
 	n.wasReady = n.wasReady || joined(n.object) && !gate.NodeHeld(n.object)
@@ -196,6 +198,11 @@ func (t *Tracker) arrive(now time.Time, n *trackedNode) {
 		a.leaving = a.leaving && s == nodeOpen
 	}
 	bundle := t.bundleFor(n.object)
+	if s == nodeGoing && t.failsOn(n, bundle) {
+		n.handedOver = true
+		t.leaveArrival(n)
+		return
+	}
 	if !bundle.paced() && s == nodeGoing && a.group == "" {
 		return // it pulls nothing that anybody counts
 	}

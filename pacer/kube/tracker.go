@@ -82,11 +82,11 @@ type trackedNode struct {
 	facts     *corev1.Node
 	announced engine.Node
 	// arrival is nil for a node that is not new, wasReady says that it took pods once,
-	// rebooted that it was seen with another boot, daemons are the pods of DaemonSets
-	// that came to it while it was new.
-	arrival            *arrival
-	wasReady, rebooted bool
-	daemons            map[core.PodID]bool
+	// rebooted that it was seen with another boot, handedOver that its pods tell all that
+	// it pulls; daemons are the pods of DaemonSets that came to it while it was new.
+	arrival                        *arrival
+	wasReady, rebooted, handedOver bool
+	daemons                        map[core.PodID]bool
 }
 
 // trackedPool is a pool with the groups that use it.
