@@ -139,7 +139,7 @@ func startBench(t *testing.T, c client.WithWatch, clk *clocktesting.FakeClock) *
 	b := &bench{t: t, client: c, clock: clk, events: rec, asked: asked, turn: &Turn{
 		engine: &taped{Engine: engine.New(engine.Config{}), tape: newTape(maxTape, func() int { return 0 })}, world: newWorld(), feed: f, clock: clk,
 		releaser: &releaser{client: c, live: c}, prober: newProber(open, m, clk.Now, f.wake),
-		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), doubter: newDoubter(c, rec), alarms: newAlarms(c, rec, m), hinter: newHinter(c, f.wake), restorer: newRestorer(c, rec, nil), metrics: m, answers: &answers{client: c},
+		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), disrupt: newDisruption(c, rec), doubter: newDoubter(c, rec), alarms: newAlarms(c, rec, m), hinter: newHinter(c, f.wake), restorer: newRestorer(c, rec, nil), metrics: m, answers: &answers{client: c},
 		events: rec, reader: c, rights: &nodeRights{client: allowing{c}}, looseUntil: map[types.UID]time.Time{},
 		heart: &heartbeat.Writer{Client: c, Live: c, Lease: beatKey(v1alpha1.Namespace), Identity: "test"},
 	}}

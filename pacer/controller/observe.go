@@ -23,6 +23,8 @@ type world struct {
 	policies map[string]*v1alpha1.PacePolicy
 	// invalid are the objects that cannot be used, by kind and name.
 	invalid []*kube.InvalidError
+	// nodePools are Karpenter's.
+	nodePools map[string]*unstructured.Unstructured
 	// rules are those that can be used; self is the pod that this program runs in, own
 	// what it runs, as far as it was seen, and ownLabels are those of its namespace.
 	rules     *kube.Rules
@@ -32,7 +34,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{tracker: kube.NewTracker(), budgets: map[string]*v1alpha1.PullBudget{}, policies: map[string]*v1alpha1.PacePolicy{}}
+	return &world{tracker: kube.NewTracker(), budgets: map[string]*v1alpha1.PullBudget{}, policies: map[string]*v1alpha1.PacePolicy{}, nodePools: map[string]*unstructured.Unstructured{}}
 }
 
 // observe takes in changes and returns what became known by them.
@@ -196,8 +198,10 @@ func (w *world) observeObject(now time.Time, c change) []engine.Event {
 func (w *world) observeKarpenter(now time.Time, o *unstructured.Unstructured, gone bool) []engine.Event {
 	switch kind := o.GetKind(); {
 	case kind == kube.NodePoolKind().Kind && gone:
+		delete(w.nodePools, o.GetName())
 		return w.tracker.NodePoolGone(now, o.GetName())
 	case kind == kube.NodePoolKind().Kind:
+		w.nodePools[o.GetName()] = o
 		return w.tracker.NodePool(now, o)
 	case gone:
 		return w.tracker.NodeClaimGone(o.GetName())

@@ -232,7 +232,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	turn := &Turn{
 		engine: &taped{Engine: engine.New(config), tape: kept}, world: known, feed: f, clock: real,
 		releaser: r, prober: asking, books: books,
-		explainer: explain, doubter: newDoubter(c, events), alarms: newAlarms(c, events, m), hinter: newHinter(live, f.wake), restorer: newRestorer(c, events, admit.pricer.price), metrics: m, answers: answers, events: events, slips: prove.hurry,
+		explainer: explain, disrupt: newDisruption(c, events), doubter: newDoubter(c, events), alarms: newAlarms(c, events, m), hinter: newHinter(live, f.wake), restorer: newRestorer(c, events, admit.pricer.price), metrics: m, answers: answers, events: events, slips: prove.hurry,
 		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity, Version: o.Version},
 		cache: mgr.GetCache(), reader: live, version: o.Version, config: config,
 		rights: &nodeRights{client: c}, looseUntil: map[types.UID]time.Time{},

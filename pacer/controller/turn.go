@@ -42,6 +42,7 @@ type Turn struct {
 	books     *bookkeeper
 	explainer *explainer
 	restorer  *restorer
+	disrupt   *disruption
 	doubter   *doubter
 	alarms    *alarms
 	hinter    *hinter
@@ -175,6 +176,7 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 	t.prober.ask(ctx, now, d.Probes, t.budgetOf)
 	t.prober.lookAt(ctx, t.world.tracker.NewImages(), t.budgetOf)
 	t.restorer.settle(ctx, now, t.world.tracker)
+	t.disrupt.settle(ctx, now, t.world, d)
 	t.explainer.explain(ctx, t.world.tracker, d)
 	t.explainer.grantNodes(t.world.tracker)
 	t.doubter.tell(ctx, t.world, d)

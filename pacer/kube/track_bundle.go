@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
 )
@@ -92,6 +93,28 @@ func (t *Tracker) NodePoolGone(now time.Time, name string) []engine.Event {
 	delete(t.nodePools, name)
 	t.bundlesChanged(now)
 	return t.take()
+}
+
+// PausesDisruption reports whether a policy wants no node replaced while units are
+// short.
+func (t *Tracker) PausesDisruption() bool {
+	return slices.ContainsFunc(t.rules.policies, func(p *policy) bool {
+		return p.spec.Mode == v1alpha1.Enforce && p.spec.Nodes.PauseDisruption
+	})
+}
+
+// NodePoolAccounts are the accounts that nodes of a NodePool draw on for themselves.
+func (t *Tracker) NodePoolAccounts(name string) []core.AccountID {
+	template, known := t.nodePools[name]
+	if !known {
+		return nil
+	}
+	var out []core.AccountID
+	for _, use := range t.bundleOf(template).uses {
+		out = append(out, use.Accounts...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // Undeclared names the NodePools that do not declare our taint, sorted: their nodes

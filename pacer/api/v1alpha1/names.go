@@ -54,6 +54,9 @@ const (
 	AnnotationProof = "pullpace.dev/proof"
 	AskProof        = "ask"
 	ProofGated      = "gated"
+	// AnnotationDisruption on a NodePool says since when Pace keeps Karpenter from
+	// replacing its nodes, RFC 3339.
+	AnnotationDisruption = "pullpace.dev/disruption-paused"
 	// AnnotationWave names the wave of a release.
 	AnnotationWave = "pullpace.dev/wave"
 	// AnnotationPaused is a person's pause of a PullBudget or workload, an Order.

@@ -179,6 +179,11 @@ type Nodes struct {
 	// +kubebuilder:validation:MaxLength=40
 	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s') && duration(self) <= duration('24h')",message="nodes.maxHold must be a duration above zero and at most 24h"
 	MaxHold *metav1.Duration `json:"maxHold,omitempty"`
+	// PauseDisruption keeps Karpenter from replacing nodes of its own accord while units
+	// are short: NodePools get one more disruption budget, of 0 nodes, which is taken off
+	// again. It needs the role in manifests/rbac/disruption.yaml.
+	// +optional
+	PauseDisruption bool `json:"pauseDisruption,omitempty"`
 }
 
 // PauseOn says when failing pulls pause a workload.
