@@ -67,8 +67,9 @@ func (t *Tracker) NodeClaimGone(name string) []engine.Event {
 	return t.take()
 }
 
-// claim brings what the engine knows of a node to come up to date. The pulls of one
-// that will be held are no demand yet.
+// claim brings what the engine knows of a node to come up to date. Its pulls are demand
+// from now on, whether it will be held or not: whoever let the pods go for which it comes
+// paid for them, so that it is let go as it arrives, and need not be held to be fed.
 func (t *Tracker) claim(name string) {
 	c := t.claims[name]
 	if t.hasNode(c) {
@@ -88,7 +89,7 @@ func (t *Tracker) claim(name string) {
 	bundle := t.bundleOf(c.template)
 	bundle.pool = poolName(c.template.Labels)
 	group := core.GroupID("")
-	if held := t.nodePolicy() != nil && t.nodesHoldable && c.template.DeclaresHold(); bundle.paced() && !held {
+	if bundle.paced() {
 		group = t.bundleGroup(bundle).ID
 	}
 	if group == c.group {

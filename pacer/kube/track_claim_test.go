@@ -107,7 +107,7 @@ func TestAClaimIsDemandUntilItsNodeIsThere(t *testing.T) {
 			tr.Rules(mustRules(t, []v1alpha1.PullBudget{makeBudget("hub", "docker.io")}, makePolicy("default", func(p *v1alpha1.PacePolicy) { p.Spec.Nodes = &v1alpha1.Nodes{Hold: true} })))
 			tr.NodesHoldable(start, true)
 			return tr.NodeClaim(start, makeClaim("c", withField([]any{map[string]any{"key": v1alpha1.Taint, "effect": "NoSchedule"}}, "spec", "startupTaints")))
-		}, []string{"coming claim/c"}},
+		}, []string{"Bound /claim/c", "coming claim/c"}},
 		"nothing of it is paced": {func(tr *Tracker) []engine.Event {
 			tr.DaemonSetGone(start, "kube-system", "agent")
 			return tr.NodeClaim(start, makeClaim("c"))
