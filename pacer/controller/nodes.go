@@ -22,8 +22,12 @@ import (
 )
 
 // askRightsEvery is how often it is asked whether nodes may be patched, while a policy
-// holds nodes: the role may come or go while we run.
-const askRightsEvery = 30 * time.Second
+// holds nodes: the role may come or go while we run. Where they may not be, it is asked
+// more often: nodes that come meanwhile are not held.
+const (
+	askRightsEvery = 30 * time.Second
+	askRightsSoon  = 2 * time.Second
+)
 
 // nodeRights tells whether the API server lets us hold nodes. Only the turn uses it.
 type nodeRights struct {
@@ -35,7 +39,11 @@ type nodeRights struct {
 
 // look asks again when it is time.
 func (r *nodeRights) look(ctx context.Context, now time.Time, wanted bool) bool {
-	if !wanted || now.Sub(r.asked) < askRightsEvery {
+	every := askRightsEvery
+	if !r.may {
+		every = askRightsSoon
+	}
+	if !wanted || now.Sub(r.asked) < every {
 		return r.may
 	}
 	r.asked, r.may, r.why = now, true, ""
@@ -44,7 +52,6 @@ func (r *nodeRights) look(ctx context.Context, now time.Time, wanted bool) bool 
 			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "patch", Resource: "nodes", Subresource: sub}}}
 		if err := r.client.Create(ctx, review); err != nil {
 			r.may, r.why = false, "asking whether nodes may be patched: "+err.Error()
-			r.asked = now.Add(time.Second - askRightsEvery)
 			break
 		}
 		if !review.Status.Allowed {

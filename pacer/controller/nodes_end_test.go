@@ -151,7 +151,7 @@ func TestNoPolicyNoHold(t *testing.T) {
 // TestWithoutTheRoleNoNodeIsHeld is an installation without --node-waves.
 func TestWithoutTheRoleNoNodeIsHeld(t *testing.T) {
 	t.Parallel()
-	b := makeBench(t, interceptor.Funcs{}, scaleUp(1, four()...)...)
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(1, append(four(), oldNode("old-4"))...)...)
 	b.turn.rights = &nodeRights{client: denying{b.client}}
 	b.steps(2)
 	b.wantWorn("without the role")
@@ -162,6 +162,17 @@ func TestWithoutTheRoleNoNodeIsHeld(t *testing.T) {
 	c := meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.ConditionNodesHeld)
 	if c == nil || c.Status != metav1.ConditionFalse || c.Reason != "Forbidden" || !strings.Contains(c.Message, "--node-waves") {
 		t.Errorf("condition %+v, want False with what to do", c)
+	}
+	// The role comes: nodes that come then are held.
+	b.turn.rights.client = allowing{b.client}
+	b.steps(2)
+	if err := b.client.Create(t.Context(), newNode("new-4")); err != nil {
+		t.Fatal(err)
+	}
+	b.see()
+	b.steps(1)
+	if !slices.Contains(b.worn(), "new-4") {
+		t.Errorf("held are %v, want new-4 among them: the role is there", b.worn())
 	}
 }
 
