@@ -76,6 +76,10 @@ func (t *Turn) readNodes(ctx context.Context, now time.Time) {
 	}
 }
 
+// holdsInFlight is how many holds of nodes are written at once: each must be there before
+// its node takes pods, which is a matter of seconds.
+const holdsInFlight = 32
+
 // nodeHolding is a node that is being held.
 type nodeHolding struct {
 	kube.WaitingNode
@@ -104,7 +108,7 @@ func (t *Turn) holdNodes(ctx context.Context, d engine.Decision) {
 		reasons[h.Group] = h
 	}
 	var group errgroup.Group
-	group.SetLimit(patchesInFlight)
+	group.SetLimit(holdsInFlight)
 	holds := make([]nodeHolding, len(wanted))
 	for i, w := range wanted {
 		h := reasons[w.Group]

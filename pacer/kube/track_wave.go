@@ -67,6 +67,7 @@ func (t *Tracker) Waiting(d engine.Decision) (hold, pass []WaitingNode) {
 			hold = append(hold, w)
 		}
 	}
+	slices.Reverse(hold) // the oldest is ready first
 	return hold, pass
 }
 
