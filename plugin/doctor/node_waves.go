@@ -207,7 +207,7 @@ func (e *exam) longHolds() []view.Finding {
 	}
 	var out []view.Finding
 	for _, p := range e.holders() {
-		if longest := p.Spec.Nodes.MaxHold.Duration; longest >= autoscalerPatience {
+		if longest, _ := p.Spec.HoldsNodes(); longest >= autoscalerPatience {
 			out = append(out, view.Finding{
 				Check: CheckNodeHold, Severity: warn, Now: true, Objects: []string{p.Name},
 				Text:  fmt.Sprintf("policy %s may hold a node for %s: cluster-autoscaler waits %s for a node, then adds another and backs off, and 5m later removes it", p.Name, short(longest), short(autoscalerPatience)),

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -140,15 +141,10 @@ func eventStart(e *corev1.Event) time.Time {
 // HoldsNodes reports whether some policy holds new nodes.
 func (s *Snapshot) HoldsNodes() bool { return len(s.holders()) > 0 }
 
-// holders are the policies that hold new nodes, as they are with their defaults.
+// holders are the policies that hold new nodes.
 func (s *Snapshot) holders() []v1alpha1.PacePolicy {
-	var out []v1alpha1.PacePolicy
-	for i := range s.Policies {
-		p := s.Policies[i].DeepCopy()
-		p.Spec.Default()
-		if p.Spec.Nodes.Hold && p.Spec.Mode != v1alpha1.Off {
-			out = append(out, *p)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(s.Policies), func(p v1alpha1.PacePolicy) bool {
+		_, holds := p.Spec.HoldsNodes()
+		return !holds
+	})
 }
