@@ -161,6 +161,33 @@ func TestReleaseOfNodes(t *testing.T) {
 	}
 }
 
+// A node is written to by many in its first seconds: the order is given all the same,
+// and what they wrote stays.
+func TestReleaseOfANodeThatOthersWriteTo(t *testing.T) {
+	t.Parallel()
+	writes := 0
+	hooks := asKim()
+	hooks.Patch = func(ctx context.Context, c client.WithWatch, obj client.Object, p client.Patch, opts ...client.PatchOption) error {
+		if writes++; writes <= 3 {
+			var n corev1.Node
+			if err := c.Get(ctx, client.ObjectKeyFromObject(obj), &n); err != nil {
+				return err
+			}
+			n.Labels = map[string]string{"of-others": fmt.Sprint(writes)}
+			if err := c.Update(ctx, &n); err != nil {
+				return err
+			}
+		}
+		return c.Patch(ctx, obj, p, opts...)
+	}
+	h := newHarness(t, hooks, taintedNode())
+	h.wants(h.run("release", "--all", "--now", "--reason", "dead"), ExitOK, "node/worker released")
+	got := read(h, taintedNode())
+	if len(got.Spec.Taints) != 1 || got.Labels["of-others"] != "3" || writes != 4 {
+		t.Errorf("taints %v, labels %v after %d writes", got.Spec.Taints, got.Labels, writes)
+	}
+}
+
 func TestReleaseNowWithoutController(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, asKim(), deployment("api"), heldPod("api-1", "api"), heldPod("web-1", "web"))

@@ -128,17 +128,30 @@ func (o *releaseOptions) served(ctx context.Context, g *giver) (bool, error) {
 	return true, nil
 }
 
+// nodeTries is how often a node is read again that others wrote to meanwhile: in its
+// first seconds kubelet, controllers and autoscalers all do, and no order to let it go
+// depends on what they write.
+const nodeTries = 10
+
 // let writes the order on one object, or frees it when nobody else would.
 func (o *releaseOptions) let(ctx context.Context, g *giver, t cluster.Target, obj client.Object, served bool) error {
-	return g.write(ctx, t, obj, "released", func(obj client.Object) bool {
-		if !served {
-			gate.Clean(obj)
+	for try := 1; ; try++ {
+		err := g.write(ctx, t, obj, "released", func(obj client.Object) bool {
+			if !served {
+				gate.Clean(obj)
+			}
+			note := g.note()
+			note.Now = o.now
+			cluster.SetOrder(obj, v1alpha1.AnnotationOverride, note)
+			return true
+		})
+		if t.Kind != cluster.Node || !apierrors.IsConflict(err) || try == nodeTries {
+			return err
 		}
-		note := g.note()
-		note.Now = o.now
-		cluster.SetOrder(obj, v1alpha1.AnnotationOverride, note)
-		return true
-	})
+		if obj, err = g.get(ctx, t); err != nil {
+			return err
+		}
+	}
 }
 
 // releaseAll releases every held node, and every workload that has held pods.
