@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -217,6 +218,37 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	}
 	read(h, &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "pullbudgets.pullpace.dev"}})
 	h.wants(h.run("uninstall", "--now", "--crds"), ExitOK, "customresourcedefinition/pullbudgets.pullpace.dev")
+}
+
+// What people added from the manifests goes too: roles by their label, and the budget on
+// NodePools; what others have on them stays.
+func TestUninstallTakesWhatWasAdded(t *testing.T) {
+	t.Parallel()
+	h := installed(t)
+	label := map[string]string{"app.kubernetes.io/part-of": "pullpace"}
+	for _, obj := range []client.Object{
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "pacer-disruption", Labels: label}},
+		&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "pacer-disruption", Labels: label}},
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "of-others"}},
+	} {
+		if err := h.client.Create(t.Context(), obj); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool := karpenterPool("general", func(spec map[string]any) {
+		spec["disruption"] = map[string]any{"budgets": []any{map[string]any{"nodes": "10%"}}}
+	})
+	gate.PauseDisruption(&pool, now)
+	if err := h.client.Create(t.Context(), &pool); err != nil {
+		t.Fatal(err)
+	}
+	h.wants(h.run("uninstall", "--dry-run"), ExitOK, "clusterrole/pacer-disruption")
+	h.wants(h.run("uninstall", "--now"), ExitOK, "clusterrole/pacer-disruption", "clusterrolebinding/pacer-disruption", "resumed      1 NodePool of Karpenter", "0 roles")
+	read(h, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "of-others"}})
+	got := read(h, pool.DeepCopy())
+	if budgets, _, _ := unstructured.NestedSlice(got.Object, "spec", "disruption", "budgets"); len(budgets) != 1 || gate.DisruptionPaused(got) {
+		t.Errorf("budgets %v, annotations %v", budgets, got.GetAnnotations())
+	}
 }
 
 // The page that people keep is the page that is printed, whatever the cluster does.

@@ -80,6 +80,11 @@ func (o *uninstallOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	extras, err := setup.Extras(ctx, c.Client, objects)
+	if err != nil {
+		return err
+	}
+	objects = append(objects, extras...)
 	model := view.Uninstall{DryRun: o.dry.on(), Deleted: []view.Applied{}}
 	if model.Blockers, err = setup.Blocked(ctx, c); err != nil {
 		return err
@@ -159,6 +164,9 @@ func (o *uninstallOptions) remove(ctx context.Context, c client.Client, objects 
 		return err
 	}
 	if err := o.sweep(ctx, c, model); err != nil {
+		return err
+	}
+	if model.Resumed, err = setup.ResumeDisruption(ctx, c); err != nil {
 		return err
 	}
 	last := []setup.Stage{setup.StageRest}

@@ -263,11 +263,13 @@ type Uninstall struct {
 	DryRun bool `json:"dryRun,omitempty"`
 	// Released counts pods let go, Restored workloads whose fields were put
 	// back, Untainted nodes freed, Stripped objects cleaned of our notes.
-	Released  int       `json:"released"`
-	Restored  int       `json:"restored"`
-	Untainted int       `json:"untainted"`
-	Stripped  int       `json:"stripped"`
-	Deleted   []Applied `json:"deleted"`
+	Released  int `json:"released"`
+	Restored  int `json:"restored"`
+	Untainted int `json:"untainted"`
+	Stripped  int `json:"stripped"`
+	// Resumed counts NodePools whose nodes may be replaced again.
+	Resumed int       `json:"resumed,omitempty"`
+	Deleted []Applied `json:"deleted"`
 	Blockers
 	Left     Left     `json:"leftBehind"`
 	Searched Searched `json:"searched"`
@@ -333,6 +335,9 @@ func UninstallPage(w io.Writer, u Uninstall, st Style) error {
 	p.field("restored", "%s %sput back as they were", noun(u.Restored, "workload"), would)
 	p.field("untainted", "%s %sfreed", noun(u.Untainted, "node"), would)
 	p.field("stripped", "%s %scleaned of annotations", noun(u.Stripped, "object"), would)
+	if u.Resumed > 0 {
+		p.field("resumed", "%s of Karpenter: nodes may be replaced again", noun(u.Resumed, "NodePool"))
+	}
 	for _, object := range u.Deleted {
 		p.field(object.Change, "%s", object.object())
 	}
