@@ -35,8 +35,8 @@ func (e *explainer) grantNodes(t *kube.Tracker) {
 	for _, n := range t.Untold(grantsAtOnce) {
 		reason, _ := t.Granted(n.Name)
 		what := "let go: " + nodeText(reason)
-		if reason == core.Excluded {
-			what = "not held: it was there before, or " + nodeText(reason)
+		if why := t.WhyNotHeld(n.Name); why != "" {
+			what = "not held: " + why
 		}
 		e.tellNode(n, explanation{reason: reason, message: what})
 	}

@@ -203,7 +203,7 @@ func TestAHoldThatIsRefusedIsGivenUp(t *testing.T) {
 // TestNodesSayThatTheyWereLetGo writes the condition that readiness rules wait for.
 func TestNodesSayThatTheyWereLetGo(t *testing.T) {
 	t.Parallel()
-	b := makeBench(t, interceptor.Funcs{}, scaleUp(1, four()...)...)
+	b := makeBench(t, interceptor.Funcs{}, scaleUp(2, append(four(), newNode("general", ofPool("general")))...)...)
 	b.steps(2)
 	for {
 		_, x, ok := b.turn.explainer.pop()
@@ -219,11 +219,16 @@ func TestNodesSayThatTheyWereLetGo(t *testing.T) {
 		for _, c := range o.(*corev1.Node).Status.Conditions {
 			if c.Type == v1alpha1.ConditionPullBudgetGranted {
 				got[o.GetName()] = string(c.Status) + " " + c.Reason
+				if strings.HasPrefix(c.Message, "not held: ") {
+					got[o.GetName()] += ", " + c.Message
+				}
 			}
 		}
 	}
-	want := map[string]string{"old-0": "True Excluded", "old-1": "True Excluded", "old-2": "True Excluded", "old-3": "True Excluded",
-		"new-0": "True Budget", "new-1": "False WaitingForBudget", "new-2": "False WaitingForBudget", "new-3": "False WaitingForBudget"}
+	const late = "True Excluded, not held: it took pods before it could be held"
+	want := map[string]string{"old-0": late, "old-1": late, "old-2": late, "old-3": late,
+		"general": "True Excluded, not held: startupTaints of NodePool general do not name the taint pullpace.dev/held",
+		"new-0":   "True Budget", "new-1": "False WaitingForBudget", "new-2": "False WaitingForBudget", "new-3": "False WaitingForBudget"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}

@@ -139,6 +139,25 @@ func (t *Tracker) Granted(name string) (reason core.Reason, granted bool) {
 	return core.Excluded, true
 }
 
+// WhyNotHeld says for a person why nobody held a node; empty where it was held, or let
+// go by a decision.
+func (t *Tracker) WhyNotHeld(name string) string {
+	n := t.nodes[core.NodeID(name)]
+	if n == nil || !gate.NodeReleasedAt(n.object).IsZero() {
+		return ""
+	}
+	pool, ofKarpenter := n.object.Labels[LabelNodePool]
+	switch {
+	case n.arrival != nil && n.arrival.passed == core.Excluded:
+		return "too few nodes would have been left to take pods"
+	case n.arrival != nil && n.arrival.passed != "":
+		return "the API server refused to have it held"
+	case ofKarpenter && !t.nodePools[pool].DeclaresHold():
+		return "startupTaints of NodePool " + pool + " do not name the taint " + v1alpha1.Taint
+	}
+	return "it took pods before it could be held"
+}
+
 // Untold are nodes that do not say yet that they were let go, at most so many; none
 // while no policy holds nodes.
 func (t *Tracker) Untold(most int) []*corev1.Node {
