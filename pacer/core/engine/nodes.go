@@ -20,7 +20,10 @@ type node struct {
 	// or arrive there since its last boot.
 	listed   []core.Image
 	believed []sight
-	pulls    []*pull
+	// gained are images that came into its list since it is watched, by no pull that was
+	// seen: it may have been one of a pod that nobody saw there yet.
+	gained []sight
+	pulls  []*pull
 	// trouble is set while failures are put down to the node.
 	trouble *feedback.Breaker
 }
@@ -63,8 +66,9 @@ func (f *fleet) find(id core.NodeID) *node { return f.names[id].of() }
 // size is how many nodes there are.
 func (f *fleet) size() int { return len(f.byIndex) - len(f.free) }
 
-// upsert takes in what a node says now.
-func (f *fleet) upsert(now time.Time, n Node) {
+// upsert takes in what a node says now; of a world that is given at once nobody knows
+// since when its nodes have what they list.
+func (f *fleet) upsert(now time.Time, n Node, given bool) {
 	known := f.find(n.ID)
 	if known == nil {
 		known = f.add(n)
@@ -78,7 +82,11 @@ func (f *fleet) upsert(now time.Time, n Node) {
 	known.Node = n
 	known.Images = nil // kept as a set
 	if !slices.Equal(known.listed, n.Images) {
+		before := known.listed
 		f.setListed(known, n.Images)
+		if !given {
+			known.gain(now, before)
+		}
 	}
 	if n.AlwaysCosts {
 		f.getting.add(known.index)
@@ -164,8 +172,32 @@ func (f *fleet) setListed(n *node, images []core.Image) {
 	}
 }
 
+// gain notes which images are listed that were not before, but for those that a pull
+// brought or brings.
+func (n *node) gain(now time.Time, before []core.Image) {
+	for _, image := range n.listed {
+		_, known := slices.BinarySearch(before, image)
+		pulled := slices.ContainsFunc(n.pulls, func(p *pull) bool { return p.image == image })
+		if !known && !pulled && n.sightOf(image) < 0 {
+			n.account(image)
+			n.gained = append(n.gained, sight{image, now})
+		}
+	}
+}
+
+// account notes that it is known how an image came to a node.
+func (n *node) account(image core.Image) {
+	n.gained = slices.DeleteFunc(n.gained, func(s sight) bool { return s.image == image })
+}
+
+// gainedSince reports whether an image came to a node after that by no pull that was seen.
+func (n *node) gainedSince(image core.Image, since stamp) bool {
+	return slices.ContainsFunc(n.gained, func(s sight) bool { return s.image == image && stampOf(s.at) > since })
+}
+
 // believe notes that an image was seen on a node.
 func (f *fleet) believe(now time.Time, n *node, image core.Image) {
+	n.account(image)
 	if i := n.sightOf(image); i >= 0 {
 		n.believed[i].at = now
 		return

@@ -11,11 +11,13 @@ import (
 // pod is a Pod in the books: what of it is asked for again, in few words, since there
 // may be a million.
 type pod struct {
-	ID                 core.PodID
-	group              *name[core.GroupID, group]
-	node               *name[core.NodeID, node]
-	created, holdUntil stamp
-	more               *morePod
+	ID      core.PodID
+	group   *name[core.GroupID, group]
+	node    *name[core.NodeID, node]
+	created stamp
+	// holdUntil bounds its hold; of one that was let go it is when that was.
+	holdUntil stamp
+	more      *morePod
 	// started are the images of which a start was taken in; pods share the list.
 	started *images
 	// in says which set of its group it is in, at which place there.
@@ -123,6 +125,14 @@ func (p *pod) extra() *morePod {
 	return p.more
 }
 
+// since is when the pod could first be bound, and so pull.
+func (p *pod) since() stamp {
+	if p.released && p.phase != phaseGated {
+		return max(p.created, p.holdUntil)
+	}
+	return p.created
+}
+
 // held reports whether the pod is one that we still hold.
 func (p *pod) held() bool { return p.phase == phaseGated && !p.booked }
 
@@ -139,6 +149,9 @@ func (p *pod) take(now time.Time, seen *Pod) {
 	p.holdUntil, p.created = stampOf(seen.HoldUntil), stampOf(seen.Created)
 	p.phase, p.ForeignGate = phaseOf(seen.Phase), seen.ForeignGate
 	p.released = p.released || !seen.ReleasedAt.IsZero()
+	if p.phase != phaseGated && !seen.ReleasedAt.IsZero() {
+		p.holdUntil = stampOf(seen.ReleasedAt)
+	}
 	if len(seen.Started) > 0 || p.more != nil {
 		p.extra().started = seen.Started
 	}

@@ -36,7 +36,7 @@ type pull struct {
 
 func (e *Engine) observeNode(now time.Time, n Node) {
 	known := e.fleet.find(n.ID) != nil
-	e.fleet.upsert(now, n)
+	e.fleet.upsert(now, n, e.replacing)
 	if !known {
 		e.rebuildPools()
 		e.placeStrays(now)
@@ -223,8 +223,10 @@ func (e *Engine) placeOnNode(now time.Time, g *group, p *pod) {
 			e.endPull(now, key.running(), quota.Pulled)
 			e.recover(now, p, use.Image)
 			e.fleet.believe(now, n, use.Image)
-		case key.account != "" && (key.running() != nil || !e.fleet.hasOn(use, n)):
+		case key.account != "" && (key.running() != nil || !e.fleet.hasOn(use, n) || p.ours() && n.gainedSince(use.Image, p.since())):
 			e.joinPull(now, key, p)
+		default:
+			n.account(use.Image) // it was there before
 		}
 	}
 }
@@ -240,15 +242,19 @@ func (k pullKey) running() *pull {
 }
 
 // startUnseen opens the pull of an image that started before its pod was ever seen to
-// wait for it: of changes that come together only the last is seen. A world that is
-// given at once tells nothing of when its pods pulled.
+// wait for it: of changes that come together only the last is seen. The node may list it
+// by then, and did not before the pod was let go. A world that is given at once tells
+// nothing of when its pods pulled.
 func (e *Engine) startUnseen(now time.Time, key pullKey, use *ImageUse, p *pod) {
 	g := p.group.of()
 	if p.started.has(use.Image) {
 		return
 	}
 	p.started = g.startedWith(p.started, use.Image)
-	if !e.replacing && key.account != "" && key.running() == nil && !e.fleet.hasOn(use, key.node) {
+	if e.replacing || key.account == "" || key.running() != nil {
+		return
+	}
+	if !e.fleet.hasOn(use, key.node) || key.node.gainedSince(use.Image, p.since()) {
 		e.joinPull(now, key, p)
 	}
 }
