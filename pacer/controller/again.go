@@ -25,7 +25,8 @@ type goneOn map[kube.Owner]time.Time
 // skip the gate. Source: needsNewAnalysisRun in rollout/analysis.go of 1.10.1.
 const resumeRollout = `{"status":{"pauseConditions":null}}`
 
-// askAgain lets Rollouts go on that Argo paused since we held, now that we would not.
+// askAgain lets Rollouts go on that Argo paused since we held, now that we would not:
+// to be let go, or to be told to go back.
 func (t *Turn) askAgain(ctx context.Context, now time.Time) {
 	paused := t.world.tracker.Paused()
 	for owner := range t.again {
@@ -34,7 +35,7 @@ func (t *Turn) askAgain(ctx context.Context, now time.Time) {
 		}
 	}
 	for owner, runs := range paused {
-		if now.Sub(t.again[owner]) < againEvery || !t.wouldAllow(runs) {
+		if now.Sub(t.again[owner]) < againEvery || !t.wouldTell(runs) {
 			continue
 		}
 		if t.again == nil {
@@ -50,16 +51,22 @@ func (t *Turn) askAgain(ctx context.Context, now time.Time) {
 			log.FromContext(ctx).Error(err, "rollout not let go on: is the ClusterRole pacer-rollouts-act there?", "rollout", owner.String())
 			continue
 		}
-		t.events.Eventf(rollout, nil, corev1.EventTypeNormal, string(core.Budget), "Resume", "%s", "let go on: what its pause waited for is over; the gate is asked again")
+		t.events.Eventf(rollout, nil, corev1.EventTypeNormal, string(core.Budget), "Resume", "%s", "let go on: it is known now what to answer, and Argo asks again")
 	}
 }
 
-// wouldAllow reports whether every one of the runs would be allowed now.
-func (t *Turn) wouldAllow(runs []kube.Run) bool {
+// wouldTell reports whether one of the runs would be told to abort now, or every one
+// would be allowed.
+func (t *Turn) wouldTell(runs []kube.Run) bool {
+	all := true
 	for _, run := range runs {
-		if !t.claims.allowed(run.Step) {
-			return false
+		switch t.claims.decision(run.Step) {
+		case kube.Abort:
+			return true
+		case kube.Allow:
+		default:
+			all = false
 		}
 	}
-	return true
+	return all
 }

@@ -31,6 +31,11 @@ func TestARolloutThatWeFrozeGoesOn(t *testing.T) {
 		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
 			Reason: "ErrImagePull", Message: "unexpected status code 429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit."}}}}
 	})
+	bad := canaryPod(1, func(p *corev1.Pod) {
+		p.Spec.NodeName = "n1"
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
+			Reason: "ErrImagePull", Message: `failed to resolve reference "docker.io/acme/web:2": docker.io/acme/web:2: not found`}}}}
+	})
 	stepPause := frozen(1)
 	stepPause.Object["status"].(map[string]any)["pauseConditions"] = []any{map[string]any{"reason": "CanaryPauseStep"}}
 	health := makeRun(kube.StepHealth, "Inconclusive", `{"decision":"hold"}`)
@@ -42,6 +47,7 @@ func TestARolloutThatWeFrozeGoesOn(t *testing.T) {
 	}{
 		"its pulls do well again":   {rollout: frozen(1), run: health, want: 1},
 		"its pulls are throttled":   {rollout: frozen(1), run: health, pod: throttled},
+		"an image is bad":           {rollout: frozen(1), run: health, pod: bad, want: 1},
 		"there is budget":           {rollout: frozen(0), run: makeRun("0", "Inconclusive", `{"decision":"hold"}`), want: 1},
 		"there is none":             {rollout: frozen(0), run: makeRun("0", "Inconclusive", `{"decision":"hold"}`), pause: true},
 		"a step pauses it":          {rollout: stepPause, run: health},

@@ -150,11 +150,16 @@ func (c *claims) doubt(s kube.Step, answer GateAnswer) {
 }
 
 // allowed reports whether a step was let go.
-func (c *claims) allowed(s kube.Step) bool {
+func (c *claims) allowed(s kube.Step) bool { return c.decision(s) == kube.Allow }
+
+// decision is what was last decided of a step; empty: nobody waits at it.
+func (c *claims) decision(s kube.Step) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a := c.by[s]
-	return a != nil && a.answer.Decision == kube.Allow
+	if a := c.by[s]; a != nil {
+		return a.answer.Decision
+	}
+	return ""
 }
 
 // end forgets a step that nobody waits at any more.
