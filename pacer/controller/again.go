@@ -11,19 +11,24 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/kube"
 )
 
 // againEvery is how often a Rollout is let go on at most: Argo needs a moment to ask.
 const againEvery = 15 * time.Second
 
-// goneOn is when each Rollout was last let go on.
+// goneOn is when each Rollout was last written.
 type goneOn map[kube.Owner]time.Time
 
 // resumeRollout clears why a Rollout pauses and nothing else: that Argo itself paused it
 // stays, by which it knows to make a new run of the same step. To move the step would
 // skip the gate. Source: needsNewAnalysisRun in rollout/analysis.go of 1.10.1.
 const resumeRollout = `{"status":{"pauseConditions":null}}`
+
+// abortRollout has Argo go back, whatever its analyses say. Where it waits for pods that
+// cannot come (subset routing of Istio), it does not look at those.
+const abortRollout = `{"status":{"abort":true}}`
 
 // askAgain lets Rollouts go on that Argo paused since we held, now that we would not:
 // to be let go, or to be told to go back.
@@ -42,17 +47,43 @@ func (t *Turn) askAgain(ctx context.Context, now time.Time) {
 			t.again = goneOn{}
 		}
 		t.again[owner] = now
-		rollout := t.world.tracker.RolloutOf(owner)
-		fresh := kube.NewRollout()
-		fresh.SetNamespace(owner.Namespace)
-		fresh.SetName(owner.Name)
-		err := t.releaser.client.Status().Patch(ctx, fresh, client.RawPatch(types.MergePatchType, []byte(resumeRollout)), client.FieldOwner(v1alpha1.FieldManager))
-		if err != nil {
-			log.FromContext(ctx).Error(err, "rollout not let go on: is the ClusterRole pacer-rollouts-act there?", "rollout", owner.String())
+		if t.writeRollout(ctx, owner, resumeRollout) {
+			t.events.Eventf(t.world.tracker.RolloutOf(owner), nil, corev1.EventTypeNormal, string(core.Budget), "Resume", "%s", "let go on: it is known now what to answer, and Argo asks again")
+		}
+	}
+}
+
+// abortBad aborts Rollouts of which an image cannot be pulled, where a policy says so.
+func (t *Turn) abortBad(ctx context.Context, now time.Time, d engine.Decision) {
+	for _, f := range d.Failing {
+		owner, ok := kube.ParseOwner(f.Workload)
+		if !ok || owner.Kind != kube.RolloutKind || now.Sub(t.aborted[owner]) < againEvery || !t.world.tracker.ToAbort(owner, f.Revision) {
 			continue
 		}
-		t.events.Eventf(rollout, nil, corev1.EventTypeNormal, string(core.Budget), "Resume", "%s", "let go on: it is known now what to answer, and Argo asks again")
+		why, bad := t.badImage(kube.Step{Namespace: owner.Namespace, Rollout: owner.Name, Hash: f.Revision}, d)
+		if !bad {
+			continue
+		}
+		if t.aborted == nil {
+			t.aborted = goneOn{}
+		}
+		t.aborted[owner] = now
+		if t.writeRollout(ctx, owner, abortRollout) {
+			t.events.Eventf(t.world.tracker.RolloutOf(owner), nil, corev1.EventTypeWarning, string(core.ImageFailing), "Abort", "%s", cut("aborted: "+why, maxNote))
+		}
 	}
+}
+
+// writeRollout patches the status of a Rollout and reports whether it did.
+func (t *Turn) writeRollout(ctx context.Context, owner kube.Owner, patch string) bool {
+	fresh := kube.NewRollout()
+	fresh.SetNamespace(owner.Namespace)
+	fresh.SetName(owner.Name)
+	err := t.releaser.client.Status().Patch(ctx, fresh, client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner(v1alpha1.FieldManager))
+	if err != nil {
+		log.FromContext(ctx).Error(err, "rollout not written: is the ClusterRole pacer-rollouts-act there?", "rollout", owner.String())
+	}
+	return err == nil
 }
 
 // wouldTell reports whether one of the runs would be told to abort now, or every one

@@ -89,3 +89,63 @@ func TestARolloutThatWeFrozeGoesOn(t *testing.T) {
 		})
 	}
 }
+
+func TestABadImageIsAbortedWhereAPolicySaysSo(t *testing.T) {
+	t.Parallel()
+	bad := canaryPod(1, func(p *corev1.Pod) {
+		p.Spec.NodeName = "n1"
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
+			Reason: "ErrImagePull", Message: `failed to resolve reference "docker.io/acme/web:2": docker.io/acme/web:2: not found`}}}}
+	})
+	gone := makeRollout(1)
+	gone.Object["status"].(map[string]any)["abort"] = true
+	stable := makeRollout(1)
+	stable.Object["status"].(map[string]any)["stableRS"] = "v2"
+	first := makeRollout(1)
+	first.Object["status"].(map[string]any)["stableRS"] = ""
+	cases := map[string]struct {
+		rollout *unstructured.Unstructured
+		says    bool
+		mode    v1alpha1.Mode
+		want    int
+	}{
+		"it does":                   {rollout: makeRollout(1), says: true, want: 1},
+		"it does not":               {rollout: makeRollout(1)},
+		"it only watches":           {rollout: makeRollout(1), says: true, mode: v1alpha1.Shadow},
+		"it is aborted already":     {rollout: gone, says: true},
+		"it is the stable revision": {rollout: stable, says: true},
+		"it is the first revision":  {rollout: first, says: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var patches []string
+			policy := makePolicy()
+			policy.Spec.Mode = tc.mode
+			if tc.says {
+				policy.Spec.Rollouts = &v1alpha1.Rollouts{AbortBadImage: true}
+			}
+			objects := []client.Object{makeBudget(100), policy, makeNamespace(nil), makeNode("n1"), makeNode("n2")}
+			b := makeBench(t, interceptor.Funcs{SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+				if u, ok := o.(*unstructured.Unstructured); ok {
+					text, err := p.Data(u)
+					patches = append(patches, sub+" "+u.GetNamespace()+"/"+u.GetName()+" "+string(text))
+					return err
+				}
+				return c.SubResource(sub).Patch(ctx, o, p, opts...)
+			}}, objects...)
+			b.argo(tc.rollout)
+			b.turn.feed.put(podKind, bad, false)
+			for range 3 {
+				b.mustTake(time.Second)
+			}
+			var want []string
+			for range tc.want {
+				want = append(want, `status shop/web {"status":{"abort":true}}`)
+			}
+			if diff := cmp.Diff(want, patches); diff != "" {
+				t.Errorf("writes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -53,6 +53,7 @@ type Turn struct {
 	claims    *claims
 	argo      *argoWatch
 	again     goneOn
+	aborted   goneOn
 	events    recorder.EventRecorder
 	watch     watching
 	// slips is told when a pod slipped by the webhook; nil: nobody wants to know.
@@ -184,6 +185,7 @@ func (t *Turn) take(ctx context.Context) (time.Time, error) {
 	t.answers.set(d, t.world.tracker)
 	t.answerSteps(now, d)
 	t.askAgain(ctx, now)
+	t.abortBad(ctx, now, d)
 	page := t.page(d, false)
 	t.metrics.observe(d, page.state, t.world.tracker)
 	t.metrics.shadow.observe(t.watch.record, t.watch.held())

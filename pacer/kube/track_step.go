@@ -340,6 +340,24 @@ func (t *Tracker) StepOf(id core.PodID) (Step, []core.PodID, bool) {
 	return s, ids, true
 }
 
+// ToAbort reports whether a Rollout is at a revision that is not stable, and a policy in
+// mode Enforce says to abort it for a bad image.
+func (t *Tracker) ToAbort(owner Owner, revision string) bool {
+	r := t.steps.rollouts[owner]
+	if r == nil || r.Aborted || r.Hash != revision || r.settled() || r.Stable == "" {
+		return false
+	}
+	for id := range t.byOwner[owner] {
+		g := t.groups[id]
+		for _, p := range t.rules.policies {
+			if g.announced.Revision == revision && p.name == g.policy && p.spec.Mode == v1alpha1.Enforce && p.spec.Rollouts != nil && p.spec.Rollouts.AbortBadImage {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // AccountsOf are the accounts that the images of a revision draw on, sorted.
 func (t *Tracker) AccountsOf(owner Owner, revision string) []core.AccountID {
 	var out []core.AccountID

@@ -102,6 +102,9 @@ type PacePolicySpec struct {
 	// is missing, denied or for another platform does at once.
 	// +optional
 	PauseOn *PauseOn `json:"pauseOn,omitempty"`
+	// Rollouts says what is done to Rollouts of Argo besides answering their steps.
+	// +optional
+	Rollouts *Rollouts `json:"rollouts,omitempty"`
 	// DefaultClass of pods without a mapped PriorityClass. Default rollout; pods that
 	// nobody owns are ci.
 	// +optional
@@ -184,6 +187,16 @@ type Nodes struct {
 	// again. It needs the role in manifests/rbac/disruption.yaml.
 	// +optional
 	PauseDisruption bool `json:"pauseDisruption,omitempty"`
+}
+
+// Rollouts says what is done to Rollouts of Argo.
+type Rollouts struct {
+	// AbortBadImage aborts a Rollout of which an image is missing, denied or for another
+	// platform, whether it has an analysis or not, and where Argo does not look at its
+	// analysis because pods are missing (subset routing of Istio). It needs the role of
+	// manifests/integrations/argo-rollouts, and mode Enforce.
+	// +optional
+	AbortBadImage bool `json:"abortBadImage,omitempty"`
 }
 
 // PauseOn says when failing pulls pause a workload.
