@@ -29,6 +29,7 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/pullpace/pace/test/e2e/argo"
 	"github.com/pullpace/pace/test/e2e/feedback"
 	"github.com/pullpace/pace/test/e2e/fidelity"
 	"github.com/pullpace/pace/test/e2e/mainjob"
@@ -69,7 +70,7 @@ func main() {
 func suites() map[string]func(*stage.Lab) stage.Plan {
 	return map[string]func(*stage.Lab) stage.Plan{
 		"main": stage.Plain(mainjob.Cases), "fidelity": stage.Plain(fidelity.Cases), "feedback": stage.Plain(feedback.Cases),
-		"nodes": nodes.Plan,
+		"nodes": nodes.Plan, "argo": argo.Plan,
 	}
 }
 

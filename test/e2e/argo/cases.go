@@ -1,0 +1,204 @@
+//go:build linux
+
+package argo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pullpace/pace/test/e2e/stage"
+	"github.com/pullpace/pace/test/e2e/suite"
+)
+
+// patience is the time limit of a case: the longest lets a gate be down for 75 s.
+const patience = 5 * time.Minute
+
+// Plan is the suite on a lab with Argo's controller. Cases that take longest come first.
+func Plan(lab *stage.Lab) stage.Plan {
+	f := &front{lab: lab}
+	on := func(name string, o stage.Options, play func(context.Context, act, *suite.Report) error) suite.Case {
+		c := stage.Case(name, o, func(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+			return play(ctx, act{s, f}, r)
+		}, func(context.Context) (*stage.Lab, error) { return lab, nil })
+		c.Patience = patience
+		return c
+	}
+	window := stage.Options{Window: burst}
+	down := on("gate-down-75s", stage.Options{}, gateDown)
+	ways := on("bypasses", stage.Options{}, bypassed)
+	down.Alone, ways.Alone = true, true // others ask at the same gate, and are counted too
+	return stage.Plan{Ready: f.start, Cases: []suite.Case{
+		on("canary", window, canaryWaits),
+		on("throttled-mid-canary", stage.Options{Breaker: hasty()}, throttledMidCanary),
+		on("bad-image", stage.Options{}, badImage),
+		down,
+		ways,
+	}}
+}
+
+// burst is the window of the account in which a canary asks for half as much again as
+// there is: long enough for all of its steps to fall into it where nothing waits.
+const burst = 40 * time.Second
+
+// images of a pod of the second revision: with a pod on each of four nodes, 12 pulls of
+// which 8 are allowed in a window. Its steps make one pod, one more and two more: three,
+// three and six pulls.
+func (a act) images(ctx context.Context) ([]string, error) {
+	all := []string{a.Image("front"), a.Image("back"), a.Image("log")}
+	for _, image := range all {
+		if err := a.Push(ctx, image); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// canaryWaits rolls the same revision out with gates and without. With them the last
+// step waits for the refill, and no pull is refused.
+func canaryWaits(ctx context.Context, a act, r *suite.Report) error {
+	alone, err := a.Stage.New(ctx, a.Name+"-unpaced", stage.Options{Window: burst, NotPaced: true, NoBudget: true})
+	if err != nil {
+		return err
+	}
+	b := act{alone, a.front}
+	unpaced := make(chan error, 1)
+	go func() { unpaced <- b.rollOut(ctx, notGated) }()
+	if err := errors.Join(a.rollOut(ctx, gated), <-unpaced); err != nil {
+		return err
+	}
+	all, err := a.measurements(ctx)
+	if err != nil {
+		return err
+	}
+	waited, went := 0, 0
+	for _, m := range all {
+		switch m.phase {
+		case "Inconclusive":
+			waited++
+		case "Successful":
+			went++
+		default:
+			err = errors.Join(err, fmt.Errorf("a measurement is %+v", m))
+		}
+	}
+	r.Note("held_polls", waited)
+	r.Note("ungated_429", b.Throttled(time.Time{}))
+	r.Note("spread", a.Spread().Round(time.Second))
+	if waited == 0 || went != 3 {
+		err = errors.Join(err, fmt.Errorf("%d answers of hold and %d of allow, want some and one for each gate", waited, went))
+	}
+	if n := a.Throttled(time.Time{}); n != 0 {
+		err = errors.Join(err, fmt.Errorf("%d pulls were refused", n))
+	}
+	if n := a.Charges(""); n != 12 {
+		err = errors.Join(err, fmt.Errorf("%d units were charged, want 12", n))
+	}
+	// Eight in a window and twelve in all: the last comes after the first has expired.
+	if a.Spread() < burst {
+		err = errors.Join(err, fmt.Errorf("all pulls within %s, want the last after the refill", a.Spread()))
+	}
+	if n := b.Throttled(time.Time{}); n == 0 {
+		err = errors.Join(err, errors.New("without gates no pull was refused: nothing is proved"))
+	}
+	return errors.Join(err, alone.Clear(ctx))
+}
+
+// rollOut makes a Rollout with those steps and rolls its second revision out.
+func (a act) rollOut(ctx context.Context, steps string) error {
+	images, err := a.images(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.begin(ctx, options{steps: steps}, len(images)); err != nil {
+		return err
+	}
+	before, err := a.look(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.update(ctx, images...); err != nil {
+		return err
+	}
+	return a.await(ctx, "the second revision to serve", func(s state) bool { return healthy(s) && s.hash != before.hash })
+}
+
+// order has Pace hold all that draws on the account ("pause"), or go on ("resume").
+func (a act) order(ctx context.Context, verb string) error {
+	if out := a.Kubectl(ctx, "pace", verb, "budget/"+a.Name, "--reason", "tested"); out.Code != 0 {
+		return fmt.Errorf("%s: %s", verb, out)
+	}
+	return nil
+}
+
+// The gate of a held step is down for longer than Argo's own limit of errors survives,
+// and the whole hold is longer than the deadline of the Rollout.
+const (
+	downFor  = 75 * time.Second
+	deadline = 20
+)
+
+// gateDown takes the gate away while a step waits.
+func gateDown(ctx context.Context, a act, r *suite.Report) error {
+	images, err := a.images(ctx)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(a.begin(ctx, options{steps: gated, deadline: deadline}, len(images)), a.order(ctx, "pause")); err != nil {
+		return err
+	}
+	if err := a.update(ctx, images...); err != nil {
+		return err
+	}
+	if err := a.awaitAnswer(ctx, `"hold"`, `"Paused"`); err != nil {
+		return err
+	}
+	a.down.Store(true)
+	defer a.down.Store(false)
+	for until := time.Now().Add(downFor); time.Now().Before(until); {
+		s, err := a.look(ctx)
+		if err != nil {
+			return err
+		}
+		if s.phase != "Progressing" || s.step != 0 || s.aborted {
+			return fmt.Errorf("while the gate is down the rollout is %s", s)
+		}
+		if err := stage.Pass(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+	a.down.Store(false)
+	r.Note("refused", a.refused.Load())
+	if n := a.refused.Load(); n <= 5 {
+		return fmt.Errorf("%d questions were refused: Argo's default of four errors in a row was not exceeded, nothing is proved", n)
+	}
+	if n := a.Charges(""); n != 0 {
+		return fmt.Errorf("%d pulls of a step that is held", n)
+	}
+	if err := a.order(ctx, "resume"); err != nil {
+		return err
+	}
+	return a.await(ctx, "the second revision to serve", func(s state) bool { return healthy(s) && s.step == 5 })
+}
+
+// badImage rolls out an image that there is not. The health of its pulls aborts the
+// rollout, by the words of the kubelet.
+func badImage(ctx context.Context, a act, r *suite.Report) error {
+	if err := a.begin(ctx, options{steps: gated, health: true}, 1); err != nil {
+		return err
+	}
+	if err := a.update(ctx, a.Host.Name()+"/web:typo"); err != nil {
+		return err
+	}
+	if err := a.await(ctx, "the rollout to be aborted", func(s state) bool { return s.aborted && s.phase == "Degraded" }); err != nil {
+		return err
+	}
+	if err := a.awaitAnswer(ctx, `"abort"`, `"ImageFailing"`, "not found"); err != nil {
+		return err
+	}
+	return stage.Poll(ctx, "an Event on the rollout", func(ctx context.Context) (bool, string, error) {
+		out := a.Kubectl(ctx, "get", "events.v1.events.k8s.io", "-n", a.Name, "--field-selector", "regarding.kind=Rollout,reason=ImageFailing", "-o", "jsonpath={.items[*].note}")
+		return len(out.Stdout) > 0, out.String(), nil
+	})
+}
