@@ -100,6 +100,11 @@ func (g *gatekeeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	if answer.Reason == core.NotLeader {
+		// Argo keeps its connections: the next question must be able to reach the leader,
+		// and having reached it, stay there.
+		w.Header().Set("Connection", "close")
+	}
 	w.WriteHeader(http.StatusOK)
 	if _, err := w.Write(append(body, '\n')); err != nil {
 		log.FromContext(r.Context()).V(1).Info("answer of the gate not sent", "cause", err.Error())

@@ -202,6 +202,23 @@ func TestAClaimOfALeaderIsNoClaimOfTheNext(t *testing.T) {
 	}
 }
 
+// Argo asks over the connection that it has: one to a follower must not last.
+func TestAFollowerLetsGoOfItsCallers(t *testing.T) {
+	t.Parallel()
+	for _, leading := range []bool{true, false} {
+		server := httptest.NewServer(gateOf(t, leading))
+		response, err := http.Post(server.URL, "application/json", strings.NewReader(goodAsk))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		server.Close()
+		if response.Close == leading {
+			t.Errorf("leading %v: the connection is closed: %v", leading, response.Close)
+		}
+	}
+}
+
 func TestTheGateServesUntilItEnds(t *testing.T) {
 	t.Parallel()
 	g := gateOf(t, false)
