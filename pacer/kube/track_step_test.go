@@ -244,6 +244,20 @@ func TestAGateBeforeNoNewPodsIsOpen(t *testing.T) {
 	}
 }
 
+func TestARolloutOfAbsurdSizeIsBounded(t *testing.T) {
+	t.Parallel()
+	tr := rolling(t)
+	huge := makeRollout(t, 0, "")
+	huge.Object["spec"].(map[string]any)["replicas"] = int64(1<<31 - 1)
+	tr.Rollout(start, huge)
+	if v, _ := tr.AskStep(start, stepOf("0"), start, nil); !v.Hold {
+		t.Fatalf("verdict %+v, want a hold", v)
+	}
+	if n := len(tr.pods); n != maxStepPods {
+		t.Errorf("%d pods stand for the step, want %d", n, maxStepPods)
+	}
+}
+
 func TestAStepThatGoesBackIsARollback(t *testing.T) {
 	t.Parallel()
 	tr := makeTracker(t)
