@@ -77,6 +77,7 @@ func (t *Turn) act(ctx context.Context, d engine.Decision) (int, error) {
 	t.tidy(ctx, d)
 	t.tidyNodes(ctx, d)
 	leaving := append(t.leavingNodes(d), t.leaving(d)...)
+	leaving = leaving[:t.writes.bound(len(leaving))]
 	if len(leaving) == 0 {
 		return 0, nil
 	}
@@ -94,6 +95,7 @@ func (t *Turn) act(ctx context.Context, d engine.Decision) (int, error) {
 		return 0, fmt.Errorf("booking %d releases: %w", len(leaving), err)
 	}
 	t.write(ctx, leaving)
+	t.writes.took(len(leaving), t.clock.Since(now))
 	return t.settle(ctx, leaving), nil
 }
 

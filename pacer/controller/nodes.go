@@ -100,6 +100,7 @@ func (t *Turn) holdNodes(ctx context.Context, d engine.Decision) {
 		}
 		t.passNode(now, w.Node, core.Excluded)
 	}
+	wanted = wanted[:t.writes.bound(len(wanted))]
 	if len(wanted) == 0 {
 		return
 	}

@@ -63,6 +63,7 @@ type Turn struct {
 
 	cache  cache.Cache
 	reader client.Reader
+	writes writes
 	// rights are those on nodes, excess the held nodes of which too many are held,
 	// looseUntil when a node may be tidied up again.
 	rights     *nodeRights

@@ -1,0 +1,64 @@
+package controller
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+)
+
+func TestATurnWritesLessOfASlowServer(t *testing.T) {
+	t.Parallel()
+	var w writes
+	steps := []struct {
+		n    int
+		took time.Duration
+		want int
+	}{
+		{10, time.Second, 400}, {400, 8 * time.Second, 200}, {200, 6 * time.Second, 100}, {50, time.Second, 100},
+		{100, time.Second, 200}, {200, 4 * time.Second, 400}, {400, time.Second, 400},
+		{400, time.Minute, 200}, {200, time.Minute, 100}, {100, time.Minute, 50}, {50, time.Minute, 25}, {25, time.Minute, 16}, {16, time.Minute, 16},
+	}
+	for i, s := range steps {
+		w.took(s.n, s.took)
+		if got := w.bound(1000); got != s.want {
+			t.Errorf("step %d: %d writes at most after %d took %v, want %d", i, got, s.n, s.took, s.want)
+		}
+	}
+}
+
+// TestWhatATurnDoesNotWriteIsForTheNext has an API server that takes 10 s for each
+// release: turns write fewer, and everything goes in the end.
+func TestWhatATurnDoesNotWriteIsForTheNext(t *testing.T) {
+	t.Parallel()
+	var clk *clocktesting.FakeClock
+	slow := interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+		if _, ok := o.(*corev1.Pod); ok {
+			clk.Step(10 * time.Second)
+		}
+		return c.Patch(ctx, o, p, opts...)
+	}}
+	objects := []client.Object{makeNamespace(nil), makePolicy(), makeBudget(1000), makeNode("a")}
+	var all []int
+	for i := range 40 {
+		objects, all = append(objects, makePod(i)), append(all, i)
+	}
+	b := makeBench(t, slow, objects...)
+	clk = b.clock
+	b.turn.writes.most = 32
+	for i, want := range []int{8, 0} {
+		if err := b.take(time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(b.held(all...)); got != want {
+			t.Errorf("turn %d: %d pods are held, want %d", i+1, got, want)
+		}
+	}
+	if b.turn.writes.most != leastWrites {
+		t.Errorf("%d writes at most, want %d", b.turn.writes.most, leastWrites)
+	}
+}
