@@ -175,6 +175,7 @@ func (f *fleet) setListed(n *node, images []core.Image) {
 // gain notes which images are listed that were not before, but for those that a pull
 // brought or brings.
 func (n *node) gain(now time.Time, before []core.Image) {
+	n.gained = slices.DeleteFunc(n.gained, func(s sight) bool { return !n.lists(s.image) })
 	for _, image := range n.listed {
 		_, known := slices.BinarySearch(before, image)
 		pulled := slices.ContainsFunc(n.pulls, func(p *pull) bool { return p.image == image })

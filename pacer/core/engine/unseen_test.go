@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -88,5 +89,18 @@ func TestABundleThatNobodySawBeingPulled(t *testing.T) {
 		if got := m.decide().Accounts[0].Ungated; got != want {
 			t.Errorf("first seen %s, then past its pulls: %d units are expected, want %d", phases, got, want)
 		}
+	}
+}
+
+// What a node gained is remembered for as long as the node lists it.
+func TestANodeRemembersNoMoreThanItLists(t *testing.T) {
+	t.Parallel()
+	m := newMachine(8, time.Minute, 1, quota.Settings{})
+	for i := range 100 {
+		m.advance(time.Second)
+		m.observe(Event{Node: &Node{ID: "n0", Images: []core.Image{core.Image(fmt.Sprint("job", i)), core.Image(fmt.Sprint("job", i+1))}}})
+	}
+	if got := len(m.engine.fleet.find("n0").gained); got != 2 {
+		t.Errorf("%d images are remembered of two that are listed", got)
 	}
 }
