@@ -10,13 +10,16 @@ import (
 	"path/filepath"
 )
 
-// What tells the nodes that Karpenter's KWOK provider makes, which have no kubelet, from
-// all others: their label, and one further that says which kwok keeps them. The provider
-// knows several; all nodes of a cluster are kept by one.
+// The label that tells nodes which have no kubelet from all others. Karpenter's KWOK
+// provider puts it on those that it makes.
 const (
 	LabelUnrun      = "kwok.x-k8s.io/node"
 	LabelUnrunValue = "fake"
 )
+
+// AnnotationReadyAfter says, as a duration, how long after it was made such a node is
+// Ready.
+const AnnotationReadyAfter = "pace.test/ready-after"
 
 // stages are what kwok does for nodes: a moment after they were made they are Ready, and
 // stay it. It ends pods that are deleted and does nothing else for them.
@@ -68,5 +71,6 @@ func (c *Cluster) startKwok(ctx context.Context, args ...string) (built string, 
 	return built, c.fail(c.launchOther(ctx, "kwok", append([]string{
 		filepath.Join(built, "kwok"), "--kubeconfig=" + c.kubeconfig, "--config=" + file,
 		"--manage-all-nodes=false", "--manage-nodes-with-label-selector=" + LabelUnrun + "=" + LabelUnrunValue,
+		"--node-lease-duration-seconds=40",
 	}, args...)))
 }

@@ -93,7 +93,7 @@ func (a *Agent) Wait() { a.nodes.Wait() }
 
 func (a *Agent) add(ctx context.Context, n *corev1.Node) {
 	ctx, cancel := context.WithCancel(ctx)
-	m := newMachine(n.Name, a.o.Registry(n))
+	m := newMachine(n, a.o.Registry(n))
 	a.mu.Lock()
 	a.machines[n.Name], a.ends[n.Name] = m, cancel
 	a.mu.Unlock()

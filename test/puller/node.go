@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,11 +48,20 @@ type ladder struct {
 	wait          time.Duration
 }
 
-func newMachine(name string, client *http.Client) *machine {
-	return &machine{
-		name: name, client: client, wake: make(chan struct{}, 1), held: map[string]image{},
+// newMachine makes one that holds what its node says that it does.
+func newMachine(n *corev1.Node, client *http.Client) *machine {
+	m := &machine{
+		name: n.Name, client: client, wake: make(chan struct{}, 1), held: map[string]image{},
 		tried: map[attempt]*ladder{}, done: map[types.UID]bool{}, said: map[types.UID]string{},
 	}
+	for _, listed := range n.Status.Images {
+		for _, ref := range listed.Names {
+			if repo, _, tagged := strings.Cut(ref, ":"); tagged && !strings.Contains(ref, "@") {
+				m.held[ref] = image{ref: ref, repo: repo, size: listed.SizeBytes}
+			}
+		}
+	}
+	return m
 }
 
 // run works for the node until ctx ends.
