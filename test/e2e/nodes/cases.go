@@ -10,7 +10,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/test/cluster"
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
@@ -27,7 +30,7 @@ const pulls = 3 * stage.Limit
 // Plan is the suite.
 func Plan(lab *stage.Lab) stage.Plan {
 	b := &builder{lab: lab}
-	return stage.Plan{Cases: b.cases(), Machines: machines, Ready: b.ready}
+	return stage.Plan{Cases: b.cases(), Machines: machines, Ready: b.ready, Installed: b.holdNodes, Flags: []string{"--node-waves"}}
 }
 
 // builder makes cases on one lab.
@@ -52,6 +55,23 @@ func (b *builder) ready(ctx context.Context) (err error) {
 	return err
 }
 
+// nodeHold bounds the hold of a node: long against what a case takes to let it go, and
+// short against how long the failsafe waits for a controller that is gone.
+const nodeHold = 90 * time.Second
+
+// holdNodes has the policy hold nodes, and waits until the controller knows that it may.
+func (b *builder) holdNodes(ctx context.Context) error {
+	patch := fmt.Sprintf(`{"spec":{"nodes":{"hold":true,"maxHold":%q}}}`, nodeHold)
+	if out := b.lab.Kubectl(ctx, "patch", "pacepolicy", "default", "--type=merge", "-p", patch); out.Code != 0 {
+		return fmt.Errorf("having nodes held: %s", out)
+	}
+	return stage.Poll(ctx, "the policy to hold nodes", func(ctx context.Context) (bool, string, error) {
+		var policy v1alpha1.PacePolicy
+		err := b.lab.Client.Get(ctx, client.ObjectKey{Name: "default"}, &policy)
+		return meta.IsStatusConditionTrue(policy.Status.Conditions, v1alpha1.ConditionNodesHeld), fmt.Sprint(policy.Status.Conditions), err
+	})
+}
+
 // play is what a case does on its stage.
 type play func(ctx context.Context, s *scene, r *suite.Report) error
 
@@ -71,8 +91,29 @@ func (b *builder) on(name string, o stage.Options, p play) suite.Case {
 		for _, what := range []string{"nodeclaims", "nodes"} {
 			evidence += fmt.Sprintln(b.lab.Kubectl(ctx, "get", what, "-l", labelPool+"="+name, "-o", "wide"))
 		}
-		return evidence + inspect(ctx, err)
+		return evidence + inspect(ctx, err) + b.lab.Recorded(ctx, name)
 	}
+	return c
+}
+
+// among is a case with a stage, on nodes that it makes itself.
+func (b *builder) among(name string, o stage.Options, p stage.Play) suite.Case {
+	c := stage.Case(name, o, func(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+		return all(p(ctx, s, r), b.agent.Err())
+	}, func(context.Context) (*stage.Lab, error) { return b.lab, nil })
+	inspect := c.Inspect
+	c.Inspect = func(ctx context.Context, err error) string {
+		return fmt.Sprintln(b.lab.Kubectl(ctx, "get", "nodes", "-l", labelGroup+"="+name, "-o", nodeColumns)) + inspect(ctx, err) + b.lab.Recorded(ctx, name)
+	}
+	return c
+}
+
+// nodeColumns are what of a node shows why it is held or not.
+const nodeColumns = `custom-columns=NAME:.metadata.name,MADE:.metadata.creationTimestamp,TAINTS:.spec.taints[*].key,REASON:.metadata.annotations.pullpace\.dev/hold-reason,RELEASE:.metadata.annotations.pullpace\.dev/release,GRANTED:.status.conditions[?(@.type=="pullpace.dev/PullBudgetGranted")].reason`
+
+// alone marks a case that takes the controller away from all others.
+func alone(c suite.Case) suite.Case {
+	c.Alone = true
 	return c
 }
 
@@ -80,7 +121,18 @@ func (b *builder) cases() []suite.Case {
 	return []suite.Case{
 		b.on("scale-up", stage.Options{Window: window}, scaledUp),
 		b.on("scale-up-unheld", stage.Options{NotPaced: true, NoBudget: true}, leftAlone),
-		b.on("waves", stage.Options{Window: 20 * time.Second, Taken: stage.Limit}, waves),
+		b.on("waves", stage.Options{Window: 20 * time.Second}, waves),
+		b.among("kubelets-join", stage.Options{Limit: joining / 2}, kubeletsJoin),
+		b.among("many-nodes", stage.Options{Limit: 100}, manyNodes),
+		b.among("node-waves", stage.Options{}, nodeWaves),
+		b.among("nodes-unheld", stage.Options{NoBudget: true}, nodesUnheld),
+		b.among("edited-taint", stage.Options{}, editedTaint),
+		b.among("rebooted", stage.Options{}, rebooted),
+		alone(b.among("failed-over", stage.Options{}, failedOver)),
+		alone(b.among("all-let-go", stage.Options{}, allLetGo)),
+		alone(b.among("while-down", stage.Options{}, whileDown)),
+		alone(b.among("left-held", stage.Options{}, leftHeld)),
+		alone(b.among("all-new", stage.Options{}, allNew)),
 	}
 }
 

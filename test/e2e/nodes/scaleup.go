@@ -58,20 +58,27 @@ func leftAlone(ctx context.Context, s *scene, r *suite.Report) error {
 	return s.grewBy(ctx, pulls)
 }
 
-// waves has pods wait for an account that is used up: the autoscaler, which sees none of
+// waves has pods wait for an account that is paused: the autoscaler, which sees none of
 // them, makes nothing. Then they go in waves, and so do the nodes come.
 func waves(ctx context.Context, s *scene, r *suite.Report) error {
+	resume, err := paused(ctx, s.Stage)
+	if err != nil {
+		return err
+	}
 	if err := s.deploy(ctx, "app", pulls); err != nil {
 		return err
 	}
-	_, err := s.AwaitPods(ctx, "app", "all pods to be held for want of a budget", func(pods []corev1.Pod) bool {
-		return len(pods) == pulls && stage.Count(pods, stage.HeldFor(core.WaitingForBudget)) == pulls
+	_, err = s.AwaitPods(ctx, "app", "all pods to be held", func(pods []corev1.Pod) bool {
+		return len(pods) == pulls && stage.Count(pods, stage.HeldFor(core.Paused)) == pulls
 	})
 	if err != nil {
 		return err
 	}
 	if made, err := s.claims(ctx); err != nil || len(made) > 0 {
 		return all(err, fmt.Errorf("%d NodeClaims were made for pods that are held", len(made)))
+	}
+	if err := resume(); err != nil {
+		return err
 	}
 	if err := s.Await(ctx, "app"); err != nil {
 		return err

@@ -47,6 +47,20 @@ func (l *Lab) Replayed(ctx context.Context) (view.Replay, error) {
 	return replay, nil
 }
 
+// Recorded keeps what the controller decided since it began to lead beside the logs, and
+// says where; or why it could not.
+func (l *Lab) Recorded(ctx context.Context, name string) string {
+	trace := l.Kubectl(ctx, "pace", "simulate", "record", "--decisions")
+	if trace.Code != 0 {
+		return fmt.Sprintf("recording: %s\n", trace)
+	}
+	file, err := keep(l.Cluster.LogsDir(), name, trace.Stdout)
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	return "the trace of the controller: " + file + "\n"
+}
+
 // keep writes a trace beside the logs, which are kept when something fails.
 func keep(folder, name, text string) (string, error) {
 	file, err := os.CreateTemp(folder, name+"-*.jsonl")

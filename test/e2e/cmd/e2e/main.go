@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pullpace/pace/test/e2e/argo"
@@ -53,7 +54,8 @@ type settings struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log.SetLogger(logr.Discard()) // the client's library complains otherwise
+	log.SetLogger(logr.Discard()) // the client's libraries complain otherwise
+	klog.SetLogger(logr.Discard())
 	s, err := parse(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)

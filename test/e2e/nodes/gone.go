@@ -1,0 +1,141 @@
+//go:build linux
+
+package nodes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/test/e2e/stage"
+	"github.com/pullpace/pace/test/e2e/suite"
+)
+
+// replicas are the controller's pods.
+func replicas(ctx context.Context, s *stage.Stage) ([]corev1.Pod, error) {
+	var list corev1.PodList
+	err := s.Client.List(ctx, &list, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"})
+	if err == nil && len(list.Items) == 0 {
+		err = errors.New("there are none")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the controller's pods: %w", err)
+	}
+	return list.Items, nil
+}
+
+// killLeader kills the replica that decides.
+func killLeader(ctx context.Context, s *stage.Stage) error {
+	var leases coordinationv1.LeaseList
+	if err := s.Client.List(ctx, &leases, client.InNamespace(v1alpha1.Namespace)); err != nil {
+		return fmt.Errorf("looking for the leader: %w", err)
+	}
+	pods, err := replicas(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, l := range leases.Items {
+		for _, p := range pods {
+			if h := l.Spec.HolderIdentity; h != nil && len(*h) >= len(p.Name) && (*h)[:len(p.Name)] == p.Name {
+				return s.KillPod(ctx, p.Namespace, p.Name)
+			}
+		}
+	}
+	return errors.New("no replica leads")
+}
+
+// whileDown kills the controller with nodes held, has more nodes register while it is
+// down, and starts it again: all that were held go when there is budget, and nothing of a
+// hold stays behind.
+func whileDown(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+	f, err := newFleet(ctx, s, 2*stage.Limit)
+	if err != nil {
+		return err
+	}
+	resume, err := paused(ctx, s)
+	if err != nil {
+		return err
+	}
+	names := f.names("new", 6)
+	if err := f.register(ctx, names[:4], 0); err != nil {
+		return err
+	}
+	if err := f.held(ctx, 4); err != nil {
+		return err
+	}
+	back, err := scaledTo0(ctx, s)
+	if err != nil {
+		return err
+	}
+	// Nobody holds what registers now: it joins, and is no worse off than without Pace.
+	if err := all(f.register(ctx, names[4:], 0), f.joined(ctx, names[4:])); err != nil {
+		return all(err, back())
+	}
+	if held := f.seen.those(f.seen.held); len(held) != 4 {
+		return all(fmt.Errorf("%v are held while the controller is down, want the 4 from before", held), back())
+	}
+	if err := all(back(), resume()); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := f.joined(ctx, names); err != nil {
+		return err
+	}
+	r.Note("freed_after", time.Since(began).Round(time.Second))
+	return f.done(ctx, none429(s))
+}
+
+// leftHeld takes the controller away with nodes held: the failsafe lets them go at the
+// bound of their hold.
+func leftHeld(ctx context.Context, s *stage.Stage, r *suite.Report) error {
+	f, err := newFleet(ctx, s, 2*stage.Limit)
+	if err != nil {
+		return err
+	}
+	resume, err := paused(ctx, s)
+	if err != nil {
+		return err
+	}
+	names := f.names("new", 4)
+	if err := f.register(ctx, names, 0); err != nil {
+		return err
+	}
+	if err := f.held(ctx, 4); err != nil {
+		return err
+	}
+	back, err := scaledTo0(ctx, s)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	err = f.joined(ctx, names)
+	r.Note("freed_after", time.Since(began).Round(time.Second))
+	return f.done(ctx, err, back(), resume())
+}
+
+// scaledTo0 takes the controller away until back is called, and waits until it is gone.
+func scaledTo0(ctx context.Context, s *stage.Stage) (back func() error, err error) {
+	scale := func(n string) error {
+		if out := s.Kubectl(ctx, "scale", "deployment", "pacer", "-n", v1alpha1.Namespace, "--replicas="+n); out.Code != 0 {
+			return fmt.Errorf("scaling the controller: %s", out)
+		}
+		return nil
+	}
+	if err := scale("0"); err != nil {
+		return nil, err
+	}
+	err = stage.Poll(ctx, "the controller to be gone", func(ctx context.Context) (bool, string, error) {
+		var list corev1.PodList
+		err := s.Client.List(ctx, &list, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"})
+		return len(list.Items) == 0, fmt.Sprintf("%d pods", len(list.Items)), err
+	})
+	return func() error {
+		return all(scale("2"), s.AwaitRollout(context.WithoutCancel(ctx), v1alpha1.Namespace, "pacer"))
+	}, err
+}
