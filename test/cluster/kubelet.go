@@ -42,8 +42,9 @@ func (n *Node) kubeletConfig() (map[string]any, error) {
 		"makeIPTablesUtilChains": false,
 		// Which images a node holds is the tests' business.
 		"imageGCHighThresholdPercent": 100,
+		// Of a large disk even one percent is more than a run needs.
 		"evictionHard": map[string]string{
-			"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%",
+			"memory.available": "50Mi", "nodefs.available": "200Mi", "imagefs.available": "200Mi", "nodefs.inodesFree": "1%",
 		},
 		"nodeStatusUpdateFrequency": "4s",
 		"registerWithTaints":        taints,
