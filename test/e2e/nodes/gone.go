@@ -121,13 +121,13 @@ func leftHeld(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 
 // scaledTo0 takes the controller away until back is called, and waits until it is gone.
 func scaledTo0(ctx context.Context, s *stage.Stage) (back func() error, err error) {
-	scale := func(n string) error {
+	scale := func(ctx context.Context, n string) error {
 		if out := s.Kubectl(ctx, "scale", "deployment", "pacer", "-n", v1alpha1.Namespace, "--replicas="+n); out.Code != 0 {
 			return fmt.Errorf("scaling the controller: %s", out)
 		}
 		return nil
 	}
-	if err := scale("0"); err != nil {
+	if err := scale(ctx, "0"); err != nil {
 		return nil, err
 	}
 	err = stage.Poll(ctx, "the controller to be gone", func(ctx context.Context) (bool, string, error) {
@@ -136,6 +136,9 @@ func scaledTo0(ctx context.Context, s *stage.Stage) (back func() error, err erro
 		return len(list.Items) == 0, fmt.Sprintf("%d pods", len(list.Items)), err
 	})
 	return func() error {
-		return all(scale("2"), s.AwaitRollout(context.WithoutCancel(ctx), v1alpha1.Namespace, "pacer"))
+		// Also where the case's own time is up: others need the controller.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		return all(scale(ctx, "2"), s.AwaitRollout(ctx, v1alpha1.Namespace, "pacer"))
 	}, err
 }
