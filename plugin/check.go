@@ -36,8 +36,8 @@ func newCheckRollout(s *session) *cobra.Command {
 	var images []string
 	cmd := &cobra.Command{
 		Use:   "rollout TYPE/NAME [--image CONTAINER=IMAGE]",
-		Short: "Say whether every pod of a Deployment could start now",
-		Long: "Say whether every pod of a Deployment could start now. The answer is one JSON object\n" +
+		Short: "Say whether every pod of a Deployment or Argo Rollout could start now",
+		Long: "Say whether every pod of a Deployment or Argo Rollout could start now. The answer is one JSON object\n" +
 			"with the fields of the gate endpoint of the controller.\n\n" +
 			"Exit codes: 0 allow, 1 error, 2 usage, 3 it would be held, 4 it is paused.",
 		Example: s.examples("check rollout deploy/api -n shop"),
@@ -70,11 +70,11 @@ func (o *checkOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := cluster.DeploymentOf(ctx, c.Client, c.Namespace, o.target.Name)
+	d, err := o.s.workload(ctx, c.Client, c.Namespace, o.target)
 	if err != nil {
 		return err
 	}
-	changed, err := setImages(d, o.images)
+	changed, err := setImages(d.Deployment, o.images)
 	if err != nil {
 		return err
 	}
@@ -90,6 +90,7 @@ func (o *checkOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.noteGate(&cost)
 	o.decide(&model, cost)
 	if err := show(o.s, o.out, model, view.CheckPage); err != nil {
 		return err

@@ -30,8 +30,8 @@ func newCost(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cost [TYPE/NAME [--image CONTAINER=IMAGE] | -f FILE | nodepool/NAME --nodes N]",
 		Short: "Say what a rollout or new nodes would be charged, and whether they would wait",
-		Long: "Price the start of every pod of a Deployment, with other images or as it is in a\n" +
-			"file, from the images that nodes list; or that of new nodes of a pool, from the\n" +
+		Long: "Price the start of every pod of a Deployment or Argo Rollout, with other images or as\n" +
+			"it is in a file, from the images that nodes list; or that of new nodes of a pool, from the\n" +
 			"DaemonSets that will run there and the pods that wait for room, less what nodes of\n" +
 			"the pool are born with. Without a controller it says what it then cannot know.\n\n" +
 			"Exit codes: 0 it may all start now, 1 error, 2 usage, 3 it would be held.",
@@ -108,18 +108,18 @@ func (o *costOptions) run(ctx context.Context) error {
 		return err
 	}
 	if o.file == "" {
-		d, err := cluster.DeploymentOf(ctx, c.Client, c.Namespace, o.target.Name)
+		w, err := o.s.workload(ctx, c.Client, c.Namespace, o.target)
 		if err != nil {
 			return err
 		}
-		wanted = []*appsv1.Deployment{d}
+		wanted = []workload{w}
 	}
 	code := ExitOK
 	for i, d := range wanted {
 		if d.Namespace == "" {
 			d.Namespace = c.Namespace
 		}
-		changed, err := setImages(d, o.images)
+		changed, err := setImages(d.Deployment, o.images)
 		if err != nil {
 			return err
 		}
@@ -127,6 +127,7 @@ func (o *costOptions) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		d.noteGate(&cost)
 		if i > 0 && o.out.format == "table" {
 			fmt.Fprintln(o.s.env.Out)
 		}
@@ -141,7 +142,7 @@ func (o *costOptions) run(ctx context.Context) error {
 }
 
 // fromFile reads the Deployments of the file; none where no file was named.
-func (o *costOptions) fromFile() ([]*appsv1.Deployment, error) {
+func (o *costOptions) fromFile() ([]workload, error) {
 	if o.file == "" {
 		return nil, nil
 	}
@@ -149,7 +150,7 @@ func (o *costOptions) fromFile() ([]*appsv1.Deployment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", o.file, err)
 	}
-	var list []*appsv1.Deployment
+	var list []workload
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
 	for {
 		d := &appsv1.Deployment{}
@@ -165,7 +166,7 @@ func (o *costOptions) fromFile() ([]*appsv1.Deployment, error) {
 		case d.Kind != string(cluster.Deployment):
 			o.s.notef("%s: %s %s is skipped: Deployments are priced", o.file, d.Kind, d.Name)
 		default:
-			list = append(list, d)
+			list = append(list, workload{Deployment: d})
 		}
 	}
 	if len(list) == 0 {

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
@@ -35,7 +36,7 @@ type explainOptions struct {
 func newExplain(s *session) *cobra.Command {
 	o := &explainOptions{s: s}
 	cmd := &cobra.Command{
-		Use:     "explain POD|pod/NAME|node/NAME|deploy/NAME|job/NAME",
+		Use:     "explain POD|pod/NAME|node/NAME|deploy/NAME|rollout/NAME|job/NAME",
 		Short:   "Say why something is held, and when it is let go",
 		Long:    "Say why a pod, a node or a rollout is held, was released or is not held, when it is\nlet go at the latest, and what helps sooner. It needs only `view` in the namespace.",
 		Example: s.examples("explain pod/api-7d9f8c6b5-x2lqp -n shop", "explain deploy/api -n shop", "explain node/worker-7"),
@@ -60,8 +61,8 @@ func newExplain(s *session) *cobra.Command {
 }
 
 func (o *explainOptions) run(ctx context.Context, t cluster.Target) error {
-	if !slices.Contains([]cluster.Kind{cluster.Pod, cluster.Node, cluster.Deployment, cluster.Job}, t.Kind) {
-		return usagef("%s: explain knows pods, nodes, Deployments and Jobs; its pods say why they are held", t)
+	if !slices.Contains([]cluster.Kind{cluster.Pod, cluster.Node, cluster.Deployment, cluster.Rollout, cluster.Job}, t.Kind) {
+		return usagef("%s: explain knows pods, nodes, Deployments, Argo Rollouts and Jobs; its pods say why they are held", t)
 	}
 	c, err := o.s.connect()
 	if err != nil {
@@ -81,6 +82,10 @@ func (o *explainOptions) run(ctx context.Context, t cluster.Target) error {
 		explainNode(&model, obj)
 	case *appsv1.Deployment:
 		if err := explainPods(ctx, c.Client, &model, obj); err != nil {
+			return err
+		}
+	case *unstructured.Unstructured:
+		if err := explainRollout(ctx, c.Client, &model, obj); err != nil {
 			return err
 		}
 	case *batchv1.Job:

@@ -118,6 +118,7 @@ func newHarness(t *testing.T, hooks interceptor.Funcs, objects ...client.Object)
 	h := &harness{t: t}
 	plain := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithIndex(&appsv1.Deployment{}, "metadata.name", byName).
+		WithIndex(kube.NewRollout(), "metadata.name", byName).
 		WithIndex(&corev1.Event{}, "type", func(o client.Object) []string { return []string{o.(*corev1.Event).Type} }).
 		WithIndex(&corev1.Event{}, "reason", func(o client.Object) []string { return []string{o.(*corev1.Event).Reason} }).
 		WithIndex(&corev1.Secret{}, "type", secretTypes(objects)).Build()

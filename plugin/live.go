@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pullpace/pace/pacer/kube"
@@ -48,10 +47,14 @@ type live struct {
 }
 
 // watch shows the rollout and returns the exit code of its end.
-func (o *rolloutOptions) watch(ctx context.Context, c *cluster.Cluster, d *appsv1.Deployment) error {
+func (o *rolloutOptions) watch(ctx context.Context, c *cluster.Cluster, d workload) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w, err := follow.Start(ctx, c.Client, d)
+	start := func() (*follow.Watch, error) { return follow.Start(ctx, c.Client, d.Deployment) }
+	if d.argo != nil {
+		start = func() (*follow.Watch, error) { return follow.StartArgo(ctx, c.Client, d.argo) }
+	}
+	w, err := start()
 	if err != nil {
 		return o.interrupted(ctx, err)
 	}
@@ -267,7 +270,11 @@ func (l *live) explain(ctx context.Context) {
 		return
 	}
 	model := view.Explanation{Object: l.target.String(), Namespace: world.Deployment.Namespace}
-	if err := explainPods(ctx, l.cluster.Client, &model, world.Deployment); err != nil {
+	explain := func() error { return explainPods(ctx, l.cluster.Client, &model, world.Deployment) }
+	if world.Argo != nil {
+		explain = func() error { return explainRollout(ctx, l.cluster.Client, &model, world.Argo.Object) }
+	}
+	if err := explain(); err != nil {
 		l.below("%v", cluster.Explain(err, l.s.env.program()))
 		return
 	}
@@ -285,12 +292,20 @@ func (l *live) undo(ctx context.Context) {
 	if !ok {
 		return
 	}
-	err := cluster.Undo(ctx, l.cluster.Client, world.Deployment)
+	err := l.back(ctx, world)
 	if err != nil {
 		l.below("not undone: %v", cluster.Explain(err, l.s.env.program()))
 		return
 	}
 	l.below("undo: the template of the revision before is back")
+}
+
+// back puts the template of the revision before back.
+func (l *live) back(ctx context.Context, world follow.World) error {
+	if world.Argo == nil {
+		return cluster.Undo(ctx, l.cluster.Client, world.Deployment)
+	}
+	return cluster.UndoArgo(ctx, l.cluster.Client, world.Argo)
 }
 
 // release asks why and writes the order.

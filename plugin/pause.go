@@ -15,7 +15,7 @@ func newPause(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pause TYPE/NAME --reason TEXT",
 		Short: "Release nothing more of a workload or an account",
-		Long: "Release no more pods of a Deployment, or of a whole account (budget/NAME), until\n" +
+		Long: "Release no more pods of a Deployment, no more steps of an Argo Rollout, or of a whole account (budget/NAME), until\n" +
 			"`resume`. Pods that were released go on; hold-until still ends every hold.",
 		Example: s.examples(`pause deploy/api -n shop --reason "2.4.1 leaks"`, `pause budget/hub --reason "contract ends today"`),
 		Args:    args(1, 1),
@@ -23,7 +23,7 @@ func newPause(s *session) *cobra.Command {
 			if err := o.validate(cmd); err != nil {
 				return err
 			}
-			t, err := o.target(args[0], cluster.Deployment, cluster.PullBudget)
+			t, err := o.target(args[0], cluster.Deployment, cluster.Rollout, cluster.PullBudget)
 			if err != nil {
 				return err
 			}

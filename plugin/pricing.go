@@ -30,7 +30,7 @@ func (s *session) priceIfAllowed(ctx context.Context, c *cluster.Cluster, d *app
 // would wait, and what a wait would break.
 func (s *session) price(ctx context.Context, c *cluster.Cluster, d *appsv1.Deployment) (view.Cost, error) {
 	cost := view.Cost{
-		Namespace: d.Namespace, Workload: "deploy/" + d.Name, Replicas: cluster.Replicas(d), Pods: cluster.Replicas(d),
+		Namespace: d.Namespace, Workload: cluster.WorkloadOf(d).String(), Replicas: cluster.Replicas(d), Pods: cluster.Replicas(d),
 		Source: "client", Verdict: v1alpha1.QuoteUnknown, Images: []view.Image{}, Accounts: []view.Account{},
 	}
 	for _, container := range slices.Concat(d.Spec.Template.Spec.InitContainers, d.Spec.Template.Spec.Containers) {

@@ -58,7 +58,7 @@ func (s *session) ask(ctx context.Context, c client.Client, d *appsv1.Deployment
 // askOnce has the API server admit a pod of the Deployment without storing it.
 func askOnce(ctx context.Context, c client.Client, d *appsv1.Deployment) (v1alpha1.PodQuote, error) {
 	template := d.Spec.Template.DeepCopy()
-	ask := v1alpha1.QuoteAsk{Kind: string(cluster.Deployment), Name: d.Name, Pods: cluster.Replicas(d), Strategy: &d.Spec.Strategy}
+	ask := v1alpha1.QuoteAsk{Kind: string(cluster.WorkloadOf(d).Kind), Name: d.Name, Pods: cluster.Replicas(d), Strategy: &d.Spec.Strategy}
 	pod := &corev1.Pod{Spec: template.Spec}
 	pod.Namespace, pod.GenerateName = d.Namespace, "pace-quote-"
 	pod.Labels, pod.Annotations = template.Labels, map[string]string{v1alpha1.AnnotationQuote: ask.String()}

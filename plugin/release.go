@@ -29,7 +29,7 @@ func newRelease(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "release [TYPE/NAME | --all] [--now] --reason TEXT",
 		Short: "Let held pods go before the budget allows it",
-		Long: "Let the held pods of a Deployment, one Job, one pod, one node or everything go.\n\n" +
+		Long: "Let the held pods of a Deployment, the step of an Argo Rollout, one Job, one pod, one node or everything go.\n\n" +
 			"The controller lets them go at the rate at which the registry refills, and stops\n" +
 			"at the first 429. With --now the gates are taken off from here, all at once and\n" +
 			"without a working controller; expect pulls to be refused.",
@@ -46,7 +46,7 @@ func newRelease(s *session) *cobra.Command {
 			if o.all {
 				return o.releaseAll(cmd.Context())
 			}
-			t, err := o.target(args[0], cluster.Deployment, cluster.Job, cluster.Pod, cluster.Node)
+			t, err := o.target(args[0], cluster.Deployment, cluster.Rollout, cluster.Job, cluster.Pod, cluster.Node)
 			if err != nil {
 				return err
 			}
@@ -78,6 +78,9 @@ func (o *releaseOptions) releaseOne(ctx context.Context, t cluster.Target) error
 	served, err := o.served(ctx, g)
 	if err != nil {
 		return err
+	}
+	if !served && t.Kind == cluster.Rollout {
+		return fmt.Errorf("%s: nothing but its own step holds it, which asks again until the controller answers; `kubectl argo rollouts promote %s -n %s` skips the step. Nothing was changed", t, t.Name, obj.GetNamespace())
 	}
 	if job, ok := obj.(*batchv1.Job); !served && (t.Kind == cluster.Deployment || ok && !gate.Suspended(job)) {
 		if err := o.ungate(ctx, g, obj.GetNamespace(), t.String()); err != nil {

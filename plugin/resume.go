@@ -17,14 +17,14 @@ func newResume(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "resume TYPE/NAME --reason TEXT",
 		Short:   "Take a pause back, or go on although pulls failed",
-		Long:    "Take the pause of a Deployment or of an account (budget/NAME) back. Where no person paused\nit, but failing pulls did, what failed before does not count any more: pods go as the\nbudget allows, and the next failure counts anew.",
+		Long:    "Take the pause of a Deployment, an Argo Rollout or an account (budget/NAME) back. Where no person paused\nit, but failing pulls did, what failed before does not count any more: pods go as the\nbudget allows, and the next failure counts anew.",
 		Example: s.examples(`resume deploy/api -n shop --reason "2.4.2 fixes it"`, `resume budget/hub --reason "the registry is back"`),
 		Args:    args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.validate(cmd); err != nil {
 				return err
 			}
-			t, err := o.target(args[0], cluster.Deployment, cluster.PullBudget)
+			t, err := o.target(args[0], cluster.Deployment, cluster.Rollout, cluster.PullBudget)
 			if err != nil {
 				return err
 			}

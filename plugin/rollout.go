@@ -3,12 +3,14 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
@@ -37,8 +39,8 @@ func newRollout(s *session) *cobra.Command {
 	var images []string
 	cmd := &cobra.Command{
 		Use:   "rollout TYPE/NAME [--image CONTAINER=IMAGE | --restart | --follow] [--max-wait 30m]",
-		Short: "Roll a Deployment out within the budget, and watch it",
-		Long: "Change the image of a Deployment, or restart it, within what registries still allow,\n" +
+		Short: "Roll a Deployment or Argo Rollout out within the budget, and watch it",
+		Long: "Change the image of a Deployment or Argo Rollout, or restart it, within what registries still allow,\n" +
 			"and watch. It prices the rollout first and does not start one that would take longer\n" +
 			"than --max-wait. Ctrl-C stops watching, not the rollout.\n\n" +
 			"On a terminal a screen is drawn; elsewhere a line of key=value pairs is printed for\n" +
@@ -118,25 +120,36 @@ func (o *rolloutOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := cluster.DeploymentOf(ctx, c.Client, c.Namespace, o.target.Name)
+	d, err := o.s.workload(ctx, c.Client, c.Namespace, o.target)
 	if err != nil {
 		return err
 	}
 	if !o.follow {
-		if d, err = o.start(ctx, c, d); err != nil || d == nil {
+		started, err := o.start(ctx, c, d)
+		if err != nil || started == nil {
+			return err
+		}
+		if d, err = d.written(started); err != nil {
 			return err
 		}
 	}
 	return o.watch(ctx, c, d)
 }
 
-// start prices the change and writes it. It returns the Deployment as written, nil
-// where nothing was started.
-func (o *rolloutOptions) start(ctx context.Context, c *cluster.Cluster, d *appsv1.Deployment) (*appsv1.Deployment, error) {
+// start prices the change and writes it. It returns the object as written, nil where
+// nothing was started.
+func (o *rolloutOptions) start(ctx context.Context, c *cluster.Cluster, d workload) (client.Object, error) {
 	if err := o.editable(ctx, c, d); err != nil {
 		return nil, err
 	}
-	changed, err := o.change(d)
+	changed, err := o.change(d.Deployment)
+	if err != nil {
+		return nil, err
+	}
+	before, after, err := d.object(changed)
+	if err == nil && o.restart && d.argo != nil {
+		after, err = d.restarted(o.s.env.Now())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +158,7 @@ func (o *rolloutOptions) start(ctx context.Context, c *cluster.Cluster, d *appsv
 	if err != nil {
 		return nil, err
 	}
+	d.noteGate(&cost)
 	late := !cost.Finish.IsZero() && cost.Finish.To.After(o.s.env.Now().Add(o.maxWait))
 	o.announce(cost, late)
 	if late {
@@ -153,27 +167,29 @@ func (o *rolloutOptions) start(ctx context.Context, c *cluster.Cluster, d *appsv
 	if o.dry.on() {
 		return nil, nil
 	}
-	if err := cluster.PatchLocked(ctx, c.Client, d.DeepCopy(), changed); err != nil {
+	if err := cluster.PatchLocked(ctx, c.Client, before, after); err != nil {
 		return nil, fmt.Errorf("starting the rollout: %w", err)
 	}
-	return changed, nil
+	return after, nil
 }
 
 // editable complains where an edit would be undone, or would not be paced.
-func (o *rolloutOptions) editable(ctx context.Context, c *cluster.Cluster, d *appsv1.Deployment) error {
-	if m := cluster.ManagedBy(d); m.Tool != "" {
+func (o *rolloutOptions) editable(ctx context.Context, c *cluster.Cluster, d workload) error {
+	if m := cluster.ManagedBy(d.Deployment); m.Tool != "" {
 		return fmt.Errorf("%s belongs to %s (%s), which would undo the change: change it there, then `%s rollout %s -n %s --follow`; nothing was changed",
 			o.target, m.Tool, m.Object, o.s.env.program(), o.target, d.Namespace)
 	}
-	if why := cluster.PausedBy(d); why != "" {
+	if why := cluster.PausedBy(d.Deployment); why != "" {
 		return &exitError{ExitPaused, fmt.Errorf("%s is paused: %s; `%s resume %s -n %s --reason ...` first; nothing was changed",
 			o.target, why, o.s.env.program(), o.target, d.Namespace)}
 	}
 	if d.Spec.Paused {
 		return &exitError{ExitPaused, fmt.Errorf("%s has spec.paused set: `kubectl rollout resume %s -n %s` first; nothing was changed", o.target, o.target, d.Namespace)}
 	}
-	if err := cluster.OptedIn(ctx, c.Client, d.Namespace); err != nil {
-		return err
+	if d.argo == nil { // a Rollout waits by its own steps, wherever it is
+		if err := cluster.OptedIn(ctx, c.Client, d.Namespace); err != nil {
+			return err
+		}
 	}
 	controller, err := cluster.ControllerOf(ctx, c.Client)
 	if err != nil {
@@ -217,13 +233,16 @@ func setImages(d *appsv1.Deployment, images map[string]string) (*appsv1.Deployme
 		}
 	}
 	if left > 0 {
-		return nil, fmt.Errorf("deploy/%s has no such container; it has %s; nothing was changed", d.Name, strings.Join(known, ", "))
+		return nil, fmt.Errorf("%s has no such container; it has %s; nothing was changed", cluster.WorkloadOf(d), strings.Join(known, ", "))
 	}
 	return changed, nil
 }
 
 // warn says what of the strategy works against pacing.
-func (o *rolloutOptions) warn(d *appsv1.Deployment) {
+func (o *rolloutOptions) warn(d workload) {
+	if d.argo != nil && !slices.Contains(d.argo.Steps, gateStep) {
+		o.s.notef("Warning: no step of %s is %q: its pods are priced and counted, and wait for nothing", o.target, gateStep)
+	}
 	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
 		o.s.notef("Warning: strategy Recreate deletes every pod first; the rollout is priced but never held")
 	}

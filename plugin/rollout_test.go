@@ -45,8 +45,7 @@ func TestRolloutRefuses(t *testing.T) {
 	}{
 		"unknown kind":          {paced(), append([]string{"thing/api"}, image...), ExitUsage, `unknown kind "thing"`},
 		"no slash":              {paced(), append([]string{"api"}, image...), ExitUsage, "not TYPE/NAME"},
-		"statefulset":           {paced(), append([]string{"sts/db"}, image...), ExitError, "Deployments are paced"},
-		"argo rollout":          {paced(), append([]string{"rollout/api"}, image...), ExitError, "gate step"},
+		"statefulset":           {paced(), append([]string{"sts/db"}, image...), ExitError, "Deployments and Argo Rollouts are paced"},
 		"missing workload":      {paced(), append([]string{"deploy/none"}, image...), ExitError, `is not in namespace "shop"`},
 		"nothing to do":         {paced(), []string{"deploy/api"}, ExitUsage, "say one of"},
 		"two things to do":      {paced(), append([]string{"deploy/api", "--restart"}, image...), ExitUsage, "say one of"},

@@ -113,7 +113,7 @@ func (s *session) status(ctx context.Context, c *cluster.Cluster) (view.Status, 
 		read func(context.Context, client.Reader, *view.Status) error
 	}{
 		{"controller", readController}, {"failsafe", readFailsafe}, {"webhook", readWebhook}, {"policies", readPolicies},
-		{"namespaces", readNamespaces}, {"held pods", readHeld}, {"held jobs", readHeldJobs}, {"held nodes", readHeldNodes}, {"accounts", readAccounts},
+		{"namespaces", readNamespaces}, {"held pods", readHeld}, {"held jobs", readHeldJobs}, {"held rollouts", readHeldSteps}, {"held nodes", readHeldNodes}, {"accounts", readAccounts},
 	}
 	for _, part := range parts {
 		err := part.read(ctx, c.Client, &model)
@@ -172,6 +172,12 @@ func readHeldJobs(ctx context.Context, c client.Reader, model *view.Status) erro
 	for i := range jobs {
 		model.Held = append(model.Held, cluster.JobGroup(&jobs[i]))
 	}
+	return err
+}
+
+func readHeldSteps(ctx context.Context, c client.Reader, model *view.Status) error {
+	steps, err := cluster.HeldSteps(ctx, c, "")
+	model.Held = append(model.Held, steps...)
 	return err
 }
 

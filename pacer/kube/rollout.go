@@ -46,6 +46,13 @@ func ArgoGroupVersion() schema.GroupVersion {
 // NewRollout is an empty Rollout to read one into.
 func NewRollout() *unstructured.Unstructured { return ofArgo(RolloutKind) }
 
+// NewRollouts is an empty list of Rollouts.
+func NewRollouts() *unstructured.UnstructuredList {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(ArgoGroupVersion().WithKind(RolloutKind + "List"))
+	return list
+}
+
 // NewRun is an empty AnalysisRun to read one into.
 func NewRun() *unstructured.Unstructured { return ofArgo(runsKind) }
 

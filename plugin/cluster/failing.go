@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
@@ -25,14 +26,22 @@ func PausedByFailures(ctx context.Context, c client.Reader, obj client.Object) (
 			}
 		}
 	case *appsv1.Deployment:
-		pods, err := PodsOf(ctx, c, o.Namespace, Target{Deployment, o.Name})
-		if err != nil {
-			return false, err
-		}
-		for i := range pods {
-			if HoldOf(&pods[i]).Reason == string(core.ImageFailing) || len(kube.Failing(&pods[i])) > 0 {
-				return true, nil
-			}
+		return podsFail(ctx, c, o.Namespace, Target{Deployment, o.Name})
+	case *unstructured.Unstructured:
+		return podsFail(ctx, c, o.GetNamespace(), Target{Kind(o.GetKind()), o.GetName()})
+	}
+	return false, nil
+}
+
+// podsFail reports whether pulls of a workload's pods fail, or pods are held for that.
+func podsFail(ctx context.Context, c client.Reader, namespace string, owner Target) (bool, error) {
+	pods, err := PodsOf(ctx, c, namespace, owner)
+	if err != nil {
+		return false, err
+	}
+	for i := range pods {
+		if HoldOf(&pods[i]).Reason == string(core.ImageFailing) || len(kube.Failing(&pods[i])) > 0 {
+			return true, nil
 		}
 	}
 	return false, nil

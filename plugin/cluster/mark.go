@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/kube"
 )
 
 // SetOrder writes an order on an object.
@@ -50,6 +51,8 @@ func Empty(t Target) (client.Object, error) {
 	switch t.Kind {
 	case Deployment:
 		return &appsv1.Deployment{}, nil
+	case Rollout:
+		return kube.NewRollout(), nil
 	case Job:
 		return &batchv1.Job{}, nil
 	case Pod:

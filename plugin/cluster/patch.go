@@ -47,6 +47,8 @@ func unwritten(before, now client.Object) bool {
 // peoples are annotations without those of the workload's own controller.
 func peoples(all map[string]string) map[string]string {
 	rest := maps.Clone(all)
-	maps.DeleteFunc(rest, func(key, _ string) bool { return strings.HasPrefix(key, "deployment.kubernetes.io/") })
+	maps.DeleteFunc(rest, func(key, _ string) bool {
+		return strings.HasPrefix(key, "deployment.kubernetes.io/") || strings.HasPrefix(key, "rollout.argoproj.io/")
+	})
 	return rest
 }

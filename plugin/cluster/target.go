@@ -66,22 +66,20 @@ func ParseTarget(arg string) (Target, error) {
 			}
 		}
 	}
-	return Target{}, fmt.Errorf("unknown kind %q: Pace knows deploy, sts, ds, job, pod, node and budget", word)
+	return Target{}, fmt.Errorf("unknown kind %q: Pace knows deploy, rollout, sts, ds, job, pod, node and budget", word)
 }
 
 // Paced complains about a kind whose rollouts Pace does not drive.
 func (t Target) Paced() error {
 	switch t.Kind {
-	case Deployment:
+	case Deployment, Rollout:
 		return nil
 	case StatefulSet, DaemonSet:
-		return fmt.Errorf("%s: updates of a %s are priced and counted against the budget, but not driven; Deployments are paced (deploy/NAME)", t, t.Kind)
+		return fmt.Errorf("%s: updates of a %s are priced and counted against the budget, but not driven; Deployments and Argo Rollouts are paced (deploy/NAME, rollout/NAME)", t, t.Kind)
 	case Job, CronJob:
-		return fmt.Errorf("%s: a %s is held as it is created where its namespace is opted in, there is no rollout to drive; Deployments are paced (deploy/NAME)", t, t.Kind)
+		return fmt.Errorf("%s: a %s is held as it is created where its namespace is opted in, there is no rollout to drive; Deployments and Argo Rollouts are paced (deploy/NAME, rollout/NAME)", t, t.Kind)
 	case NodePool:
-		return fmt.Errorf("%s: nodes of a pool are priced with cost and checked with check scaleup; Deployments are paced (deploy/NAME)", t)
-	case Rollout:
-		return fmt.Errorf("%s: an Argo Rollout is paced by a gate step in its own strategy, not from here; Deployments are paced (deploy/NAME)", t)
+		return fmt.Errorf("%s: nodes of a pool are priced with cost and checked with check scaleup; Deployments and Argo Rollouts are paced (deploy/NAME, rollout/NAME)", t)
 	}
-	return fmt.Errorf("%s: a %s has no rollout; Deployments are paced (deploy/NAME)", t, t.Kind)
+	return fmt.Errorf("%s: a %s has no rollout; Deployments and Argo Rollouts are paced (deploy/NAME, rollout/NAME)", t, t.Kind)
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/pacer/kube"
 )
 
 // revision is where the Deployment controller numbers revisions.
@@ -58,7 +61,8 @@ func ReplicaSets(ctx context.Context, c client.Reader, d *appsv1.Deployment) ([]
 
 // Revision is the number of a revision; 0 where there is none yet.
 func Revision(obj metav1.Object) int64 {
-	n, err := strconv.ParseInt(obj.GetAnnotations()[revision], 10, 64)
+	notes := obj.GetAnnotations()
+	n, err := strconv.ParseInt(cmp.Or(notes[revision], notes[argoRevision]), 10, 64)
 	if err != nil {
 		return 0
 	}
@@ -104,6 +108,29 @@ func Undo(ctx context.Context, c client.Client, d *appsv1.Deployment) error {
 	return nil
 }
 
+// UndoArgo is Undo of an Argo Rollout, which goes through its steps again unless they are
+// within its rollback window.
+func UndoArgo(ctx context.Context, c client.Client, a *Argo) error {
+	sets, err := ReplicaSets(ctx, c, a.AsDeployment())
+	if err != nil {
+		return err
+	}
+	_, previous := Current(a.AsDeployment(), sets)
+	if previous == nil {
+		return ErrNoPrevious
+	}
+	template := previous.Spec.Template.DeepCopy()
+	delete(template.Labels, argoHash)
+	changed, ok := a.SetTemplate(template)
+	if !ok {
+		return fmt.Errorf("deploy/%s describes its pods: go back there", a.Source)
+	}
+	if err := PatchLocked(ctx, c, a.Object, changed); err != nil {
+		return fmt.Errorf("going back to revision %d: %w", Revision(previous), err)
+	}
+	return nil
+}
+
 // OwnerOf returns the workload that a pod belongs to as the plugin prints it; a
 // ReplicaSet's name without its hash is that of its Deployment.
 func OwnerOf(pod *corev1.Pod) string {
@@ -111,14 +138,9 @@ func OwnerOf(pod *corev1.Pod) string {
 	if owner == nil {
 		return "pod/" + pod.Name
 	}
-	if owner.Kind == string(ReplicaSet) {
-		hash := pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
-		if n := len(owner.Name) - len(hash) - 1; hash != "" && n > 0 && owner.Name[n:] == "-"+hash {
-			return "deploy/" + owner.Name[:n]
-		}
+	known := kube.OwnerOf(pod)
+	if prefix, ok := short[Kind(known.Kind)]; ok {
+		return prefix + "/" + known.Name
 	}
-	if prefix, ok := short[Kind(owner.Kind)]; ok {
-		return prefix + "/" + owner.Name
-	}
-	return owner.Kind + "/" + owner.Name
+	return known.Kind + "/" + known.Name
 }

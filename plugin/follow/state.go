@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -19,6 +20,10 @@ import (
 // World is what the API server holds of one rollout.
 type World struct {
 	Deployment *appsv1.Deployment
+	// Argo is the Argo Rollout that Deployment stands for, Steps where it is; nil: it is
+	// a Deployment.
+	Argo  *cluster.Argo
+	Steps *view.Steps
 	// Generation is the least that the Deployment must have to tell of the rollout.
 	Generation int64
 	Sets       []appsv1.ReplicaSet
@@ -35,8 +40,8 @@ func (w World) State(now time.Time) view.Rollout {
 		current, previous = nil, current // the newest revision is still that of before
 	}
 	r := view.Rollout{
-		Namespace: d.Namespace, Workload: "deploy/" + d.Name, At: now,
-		Replicas: cluster.Replicas(d), Ready: d.Status.ReadyReplicas, Accounts: w.Accounts,
+		Namespace: d.Namespace, Workload: cluster.WorkloadOf(d).String(), At: now,
+		Replicas: cluster.Replicas(d), Ready: d.Status.ReadyReplicas, Accounts: w.Accounts, Steps: w.Steps,
 	}
 	r.Least = r.Replicas - unavailable(d, r.Replicas)
 	if current != nil {
@@ -47,8 +52,18 @@ func (w World) State(now time.Time) view.Rollout {
 		}
 	}
 	w.count(&r, current)
-	r.State, r.Message = w.verdict(r)
-	if len(r.Accounts) > 0 {
+	if w.Steps.Held() && r.New.Held == 0 {
+		r.Reason, r.Message = w.Steps.Gate.Reason, w.Steps.Gate.Message
+	}
+	if w.Argo != nil {
+		r.State, r.Message = w.verdictOfArgo(r)
+	} else {
+		r.State, r.Message = w.verdict(r)
+	}
+	switch {
+	case w.Steps.Held() && !w.Steps.Gate.Expected.IsZero():
+		r.Next = w.Steps.Gate.Expected
+	case len(r.Accounts) > 0:
 		r.Next = r.Accounts[0].More
 	}
 	return r
@@ -122,6 +137,29 @@ func (w World) verdict(r view.Rollout) (state, message string) {
 		return view.HeldState, r.Message
 	}
 	return view.Progressing, r.Message
+}
+
+// verdictOfArgo is verdict of an Argo Rollout: what its gate says goes before what Argo
+// makes of it, for which a step that waits is one that runs.
+func (w World) verdictOfArgo(r view.Rollout) (state, message string) {
+	a := w.Argo
+	switch {
+	case w.unobserved():
+		return view.Progressing, ""
+	case a.Aborted:
+		return view.Failed, cmp.Or(a.Message, "it was aborted")
+	case a.Phase == "Healthy" && a.Hash == a.Stable:
+		return view.Done, ""
+	case cluster.PausedBy(a.Object) != "":
+		return view.PausedState, cluster.PausedBy(a.Object)
+	case w.Steps.Held() || r.New.Held > 0 && r.New.Pulling == 0:
+		return view.HeldState, r.Message
+	case a.Phase == "Degraded":
+		return view.Failed, a.Message
+	case len(a.Paused) > 0 && w.Steps.ForPerson():
+		return view.PausedState, "it waits for a person at step " + strconv.Itoa(w.Steps.Number) + ": kubectl argo rollouts promote " + a.Name
+	}
+	return view.Progressing, cmp.Or(r.Message, a.Message)
 }
 
 func ready(pod *corev1.Pod) bool {

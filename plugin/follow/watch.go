@@ -8,14 +8,18 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/plugin/cluster"
 )
 
-// Watch keeps what the API server holds of one Deployment.
+// Watch keeps what the API server holds of one Deployment or Argo Rollout.
 type Watch struct {
 	// Changed receives after something changed; changes in between are merged.
 	Changed <-chan struct{}
@@ -24,54 +28,86 @@ type Watch struct {
 	// generation is the least that the rollout to watch has: a list may be older
 	// than the change that began it.
 	generation int64
-	stores     [3]cache.Store // deployments, replica sets, pods
+	// argo is the Rollout as last read before; nil: it is a Deployment.
+	argo   *cluster.Argo
+	stores [4]cache.Store // workloads, replica sets, pods, analysis runs
 }
 
 // Start watches a Deployment, its ReplicaSets and its pods until ctx ends. It
 // returns when all three were listed once. d is the Deployment as last written or
 // read: what is older is not taken for the state of its rollout.
 func Start(ctx context.Context, c client.WithWatch, d *appsv1.Deployment) (*Watch, error) {
+	return (&Watch{}).start(ctx, c, d, kept{&appsv1.Deployment{}, func() client.ObjectList { return &appsv1.DeploymentList{} }})
+}
+
+// StartArgo is Start of an Argo Rollout, with its AnalysisRuns.
+func StartArgo(ctx context.Context, c client.WithWatch, a *cluster.Argo) (*Watch, error) {
+	w := &Watch{argo: a}
+	return w.start(ctx, c, a.AsDeployment(), kept{kube.NewRollout(), func() client.ObjectList { return kube.NewRollouts() }},
+		kept{kube.NewRun(), func() client.ObjectList { return kube.NewRuns() }})
+}
+
+// kept is a kind that is watched.
+type kept struct {
+	object client.Object
+	list   func() client.ObjectList
+}
+
+// start watches the workload itself, its ReplicaSets and pods, and what else of its
+// namespace tells of it.
+func (w *Watch) start(ctx context.Context, c client.WithWatch, d *appsv1.Deployment, workload kept, more ...kept) (*Watch, error) {
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil {
-		return nil, fmt.Errorf("reading the selector of deploy/%s: %w", d.Name, err)
+		return nil, fmt.Errorf("reading the selector of %s: %w", cluster.WorkloadOf(d), err)
 	}
 	changed := make(chan struct{}, 1)
-	w := &Watch{Changed: changed, key: d.Namespace + "/" + d.Name, generation: d.Generation}
+	w.Changed, w.key, w.generation = changed, d.Namespace+"/"+d.Name, d.Generation
+	here := client.InNamespace(d.Namespace)
 	labelled := client.MatchingLabelsSelector{Selector: selector}
 	named := client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", d.Name)}
-	sources := []source{
-		{c, func() client.ObjectList { return &appsv1.DeploymentList{} }, []client.ListOption{client.InNamespace(d.Namespace), named}},
-		{c, func() client.ObjectList { return &appsv1.ReplicaSetList{} }, []client.ListOption{client.InNamespace(d.Namespace), labelled}},
-		{c, func() client.ObjectList { return &corev1.PodList{} }, []client.ListOption{client.InNamespace(d.Namespace), labelled}},
-	}
-	types := []client.Object{&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{}}
-	synced := make([]cache.InformerSynced, 0, len(sources))
-	for i, src := range sources {
+	var synced []cache.InformerSynced
+	watch := func(k kept, opts ...client.ListOption) {
 		store, informer := cache.NewInformerWithOptions(cache.InformerOptions{
-			ListerWatcher: src, ObjectType: types[i], Handler: notify(changed),
+			ListerWatcher: source{c, k.list, append(opts, here)}, ObjectType: k.object, Handler: notify(changed),
 		})
-		w.stores[i] = store
+		w.stores[len(synced)] = store
 		synced = append(synced, informer.HasSynced)
 		go informer.RunWithContext(ctx)
 	}
+	watch(workload, named)
+	watch(kept{&appsv1.ReplicaSet{}, func() client.ObjectList { return &appsv1.ReplicaSetList{} }}, labelled)
+	watch(kept{&corev1.Pod{}, func() client.ObjectList { return &corev1.PodList{} }}, labelled)
+	for _, k := range more {
+		watch(k)
+	}
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
-		return nil, fmt.Errorf("watching deploy/%s: %w", d.Name, context.Cause(ctx))
+		return nil, fmt.Errorf("watching %s: %w", cluster.WorkloadOf(d), context.Cause(ctx))
 	}
 	return w, nil
 }
 
-// World returns what is known now; false when the Deployment is gone.
+// World returns what is known now; false when the workload is gone.
 func (w *Watch) World() (World, bool) {
 	var world World
 	obj, found, err := w.stores[0].GetByKey(w.key)
 	if err != nil || !found {
 		return World{}, false
 	}
-	d, ok := obj.(*appsv1.Deployment)
-	if !ok {
+	switch o := obj.(type) {
+	case *appsv1.Deployment:
+		world.Deployment = o
+	case *unstructured.Unstructured:
+		a, err := w.argo.Later(o)
+		if err != nil {
+			return World{}, false
+		}
+		world.Deployment, world.Argo = a.AsDeployment(), a
+		world.Steps = a.At(w.runs())
+	default:
 		return World{}, false
 	}
-	world.Deployment, world.Generation = d, w.generation
+	d := world.Deployment
+	world.Generation = w.generation
 	for _, obj := range w.stores[1].List() {
 		if rs, ok := obj.(*appsv1.ReplicaSet); ok && metav1.IsControlledBy(rs, d) {
 			world.Sets = append(world.Sets, *rs)
@@ -83,6 +119,17 @@ func (w *Watch) World() (World, bool) {
 		}
 	}
 	return world, true
+}
+
+// runs are the AnalysisRuns of the namespace.
+func (w *Watch) runs() []unstructured.Unstructured {
+	var out []unstructured.Unstructured
+	for _, obj := range w.stores[3].List() {
+		if u, ok := obj.(*unstructured.Unstructured); ok {
+			out = append(out, *u)
+		}
+	}
+	return out
 }
 
 // notify tells of a change without ever blocking.

@@ -34,6 +34,8 @@ type Explanation struct {
 	Groups []HeldGroup `json:"groups,omitempty"`
 	// Failing are the pulls of the pod, or of the workload's pods, that fail now.
 	Failing []FailingPull `json:"failing,omitempty"`
+	// Steps is where an Argo Rollout is among its steps.
+	Steps *Steps `json:"steps,omitempty"`
 	// Failsafe is what ends the hold when the controller is gone; nil: not asked.
 	Failsafe *Failsafe `json:"failsafe,omitempty"`
 	// Unknown are parts that could not be read, each with its why.
@@ -79,6 +81,7 @@ func ExplanationPage(w io.Writer, e Explanation, st Style) error {
 	if e.Message != "" {
 		p.field("says", "%s", e.Message)
 	}
+	p.steps(e.Steps)
 	for _, g := range e.Groups {
 		p.field("held", "%s  %s for %s, let go by %s: %s", noun(g.Pods, "pod"), painted{dash(g.Reason), warn}, st.age(g.Since), st.clock(g.Until), dash(g.Message))
 	}

@@ -38,12 +38,14 @@ type Rollout struct {
 	// Until is the latest time at which the held pods are let go.
 	Until time.Time `json:"until,omitzero"`
 	// Next is when more units are expected.
-	Next     Window        `json:"next,omitzero"`
-	Accounts []Account     `json:"accounts,omitempty"`
-	Errors   Failures      `json:"failures"`
-	Started  time.Time     `json:"started"`
-	At       time.Time     `json:"at"`
-	HeldMax  time.Duration `json:"-"`
+	Next     Window    `json:"next,omitzero"`
+	Accounts []Account `json:"accounts,omitempty"`
+	// Steps is where an Argo Rollout is among its steps.
+	Steps   *Steps        `json:"steps,omitempty"`
+	Errors  Failures      `json:"failures"`
+	Started time.Time     `json:"started"`
+	At      time.Time     `json:"at"`
+	HeldMax time.Duration `json:"-"`
 	// Log are the last changes, oldest first.
 	Log []string `json:"-"`
 }
@@ -75,7 +77,7 @@ func (r Rollout) Names() []string { return []string{r.Workload} }
 // Same reports whether a reader of lines would learn nothing new from next.
 func (r Rollout) Same(next Rollout) bool {
 	return r.State == next.State && r.New == next.New && r.OldReady == next.OldReady &&
-		r.Reason == next.Reason && r.Errors == next.Errors && r.Replicas == next.Replicas
+		r.Reason == next.Reason && r.Errors == next.Errors && r.Replicas == next.Replicas && r.Steps.same(next.Steps)
 }
 
 // RolloutLine writes one line of key=value pairs after a time of day.
@@ -89,6 +91,9 @@ func RolloutLine(w io.Writer, r Rollout, st Style) error {
 		l.add("to_come", fmt.Sprint(r.New.ToCome))
 		l.add("old", fmt.Sprint(r.OldReady))
 	}
+	if r.Steps != nil {
+		l.add("step", fmt.Sprintf("%d/%d", r.Steps.Number, r.Steps.Of))
+	}
 	if r.Reason != "" {
 		l.add("reason", r.Reason)
 		for _, a := range r.Accounts {
@@ -98,7 +103,7 @@ func RolloutLine(w io.Writer, r Rollout, st Style) error {
 			}
 		}
 	}
-	if !r.Next.IsZero() && r.New.Held > 0 {
+	if !r.Next.IsZero() && (r.New.Held > 0 || r.Steps.Held()) {
 		l.add("next", strings.ReplaceAll(st.span(r.Next), " - ", ".."))
 	}
 	l.add("own_429", fmt.Sprint(r.Errors.Throttled))
@@ -134,6 +139,7 @@ func RolloutScreen(w io.Writer, r Rollout, st Style) error {
 	p.field("serving", "%d of %d ready     (your strategy allows %d)", r.Ready, r.Replicas, r.Least)
 	p.field("new", "%s %d ready   %d pulling   %d held   %d to come", r.bar(st), r.New.Ready, r.New.Pulling, r.New.Held, r.New.ToCome)
 	p.field("old", "%d ready", r.OldReady)
+	p.steps(r.Steps)
 	for _, a := range r.Accounts {
 		p.budget(a)
 	}

@@ -67,13 +67,23 @@ type Policy struct {
 
 // HeldGroup is held pods of one workload with one reason.
 type HeldGroup struct {
-	Namespace string    `json:"namespace"`
-	Workload  string    `json:"workload"`
-	Pods      int       `json:"pods"`
-	Reason    string    `json:"reason"`
-	Message   string    `json:"message"`
-	Since     time.Time `json:"since"`
-	Until     time.Time `json:"until,omitzero"`
+	Namespace string `json:"namespace"`
+	Workload  string `json:"workload"`
+	// Step is that of an Argo Rollout which waits at the gate; its pods do not exist yet.
+	Step    string    `json:"step,omitempty"`
+	Pods    int       `json:"pods"`
+	Reason  string    `json:"reason"`
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"`
+	Until   time.Time `json:"until,omitzero"`
+}
+
+// what names what is held.
+func (g HeldGroup) what() string {
+	if g.Step == "" {
+		return g.Workload
+	}
+	return g.Workload + " step " + g.Step
 }
 
 // HeldNode is a node that Pace taints.
@@ -99,6 +109,17 @@ func (s Status) HeldPods() int {
 	sum := 0
 	for _, g := range s.Held {
 		sum += g.Pods
+	}
+	return sum
+}
+
+// heldSteps counts the steps of Argo Rollouts that wait.
+func (s Status) heldSteps() int {
+	sum := 0
+	for _, g := range s.Held {
+		if g.Step != "" {
+			sum++
+		}
 	}
 	return sum
 }
@@ -140,7 +161,7 @@ func (p *page) held(s Status) {
 		p.gap()
 		t := table{heads: []string{"NAMESPACE", "WORKLOAD", ">HELD", "REASON", ">FOR", "LET GO BY", "WHY"}}
 		for _, g := range s.Held {
-			t.row(g.Namespace, g.Workload, fmt.Sprint(g.Pods), painted{dash(g.Reason), warn}, p.style.age(g.Since), p.style.clock(g.Until), dash(g.Message))
+			t.row(g.Namespace, g.what(), fmt.Sprint(g.Pods), painted{dash(g.Reason), warn}, p.style.age(g.Since), p.style.clock(g.Until), dash(g.Message))
 		}
 		p.table(t)
 	}
@@ -182,10 +203,14 @@ func (s Status) verdict(st Style) painted {
 		return painted{fmt.Sprintf("Pace is not working: nothing new is held; %s still held: %s.", noun(s.HeldPods(), "pod"), rest), bad}
 	case s.Gate.State == GateBroken:
 		return painted{fmt.Sprintf("The gate does not work: new pods start unpaced, %s still held.", noun(s.HeldPods(), "pod")), bad}
-	case s.HeldPods() == 0 && len(s.HeldNodes) == 0:
+	case len(s.Held) == 0 && len(s.HeldNodes) == 0:
 		return painted{"Nothing is held.", good}
 	}
-	return painted{fmt.Sprintf("%s and %s held.", noun(s.HeldPods(), "pod"), noun(len(s.HeldNodes), "node")), warn}
+	text := noun(s.HeldPods(), "pod")
+	if steps := s.heldSteps(); steps > 0 {
+		text += ", " + noun(steps, "step") + " of rollouts"
+	}
+	return painted{fmt.Sprintf("%s and %s held.", text, noun(len(s.HeldNodes), "node")), warn}
 }
 
 func (s Status) webhook() painted {

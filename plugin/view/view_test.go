@@ -58,6 +58,9 @@ func screens() map[string]screen {
 		"explain-failing":      drawn(failingExplanation(), ExplanationPage),
 		"explain-released":     drawn(Explanation{Namespace: "shop", Object: "pod/api-1", Answer: "Released", Reason: "Budget", Decision: "d7", Workload: "deploy/api", Meaning: "the account has the units"}, ExplanationPage),
 		"rollout-held":         drawn(sampleRollout(), RolloutScreen),
+		"rollout-steps":        drawn(steppedRollout(), RolloutScreen),
+		"rollout-step-lines":   drawn(steppedRollout(), RolloutLine),
+		"explain-steps":        drawn(steppedExplanation(), ExplanationPage),
 		"rollout-lines":        drawn(sampleRollout(), RolloutLine),
 		"rollout-done":         drawn(doneRollout(), RolloutLine),
 		"doctor":               drawn(sampleDiagnosis(), DiagnosisPage),
@@ -111,7 +114,7 @@ func TestGolden(t *testing.T) {
 // TestJSON keeps the field names: scripts read them.
 func TestJSON(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "explain-failing", "rollout-held", "check", "cost-nodes", "check-nodes", "uninstall-blocked", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories", "replay-differs", "prediction", "doctor", "doctor-fix"} {
+	for _, name := range []string{"budget", "cost-hold", "status", "explain-held", "explain-failing", "explain-steps", "rollout-held", "rollout-steps", "check", "cost-nodes", "check-nodes", "uninstall-blocked", "version", "order", "install", "uninstall", "shadow", "simulate", "sweep", "solve", "defaults", "stories", "replay-differs", "prediction", "doctor", "doctor-fix"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer

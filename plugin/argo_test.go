@@ -1,0 +1,270 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/kube"
+	"github.com/pullpace/pace/plugin/view"
+)
+
+// argoObject reads an object of Argo Rollouts as it is in a file.
+func argoObject(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// canary is a Rollout of ten pods that is at its third step.
+const canary = `
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {namespace: shop, name: web, uid: web, generation: 4, annotations: {rollout.argoproj.io/revision: "3"}}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: api, image: "docker.io/acme/web:2"}]}
+  strategy:
+    canary:
+      steps:
+      - analysis: {templates: [{templateName: pull-budget, clusterScope: true}]}
+      - setWeight: 10
+      - analysis: {templates: [{templateName: pull-budget, clusterScope: true}]}
+      - setWeight: 50
+      - pause: {}
+status:
+  observedGeneration: "4"
+  phase: Progressing
+  message: more replicas need to be updated
+  currentPodHash: abc
+  stableRS: old
+  currentStepIndex: 2
+  replicas: 4
+  updatedReplicas: 1
+  readyReplicas: 4
+  availableReplicas: 4
+`
+
+// asking is the AnalysisRun of its step, with the last answer of the gate.
+const asking = `
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisRun
+metadata:
+  namespace: shop
+  name: web-abc-3-2
+  creationTimestamp: "2026-03-02T13:50:00Z"
+  labels: {rollout-type: Step, step-index: "2", rollouts-pod-template-hash: abc}
+  ownerReferences: [{apiVersion: argoproj.io/v1alpha1, kind: Rollout, name: web, uid: web, controller: true}]
+spec:
+  metrics: [{name: pull-budget, provider: {web: {url: "http://pacer.pullpace-system.svc:8080/v1/gate"}}}]
+status:
+  phase: Running
+  metricResults:
+  - name: pull-budget
+    measurements:
+    - {value: '{"decision":"hold","reason":"WaitingForBudget","need":2,"free":0,"expected":{"from":"2026-03-02T14:31:00Z","to":"2026-03-02T14:52:00Z"},"message":"2 pods like this: 2 units needed, 0 free"}', finishedAt: "2026-03-02T14:09:48Z"}
+`
+
+func rollouts(t *testing.T, more ...client.Object) []client.Object {
+	t.Helper()
+	return paced(append([]client.Object{budget(0), node("a", 0), argoObject(t, canary), argoObject(t, asking)}, more...)...)
+}
+
+func TestExplainSaysWhyARolloutWaits(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{}, rollouts(t)...)
+	h.wants(h.run("explain", "rollout/web"), ExitOK, "HELD 20m", "WaitingForBudget", "3 of 5: analysis pull-budget", "needs 2, 0 free, asked 12s ago, waits for 20m",
+		"14:31:00 - 14:52:00", "release rollout/web")
+	h.wants(h.run("status"), ExitOK, "1 step of rollouts", "rollout/web step 3", "WaitingForBudget")
+}
+
+// TestExplainTellsWhatTheKubeletSays: the image of a canary's pod fails.
+func TestExplainTellsWhatTheKubeletSays(t *testing.T) {
+	t.Parallel()
+	failing := heldPod("web-abc-1", "web")
+	failing.Spec.SchedulingGates, failing.Labels = nil, map[string]string{"app": "web", "rollouts-pod-template-hash": "abc"}
+	failing.Status = corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "api", Image: "docker.io/acme/web:2", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
+		Reason: "ErrImagePull", Message: `failed to resolve image: docker.io/acme/web:2: not found`,
+	}}}}}
+	done := argoObject(t, asking)
+	done.Object["status"].(map[string]any)["phase"] = "Successful"
+	done.Object["status"].(map[string]any)["metricResults"].([]any)[0].(map[string]any)["measurements"] = []any{map[string]any{"value": `{"decision":"allow"}`}}
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), argoObject(t, canary), done, failing)...)
+	h.wants(h.run("explain", "rollout/web"), ExitOK, "NOT HELD", "a pull FAILS: NotFound", "docker.io/acme/web:2: not found", "Argo says Progressing: more replicas need to be updated")
+}
+
+func TestCostOfRollout(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{}, rollouts(t)...)
+	h.wants(h.run("cost", "rollout/web", "-o", "json"), ExitHold)
+	var got view.Cost
+	if err := json.Unmarshal(h.out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Workload != "rollout/web" || got.Replicas != 3 || got.NotHeld != "" || got.Verdict != "hold" {
+		t.Errorf("%+v", got)
+	}
+	h.wants(h.run("check", "rollout", "rollout/web"), ExitHold, `"decision": "hold"`)
+	h.wants(h.run("check", "rollout", "rollout/web", "--image", "api=docker.io/acme/web:3"), ExitHold, `"workload": "rollout/web"`)
+}
+
+// TestCostOfRolloutWithoutGate: nothing waits for the price.
+func TestCostOfRolloutWithoutGate(t *testing.T) {
+	t.Parallel()
+	plain := argoObject(t, canary)
+	if err := unstructured.SetNestedSlice(plain.Object, []any{map[string]any{"setWeight": int64(50)}}, "spec", "strategy", "canary", "steps"); err != nil {
+		t.Fatal(err)
+	}
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), node("a", 0), plain)...)
+	h.wants(h.run("cost", "rollout/web"), ExitHold, "Excluded", `none of its steps is "analysis pull-budget"`)
+}
+
+// TestRolloutOfAnotherTemplate prices and follows what a Deployment describes, and does
+// not edit it through the Rollout.
+func TestRolloutOfAnotherTemplate(t *testing.T) {
+	t.Parallel()
+	borrowed := argoObject(t, canary)
+	unstructured.RemoveNestedField(borrowed.Object, "spec", "template")
+	unstructured.RemoveNestedField(borrowed.Object, "spec", "selector")
+	if err := unstructured.SetNestedStringMap(borrowed.Object, map[string]string{"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"}, "spec", "workloadRef"); err != nil {
+		t.Fatal(err)
+	}
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(9), node("a", 0), borrowed)...)
+	h.wants(h.run("cost", "rollout/web"), ExitOK, "docker.io/acme/api:1")
+	h.wants(h.run("rollout", "rollout/web", "--image", "api=docker.io/acme/api:2"), ExitError, "runs the pods that deploy/api describes")
+}
+
+func TestRolloutIsWritten(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(9), node("a", 0), argoObject(t, canary))...)
+	h.env.Terminal = true
+	h.typing("q")
+	h.wants(h.run("rollout", "rollout/web", "--image", "api=docker.io/acme/web:3"), ExitOK, "rollout/web", "stopped watching")
+	got := read(h, argoObject(t, canary))
+	containers, _, _ := unstructured.NestedSlice(got.Object, "spec", "template", "spec", "containers")
+	if len(containers) != 1 || containers[0].(map[string]any)["image"] != "docker.io/acme/web:3" {
+		t.Errorf("containers %v", containers)
+	}
+	h.env.Terminal = true
+	h.typing("q")
+	h.wants(h.run("rollout", "rollout/web", "--restart"), ExitOK)
+	if at, _, _ := unstructured.NestedString(read(h, argoObject(t, canary)).Object, "spec", "restartAt"); at != "2026-03-02T14:10:00Z" {
+		t.Errorf("restartAt %q", at)
+	}
+}
+
+// TestRolloutIsFollowed shows the step, why it waits, and its end.
+func TestRolloutIsFollowed(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{}, rollouts(t)...)
+	h.env.Terminal = true
+	h.typing("eq")
+	h.wants(h.run("rollout", "rollout/web", "--follow"), ExitOK, "held: WaitingForBudget", "3 of 5: analysis pull-budget", "2 pods like this: 2 units needed, 0 free", "HELD 20m")
+	healthy := argoObject(t, canary)
+	status := healthy.Object["status"].(map[string]any)
+	status["phase"], status["stableRS"], status["currentStepIndex"] = "Healthy", "abc", int64(5)
+	h = newHarness(t, interceptor.Funcs{}, paced(healthy)...)
+	h.wants(h.run("rollout", "rollout/web", "--follow"), ExitOK, "state=done")
+	for name, c := range map[string]struct {
+		change   func(status map[string]any)
+		wantCode int
+		want     string
+	}{
+		"aborted": {func(s map[string]any) { s["abort"], s["message"] = true, "a bad image" }, ExitError, "a bad image"},
+		"a person": {func(s map[string]any) {
+			s["currentStepIndex"], s["pauseConditions"] = int64(4), []any{map[string]any{"reason": "CanaryPauseStep"}}
+		}, ExitPaused, "promote web"},
+		"no answer": {func(s map[string]any) {
+			s["pauseConditions"] = []any{map[string]any{"reason": "InconclusiveAnalysisRun"}}
+		}, ExitPaused, "waits for a person at step 3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := argoObject(t, canary)
+			c.change(u.Object["status"].(map[string]any))
+			h := newHarness(t, interceptor.Funcs{}, paced(u)...)
+			h.wants(h.run("rollout", "rollout/web", "--follow"), c.wantCode, c.want)
+		})
+	}
+}
+
+// TestUndoOfRollout puts the template of the revision before back.
+func TestUndoOfRollout(t *testing.T) {
+	t.Parallel()
+	set := func(name, revision, image string) *appsv1.ReplicaSet {
+		labels := map[string]string{"app": "web", "rollouts-pod-template-hash": name}
+		return &appsv1.ReplicaSet{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-" + name, Labels: labels, Annotations: map[string]string{"rollout.argoproj.io/revision": revision},
+				OwnerReferences: []metav1.OwnerReference{{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout", Name: "web", UID: "web", Controller: new(true)}}},
+			Spec: appsv1.ReplicaSetSpec{Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "api", Image: image}}}}},
+		}
+	}
+	h := newHarness(t, interceptor.Funcs{}, rollouts(t, set("old", "2", "docker.io/acme/web:1"), set("abc", "3", "docker.io/acme/web:2"))...)
+	h.env.Terminal = true
+	h.typing("uq")
+	h.wants(h.run("rollout", "rollout/web", "--follow"), ExitOK, "the template of the revision before is back")
+	template, _, _ := unstructured.NestedMap(read(h, argoObject(t, canary)).Object, "spec", "template")
+	labels, _, _ := unstructured.NestedStringMap(template, "metadata", "labels")
+	containers, _, _ := unstructured.NestedSlice(template, "spec", "containers")
+	if len(labels) != 1 || containers[0].(map[string]any)["image"] != "docker.io/acme/web:1" {
+		t.Errorf("template %v", template)
+	}
+}
+
+func TestOrdersOfRollouts(t *testing.T) {
+	t.Parallel()
+	for verb, key := range map[string]string{"pause": v1alpha1.AnnotationPaused, "release": v1alpha1.AnnotationOverride} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, interceptor.Funcs{}, rollouts(t)...)
+			h.wants(h.run(verb, "rollout/web", "--reason", "the demo"), ExitOK, "rollout/web")
+			if read(h, argoObject(t, canary)).GetAnnotations()[key] == "" {
+				t.Errorf("no annotation %s", key)
+			}
+		})
+	}
+}
+
+// TestWithoutArgo: nothing else suffers where the cluster has no Rollouts.
+func TestWithoutArgo(t *testing.T) {
+	t.Parallel()
+	missing := func(kind string) error {
+		return &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "argoproj.io", Kind: kind}}
+	}
+	of := func(kind string) bool {
+		return slices.Contains([]string{"Rollout", "AnalysisRun", "AnalysisRunList"}, kind)
+	}
+	h := newHarness(t, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			if u, ok := obj.(*unstructured.Unstructured); ok && of(u.GetKind()) {
+				return missing(kube.RolloutKind)
+			}
+			return c.Get(ctx, key, obj, opts...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if u, ok := list.(*unstructured.UnstructuredList); ok && of(u.GetKind()) {
+				return missing("AnalysisRun")
+			}
+			return c.List(ctx, list, opts...)
+		},
+	}, paced(budget(0))...)
+	h.wants(h.run("cost", "rollout/web"), ExitError, "this cluster has no Argo Rollouts")
+	h.wants(h.run("status"), ExitOK, "Nothing is held")
+}
