@@ -50,11 +50,11 @@ func OwnerOf(p *corev1.Pod) Owner {
 		return o
 	}
 	hash := p.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
-	if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" {
+	if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" && name != "" {
 		return Owner{Kind: "Deployment", Namespace: p.Namespace, Name: name}
 	}
 	hash = p.Labels[rolloutHashLabel]
-	if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" {
+	if name, ok := strings.CutSuffix(ref.Name, "-"+hash); ok && hash != "" && name != "" {
 		return Owner{Kind: RolloutKind, Namespace: p.Namespace, Name: name}
 	}
 	return o

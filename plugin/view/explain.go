@@ -78,7 +78,7 @@ func ExplanationPage(w io.Writer, e Explanation, st Style) error {
 	if e.Meaning != "" {
 		p.field("because", "%s", e.Meaning)
 	}
-	if e.Message != "" {
+	if e.Message != "" && !e.Steps.Held() {
 		p.field("says", "%s", e.Message)
 	}
 	p.steps(e.Steps)
