@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -106,12 +105,6 @@ type account struct {
 type pool struct {
 	Pool
 	bits bitset
-}
-
-// World is everything that is known, for a start or a resync. What it does not
-// name is gone; the books keep their readings and what they learned.
-type World struct {
-	Events []Event `json:"events"`
 }
 
 // State is what survives a restart, sorted by account; see Export. Reservations
@@ -333,40 +326,6 @@ func (e *Engine) Replace(now time.Time, w World) {
 		l.Reopened(now)
 		l.Distrust(now)
 	}
-}
-
-// eventsInOrder sorts the events of a world so that each comes after what it names, and
-// what proves an image to be present before what would ask for it: the order in
-// which a world is listed must not matter.
-func eventsInOrder(events []Event) []Event {
-	events = slices.Clone(events)
-	slices.SortStableFunc(events, func(a, b Event) int {
-		rankA, keyA := a.rank()
-		rankB, keyB := b.rank()
-		return cmp.Or(cmp.Compare(rankA, rankB), cmp.Compare(keyA, keyB))
-	})
-	return events
-}
-
-// rank is where an event belongs in a world, and its key among its like.
-func (ev Event) rank() (int, string) {
-	switch {
-	case ev.Account != nil:
-		return 0, string(ev.Account.ID)
-	case ev.Shape != nil:
-		return 1, string(ev.Shape.Image)
-	case ev.Node != nil:
-		return 2, string(ev.Node.ID)
-	case ev.Pool != nil:
-		return 3, string(ev.Pool.ID)
-	case ev.Group != nil:
-		return 4, string(ev.Group.ID)
-	case ev.Pod != nil && ev.Pod.Phase == PodPulled:
-		return 5, string(ev.Pod.ID)
-	case ev.Pod != nil:
-		return 6, string(ev.Pod.ID)
-	}
-	return 7, ""
 }
 
 // Export returns what must survive a restart, what was booked since the last
