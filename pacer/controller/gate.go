@@ -129,9 +129,13 @@ func (g *gatekeeper) answer(r *http.Request) GateAnswer {
 	return g.claims.ask(r.Context(), step, since)
 }
 
+// maxSaid bounds those words: what a kubelet says of an image may be most of them, and an
+// answer is to stay below a kilobyte.
+const maxSaid = 600
+
 // say adds words for people.
 func say(a GateAnswer, message string) GateAnswer {
-	a.Message = cut(message, maxWords)
+	a.Message = cut(message, maxSaid)
 	return a
 }
 

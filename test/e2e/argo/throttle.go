@@ -82,7 +82,7 @@ func throttledMidCanary(ctx context.Context, a act, r *suite.Report) error {
 		}
 	}
 	lift()
-	if err := a.awaitAnswer(ctx, `"hold"`, `"BreakerOpen"`, "429"); err != nil {
+	if err := a.awaitAnswer(ctx, `"hold"`, `"BreakerOpen"`); err != nil {
 		return err
 	}
 	err = a.await(ctx, "the second revision to serve", func(s state) bool {
