@@ -43,9 +43,10 @@ e2e: ## one suite on the real cluster: make e2e SUITE=main
 	$(GO) run ./test/e2e/cmd/e2e -suite $(SUITE)
 
 .PHONY: bench
-bench: ## benchmarks of the decision code and the simulator, then what Pace costs a real cluster
+bench: ## benchmarks of the decision code and the simulator, then what Pace costs real clusters, one of 5,000 nodes
 	$(GO) test -run '^$$' -bench . -benchmem ./pacer/... ./simulate/...
 	$(GO) run ./test/bench
+	$(GO) run ./test/bench/scale
 
 .PHONY: chaos
 chaos: ## a randomised fault campaign on the real cluster; SEED repeats one

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/pullpace/pace/test/bench/measure"
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/ground"
 )
@@ -116,7 +117,7 @@ func (b *bench) kind(ctx context.Context, kind string) error {
 	if err != nil {
 		return err
 	}
-	before, err := b.cost(ctx)
+	before, err := measure.Look(ctx, b.paced.Lab)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (b *bench) kind(ctx context.Context, kind string) error {
 			}
 		}
 	}
-	after, err := b.cost(ctx)
+	after, err := measure.Look(ctx, b.paced.Lab)
 	if err != nil {
 		return err
 	}
