@@ -289,6 +289,21 @@ func asked(t *testing.T, s *metav1.LabelSelector, namespace, label string) bool 
 
 // The API server dials the pod itself where no Service is routed: the Service must
 // lead to the port that the contract names.
+// TestPortsAreApart: what a pod serves to others must not take the port by which it keeps
+// its trace to itself.
+func TestPortsAreApart(t *testing.T) {
+	t.Parallel()
+	for _, d := range decode[appsv1.Deployment](t, "Deployment") {
+		taken := map[int32]string{v1alpha1.TracePort: "trace"}
+		for _, p := range d.Spec.Template.Spec.Containers[0].Ports {
+			if other := taken[p.ContainerPort]; other != "" {
+				t.Errorf("%s: %s and %s are both at port %d", d.Name, other, p.Name, p.ContainerPort)
+			}
+			taken[p.ContainerPort] = p.Name
+		}
+	}
+}
+
 func TestServiceLeadsToTheWebhook(t *testing.T) {
 	t.Parallel()
 	hook := decode[admissionv1.MutatingWebhookConfiguration](t, "MutatingWebhookConfiguration")[0].Webhooks[0]

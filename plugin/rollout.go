@@ -186,10 +186,8 @@ func (o *rolloutOptions) editable(ctx context.Context, c *cluster.Cluster, d wor
 	if d.Spec.Paused {
 		return &exitError{ExitPaused, fmt.Errorf("%s has spec.paused set: `kubectl rollout resume %s -n %s` first; nothing was changed", o.target, o.target, d.Namespace)}
 	}
-	if d.argo == nil { // a Rollout waits by its own steps, wherever it is
-		if err := cluster.OptedIn(ctx, c.Client, d.Namespace); err != nil {
-			return err
-		}
+	if err := cluster.OptedIn(ctx, c.Client, d.Namespace); err != nil {
+		return err
 	}
 	controller, err := cluster.ControllerOf(ctx, c.Client)
 	if err != nil {

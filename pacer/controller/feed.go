@@ -24,6 +24,9 @@ import (
 type feed struct {
 	mu      sync.Mutex
 	changes map[changeKey]change
+	// outdated are states that another came after before they were taken, and that
+	// carried an order which the other does not.
+	outdated []change
 	// autoscaler says that a cluster-autoscaler is there.
 	autoscaler bool
 	// signal has one element while there is something to take.
@@ -94,9 +97,26 @@ func (f *feed) put(kind int, object client.Object, gone bool) {
 		key.uid = string(object.GetUID())
 	}
 	f.mu.Lock()
+	if before, waits := f.changes[key]; waits && len(f.outdated) < maxOutdated && ordersDiffer(before.object, object) {
+		f.outdated = append(f.outdated, before)
+	}
 	f.changes[key] = change{object: object, gone: gone}
 	f.mu.Unlock()
 	f.wake()
+}
+
+// maxOutdated bounds the orders that a turn is told of beside the last of each object:
+// whoever may annotate may do so in a loop.
+const maxOutdated = 256
+
+// takeOutdated returns the states with orders that are none any more, oldest first. What
+// they ordered is over, and is to be told all the same.
+func (f *feed) takeOutdated() []change {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := f.outdated
+	f.outdated = nil
+	return out
 }
 
 // take returns the changes in the order in which they are to be taken in.

@@ -73,6 +73,17 @@ func orderKinds() map[string]struct{ action, event string } {
 	}
 }
 
+// ordersDiffer reports whether a state of an object carries an order that the next does
+// not.
+func ordersDiffer(before, next client.Object) bool {
+	for annotation := range orderKinds() {
+		if text := before.GetAnnotations()[annotation]; text != "" && text != next.GetAnnotations()[annotation] {
+			return true
+		}
+	}
+	return false
+}
+
 // observe takes in changes of objects.
 func (o *orders) observe(now time.Time, changes []change) {
 	for _, c := range changes {

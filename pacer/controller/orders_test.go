@@ -125,3 +125,39 @@ func TestAnOrderIsInTheBooks(t *testing.T) {
 		}
 	}
 }
+
+// TestOrdersOfOneMomentAreAllRecorded: a turn sees the last state of an object alone, and
+// people are told of each order.
+func TestOrdersOfOneMomentAreAllRecorded(t *testing.T) {
+	t.Parallel()
+	f := newFeed()
+	states := []func(*v1alpha1.PullBudget) client.Object{
+		func(b *v1alpha1.PullBudget) client.Object {
+			return giving("leaks", v1alpha1.AnnotationPaused, "kim", time.Second)(b)
+		},
+		func(b *v1alpha1.PullBudget) client.Object {
+			return giving("really", v1alpha1.AnnotationPaused, "kim", 2*time.Second)(b)
+		},
+		func(b *v1alpha1.PullBudget) client.Object {
+			return giving("no more", v1alpha1.AnnotationResumed, "kim", 3*time.Second)(b)
+		},
+		func(b *v1alpha1.PullBudget) client.Object { return b },
+	}
+	for _, state := range states {
+		f.put(2, state(makeBudget(5)), false)
+	}
+	o := newOrders(events.NewFakeRecorder(100), nil)
+	changes := f.take()
+	o.observe(start.Add(time.Minute), f.takeOutdated())
+	o.observe(start.Add(time.Minute), changes)
+	var got []string
+	for _, r := range o.of("hub", nil) {
+		got = append(got, r.Action+" "+r.Reason)
+	}
+	if diff := cmp.Diff([]string{"paused leaks", "paused really", "resumed no more"}, got); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+	if left := f.takeOutdated(); len(left) > 0 {
+		t.Errorf("%d states are told of twice", len(left))
+	}
+}

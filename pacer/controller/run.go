@@ -62,7 +62,7 @@ type Options struct {
 	WebhookHosts []string
 	// MetricsAddress and HealthAddress are listened on; ":8080" and ":8081", "0" is off.
 	MetricsAddress, HealthAddress string
-	// GateAddress is where steps of Argo Rollouts ask in the clear; ":8082", "0" is off.
+	// GateAddress is where steps of Argo Rollouts ask in the clear; ":8083", "0" is off.
 	GateAddress string
 	// ProbeProxy and ProbeNoProxy are how probes leave the cluster, as in HTTPS_PROXY
 	// and NO_PROXY. The API server is never asked through a proxy.
@@ -91,7 +91,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.WebhookService, "pacer")
 	orElse(&o.MetricsAddress, ":8080")
 	orElse(&o.HealthAddress, ":8081")
-	orElse(&o.GateAddress, ":8082")
+	orElse(&o.GateAddress, ":8083")
 	orElse(&o.TraceAddress, net.JoinHostPort("127.0.0.1", strconv.Itoa(v1alpha1.TracePort)))
 	orElse(&o.Version, "dev")
 	if o.Registerer == nil {

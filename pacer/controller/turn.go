@@ -153,6 +153,7 @@ func (t *Turn) begin(ctx context.Context) error {
 	t.engine.Replace(now, engine.World{Events: t.world.observe(now, changes)})
 	t.orders.restore(budgets.Items)
 	t.alarms.restore(budgets.Items)
+	t.orders.observe(now, t.feed.takeOutdated())
 	t.orders.observe(now, changes)
 	t.claims.lead(true)
 	t.hearSteps(now, changes)
@@ -231,6 +232,7 @@ func (t *Turn) observe(ctx context.Context, now time.Time) {
 	}
 	t.slipped = slipped
 	t.hearSteps(now, changes)
+	t.orders.observe(now, t.feed.takeOutdated())
 	t.orders.observe(now, changes)
 	t.readNodes(ctx, now)
 }

@@ -74,7 +74,7 @@ func mistakes(s *stage.Stage, unpaced string) []mistake {
 	image := func(ref string) []string { return rollout("deploy/app", "--image", "app="+ref) }
 	return []mistake{
 		{"unknown kind", rollout("gizmo/app", "--restart"), 2, "unknown kind"},
-		{"kind that is not driven", rollout("sts/app", "--restart"), 1, "Deployments are paced"},
+		{"kind that is not driven", rollout("sts/app", "--restart"), 1, "Deployments and Argo Rollouts are paced"},
 		{"no target", []string{"pace", "rollout", "--restart"}, 2, "argument is missing"},
 		{"nothing to do", rollout("deploy/app"), 2, "--image, --restart and --follow"},
 		{"missing workload", rollout("deploy/none", "--restart"), 1, "deploy/none is not in namespace"},
