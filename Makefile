@@ -34,7 +34,6 @@ test: ## everything, the real cluster and a real browser included; what cannot r
 	CI=true PACE_CLUSTER=1 $(GO) test -count=1 -timeout 25m ./test/cluster/...
 	$(MAKE) e2e SUITE=main
 	$(MAKE) e2e SUITE=feedback
-	$(MAKE) e2e SUITE=argo
 
 .PHONY: demo
 demo: ## the main job on a real local cluster
