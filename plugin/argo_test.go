@@ -31,7 +31,7 @@ func argoObject(t *testing.T, text string) *unstructured.Unstructured {
 	return u
 }
 
-// canary is a Rollout of ten pods that is at its third step.
+// canary is a Rollout of three pods that is at its third step.
 const canary = `
 apiVersion: argoproj.io/v1alpha1
 kind: Rollout

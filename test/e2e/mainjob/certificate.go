@@ -101,7 +101,7 @@ func awaitFresh(ctx context.Context, s *stage.Stage, key client.ObjectKey, old [
 		if block == nil {
 			return false, "the Secret holds no certificate", nil
 		}
-		pods, err := controllerPods(ctx, s)
+		pods, err := s.Controllers(ctx)
 		if err != nil {
 			return false, "", err
 		}

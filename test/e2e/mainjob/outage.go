@@ -7,10 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
@@ -68,7 +64,7 @@ func controllerKilled(ctx context.Context, s *stage.Stage, r *suite.Report) erro
 
 // controllers are the names of the controller's pods.
 func controllers(ctx context.Context, s *stage.Stage) ([]string, error) {
-	pods, err := controllerPods(ctx, s)
+	pods, err := s.Controllers(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -79,22 +75,10 @@ func controllers(ctx context.Context, s *stage.Stage) ([]string, error) {
 	return names, nil
 }
 
-func controllerPods(ctx context.Context, s *stage.Stage) ([]corev1.Pod, error) {
-	var list corev1.PodList
-	err := s.Client.List(ctx, &list, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"})
-	if err == nil && len(list.Items) == 0 {
-		err = errors.New("there are none")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listing the controller's pods: %w", err)
-	}
-	return list.Items, nil
-}
-
 // killAll kills every replica that runs; one that is just starting again is as
 // dead as it can be.
 func killAll(ctx context.Context, s *stage.Stage) error {
-	pods, err := controllerPods(ctx, s)
+	pods, err := s.Controllers(ctx)
 	if err != nil {
 		return err
 	}
@@ -115,7 +99,7 @@ func killAll(ctx context.Context, s *stage.Stage) error {
 
 // restarted is how often containers of the controller were started again.
 func restarted(ctx context.Context, s *stage.Stage) (n int32, err error) {
-	pods, err := controllerPods(ctx, s)
+	pods, err := s.Controllers(ctx)
 	for _, p := range pods {
 		for _, status := range p.Status.ContainerStatuses {
 			n += status.RestartCount

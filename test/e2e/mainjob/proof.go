@@ -68,7 +68,7 @@ func proven(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 		return err
 	}
 	r.Note("proof", got.Gate.Message)
-	pods, err := controllerPods(ctx, s)
+	pods, err := s.Controllers(ctx)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -17,32 +18,19 @@ import (
 	"github.com/pullpace/pace/test/e2e/suite"
 )
 
-// replicas are the controller's pods.
-func replicas(ctx context.Context, s *stage.Stage) ([]corev1.Pod, error) {
-	var list corev1.PodList
-	err := s.Client.List(ctx, &list, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"})
-	if err == nil && len(list.Items) == 0 {
-		err = errors.New("there are none")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listing the controller's pods: %w", err)
-	}
-	return list.Items, nil
-}
-
 // killLeader kills the replica that decides.
 func killLeader(ctx context.Context, s *stage.Stage) error {
 	var leases coordinationv1.LeaseList
 	if err := s.Client.List(ctx, &leases, client.InNamespace(v1alpha1.Namespace)); err != nil {
 		return fmt.Errorf("looking for the leader: %w", err)
 	}
-	pods, err := replicas(ctx, s)
+	pods, err := s.Controllers(ctx)
 	if err != nil {
 		return err
 	}
 	for _, l := range leases.Items {
 		for _, p := range pods {
-			if h := l.Spec.HolderIdentity; h != nil && len(*h) >= len(p.Name) && (*h)[:len(p.Name)] == p.Name {
+			if h := l.Spec.HolderIdentity; h != nil && strings.HasPrefix(*h, p.Name) {
 				return s.KillPod(ctx, p.Namespace, p.Name)
 			}
 		}
@@ -50,8 +38,8 @@ func killLeader(ctx context.Context, s *stage.Stage) error {
 	return errors.New("no replica leads")
 }
 
-// whileDown kills the controller with nodes held, has more nodes register while it is
-// down, and starts it again: all that were held go when there is budget, and nothing of a
+// whileDown scales the controller to none with nodes held, has more nodes register while
+// it is away, and brings it back: all that were held go when there is budget, and nothing of a
 // hold stays behind.
 func whileDown(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	f, err := newFleet(ctx, s, 2*stage.Limit)

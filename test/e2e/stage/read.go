@@ -4,6 +4,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -189,4 +190,17 @@ func (s *Stage) Spread() time.Duration {
 		return 0
 	}
 	return to.Time.Sub(from.Time)
+}
+
+// Controllers are the pods of the controller's replicas; there is one at least.
+func (l *Lab) Controllers(ctx context.Context) ([]corev1.Pod, error) {
+	var list corev1.PodList
+	err := l.Client.List(ctx, &list, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"})
+	if err == nil && len(list.Items) == 0 {
+		err = errors.New("there are none")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the controller's pods: %w", err)
+	}
+	return list.Items, nil
 }
