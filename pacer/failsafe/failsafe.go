@@ -133,20 +133,40 @@ func (f *Failsafe) held(ctx context.Context, now time.Time) ([]client.Object, er
 	}
 	var all []client.Object
 	for _, list := range []client.ObjectList{&corev1.PodList{}, &corev1.NodeList{}, &appsv1.DeploymentList{}, &batchv1.JobList{}} {
-		if err := f.client.List(ctx, list, client.HasLabels{v1alpha1.LabelHeld}); err != nil {
+		if err := f.client.List(ctx, list); err != nil {
 			return nil, fmt.Errorf("listing what is held: %w", err)
 		}
 		all = append(all, items(list)...)
 	}
 	all = slices.DeleteFunc(all, func(o client.Object) bool {
 		_, rests := f.resting[o.GetUID()]
-		return rests || o.GetDeletionTimestamp() != nil
+		return rests || !holds(o) || o.GetDeletionTimestamp() != nil
 	})
 	slices.SortFunc(all, func(a, b client.Object) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), gate.HoldUntil(a).Compare(gate.HoldUntil(b)),
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), bound(a).Compare(bound(b)),
 			a.GetCreationTimestamp().Compare(b.GetCreationTimestamp().Time), cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
 	})
 	return all, nil
+}
+
+// holds reports whether Pace holds an object: its label says so, or it is a node with
+// our taint. A node that registered with the taint has no label until a controller saw it.
+func holds(o client.Object) bool {
+	if _, marked := o.GetLabels()[v1alpha1.LabelHeld]; marked {
+		return true
+	}
+	node, ok := o.(*corev1.Node)
+	return ok && gate.NodeHeld(node)
+}
+
+// bound is when the hold of an object ends; zero: it does not say. A node that registered
+// with our taint, and that no controller saw, is held as long as one is by default.
+func bound(o client.Object) time.Time {
+	until := gate.HoldUntil(o)
+	if _, isNode := o.(*corev1.Node); isNode && until.IsZero() {
+		return o.GetCreationTimestamp().Add(v1alpha1.DefaultNodeHold)
+	}
+	return until
 }
 
 // items are the objects of a list.
@@ -215,7 +235,7 @@ func (f *Failsafe) share(now, end time.Time, n int) int {
 func (f *Failsafe) freeDue(ctx context.Context, now time.Time, held []client.Object) {
 	fresh := f.watch.Fresh(now)
 	for _, o := range held {
-		until := gate.HoldUntil(o)
+		until := bound(o)
 		if until.IsZero() || now.Before(until) || (fresh && !refused(o) && !late(o, now)) {
 			continue
 		}
@@ -235,7 +255,7 @@ const nodeGrace = 3 * time.Minute
 // give it up, as where the controller lost the right to let it go.
 func late(o client.Object, now time.Time) bool {
 	_, isNode := o.(*corev1.Node)
-	return isNode && !now.Before(gate.HoldUntil(o).Add(nodeGrace))
+	return isNode && !now.Before(bound(o).Add(nodeGrace))
 }
 
 // refused reports whether the controller was refused to let a pod go.

@@ -72,6 +72,17 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	}
 }
 
+// slim keeps of a node what says whether and until when it is held; the images that it
+// lists alone would be more than all else that is watched.
+func slim(object any) (any, error) {
+	n, ok := object.(*corev1.Node)
+	if !ok {
+		return object, nil
+	}
+	n.ManagedFields, n.Status = nil, corev1.NodeStatus{}
+	return n, nil
+}
+
 // run watches until ctx ends or the cluster cannot be reached.
 func (f *Failsafe) run(ctx context.Context, config *rest.Config, scheme *runtime.Scheme, o Options) error {
 	held, err := labels.NewRequirement(v1alpha1.LabelHeld, selection.Exists, nil)
@@ -79,7 +90,11 @@ func (f *Failsafe) run(ctx context.Context, config *rest.Config, scheme *runtime
 		return fmt.Errorf("selecting what is held: %w", err)
 	}
 	only := cache.ByObject{Label: labels.NewSelector().Add(*held)}
-	watched := map[client.Object]cache.ByObject{&corev1.Pod{}: only, &corev1.Node{}: only, &appsv1.Deployment{}: only, &batchv1.Job{}: only}
+	watched := map[client.Object]cache.ByObject{
+		&corev1.Pod{}: only, &appsv1.Deployment{}: only, &batchv1.Job{}: only,
+		// Of nodes all: one that registers with our taint has no label yet.
+		&corev1.Node{}: {Transform: slim},
+	}
 	mgr, err := manager.New(config, manager.Options{
 		Scheme: scheme, HealthProbeBindAddress: o.HealthAddress, Metrics: metricsserver.Options{BindAddress: o.MetricsAddress},
 		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: watched},
