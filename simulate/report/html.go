@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 )
 
 //go:embed page.html.tmpl
@@ -15,7 +16,7 @@ var pages embed.FS
 // scenario says is text on it.
 func HTML(w io.Writer, r Result) error {
 	t, err := template.New("page.html.tmpl").Funcs(template.FuncMap{
-		"ratio": Ratio, "class": func(i int) string { return fmt.Sprintf("c%d", i%8) },
+		"ratio": Ratio, "span": Span, "grouped": Grouped, "class": func(i int) string { return fmt.Sprintf("c%d", i%8) },
 	}).ParseFS(pages, "page.html.tmpl")
 	if err != nil {
 		return fmt.Errorf("parsing the page: %w", err)
@@ -32,4 +33,9 @@ type page struct {
 	Horizon string
 	Panels  []panel
 	Missed  int
+}
+
+// Clustered reports whether a policy tells what each of several clusters came to.
+func (p page) Clustered() bool {
+	return slices.ContainsFunc(p.Policies, func(p Policy) bool { return len(p.Clusters) > 0 })
 }

@@ -35,6 +35,10 @@ func sample() Result {
 		}
 		p := NewPolicy(name, raw, bound)
 		p.Notes = []string{"as in a sample"}
+		p.Clusters = []Cluster{
+			{Name: "east", Pulls: 150, UnitsCharged: 150, Throttled: raw.Throttled, LastPullStartSeconds: ptr(43200)},
+			{Name: "west", Pulls: 100, UnitsCharged: 100, LastPullStartSeconds: ptr(21600)},
+		}
 		p.Series = curves(raw)
 		r.Policies = append(r.Policies, p)
 	}
@@ -104,6 +108,7 @@ func TestPageSaysEverything(t *testing.T) {
 	for _, want := range []string{
 		"1 of 2 goals missed", "black-friday", "seed 42", "v0.3.0", "73,931", "12h00m", "registries[hub].limiters[0]",
 		"podReadySeconds.p95 &lt;= 25m00s", "MISSED: 12h", strings.Repeat("5c", 32), strings.Repeat("7be1", 16),
+		"<td class=\"text\">east</td><td>73,931</td>", "<td class=\"text\">west</td><td>0</td><td class=\"num\">6h00m</td>",
 		"Pods ready", "Budget remaining", "Answers of 429", "Pulls in flight", "bound 12h00m",
 	} {
 		if !strings.Contains(page, want) {
@@ -120,6 +125,7 @@ func TestPageOnlyShowsWhatScenariosSay(t *testing.T) {
 	r.Scenario, r.Version, r.ScenarioSHA256, r.LogSHA256 = hostile, hostile, hostile, hostile
 	for i := range r.Policies {
 		r.Policies[i].Name, r.Policies[i].Bound.LimitedBy, r.Policies[i].Notes = hostile, hostile, []string{hostile}
+		r.Policies[i].Clusters[0].Name, r.Policies[i].Clusters[1].Name = hostile, hostile
 		for j := range r.Policies[i].Series {
 			r.Policies[i].Series[j].Name = hostile
 		}
