@@ -63,7 +63,7 @@ func (b *Bypasses) Rollout(r *Rollout) []Bypass {
 	switch {
 	case r.Full && !before.Full:
 		found = append(found, BypassFull)
-	case r.Hash != before.Hash && before.Hash != "" && len(r.steps) > 0 && r.Index >= len(r.steps):
+	case r.Hash != before.Hash && before.Hash != "" && len(r.canary.Steps) > 0 && r.Index >= len(r.canary.Steps):
 		found = append(found, BypassRollback)
 	case r.Hash == before.Hash && r.Index > before.Index && !r.Aborted && !r.Full && b.held[at] && !b.allowed(at):
 		found = append(found, BypassPromote)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pullpace/pace/pacer/core/plan"
 )
 
 // Each case is what an API server showed in turn: a Rollout at a step, or its run.
@@ -12,7 +14,7 @@ func TestBypasses(t *testing.T) {
 	t.Parallel()
 	step := Step{Namespace: "shop", Rollout: "web", UID: "r1", Hash: "v2", Index: "0"}
 	at := func(index int, edit ...func(*Rollout)) *Rollout {
-		r := &Rollout{Namespace: "shop", Name: "web", UID: "r1", Hash: "v2", Stable: "v1", Index: index, Replicas: 20, steps: make([]canaryStep, 5)}
+		r := &Rollout{Namespace: "shop", Name: "web", UID: "r1", Hash: "v2", Stable: "v1", Index: index, Replicas: 20, canary: plan.Canary{Steps: make([]plan.CanaryStep, 5)}}
 		for _, e := range edit {
 			e(r)
 		}

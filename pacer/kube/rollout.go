@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pullpace/pace/pacer/core/plan"
 )
 
 // RolloutKind is the kind of Argo Rollouts in an Owner.
@@ -105,28 +107,13 @@ type Rollout struct {
 	// nothing else.
 	Inconclusive bool
 
-	steps     []canaryStep
-	routed    bool
-	maxWeight int
-	minPods   int
+	// canary says how many pods its steps make.
+	canary    plan.Canary
 	blueGreen bool
 }
 
 // none is the number of the step of a Rollout that is at none.
 const none = -1
-
-// canaryStep is what of a step of a canary says how many pods there are.
-type canaryStep struct {
-	SetWeight      *int32       `json:"setWeight"`
-	SetCanaryScale *canaryScale `json:"setCanaryScale"`
-}
-
-// canaryScale says it apart from the traffic.
-type canaryScale struct {
-	Replicas           *int32 `json:"replicas"`
-	Weight             *int32 `json:"weight"`
-	MatchTrafficWeight bool   `json:"matchTrafficWeight"`
-}
 
 // rolloutObject is what is read of a Rollout.
 type rolloutObject struct {
@@ -136,7 +123,7 @@ type rolloutObject struct {
 		RestartAt *metav1.Time           `json:"restartAt"`
 		Strategy  struct {
 			Canary *struct {
-				Steps          []canaryStep `json:"steps"`
+				Steps          []plan.CanaryStep `json:"steps"`
 				TrafficRouting *struct {
 					MaxTrafficWeight *int32 `json:"maxTrafficWeight"`
 				} `json:"trafficRouting"`
@@ -170,7 +157,7 @@ func ReadRollout(u *unstructured.Unstructured) (*Rollout, error) {
 	r := &Rollout{
 		Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), Replicas: 1, Template: o.Spec.Template,
 		Hash: o.Status.CurrentPodHash, Stable: o.Status.StableRS, Index: none, Aborted: o.Status.Abort, Full: o.Status.PromoteFull,
-		maxWeight: 100, blueGreen: o.Spec.Strategy.BlueGreen != nil,
+		blueGreen:    o.Spec.Strategy.BlueGreen != nil,
 		Inconclusive: o.Status.ControllerPause && len(o.Status.PauseConditions) > 0,
 	}
 	for _, c := range o.Status.PauseConditions {
@@ -186,14 +173,15 @@ func ReadRollout(u *unstructured.Unstructured) (*Rollout, error) {
 		r.Index = int(*o.Status.CurrentStepIndex)
 	}
 	if c := o.Spec.Strategy.Canary; c != nil {
-		r.steps, r.routed = c.Steps, c.TrafficRouting != nil
-		if r.routed && c.TrafficRouting.MaxTrafficWeight != nil && *c.TrafficRouting.MaxTrafficWeight > 0 {
-			r.maxWeight = int(*c.TrafficRouting.MaxTrafficWeight)
+		r.canary.Steps, r.canary.Routed = c.Steps, c.TrafficRouting != nil
+		if r.canary.Routed && c.TrafficRouting.MaxTrafficWeight != nil && *c.TrafficRouting.MaxTrafficWeight > 0 {
+			r.canary.MaxWeight = int(*c.TrafficRouting.MaxTrafficWeight)
 		}
-		if r.routed && c.MinPodsPerReplicaSet != nil {
-			r.minPods = int(*c.MinPodsPerReplicaSet)
+		if r.canary.Routed && c.MinPodsPerReplicaSet != nil {
+			r.canary.MinPods = int(*c.MinPodsPerReplicaSet)
 		}
 	}
+	r.canary.Replicas = r.Replicas
 	return r, nil
 }
 
@@ -209,53 +197,17 @@ func (r *Rollout) at(s Step) bool {
 }
 
 // Opens is how many pods of the new revision there may be once the gate at a step is
-// passed, and the number of the step that makes them: of the next one that sets a
-// weight or a scale, or of none, where all pods are made. It reports false for a step
-// that the Rollout has not got.
+// passed, and the number of the step that makes them, as plan.Canary has it. It reports
+// false for a step that the Rollout has not got.
 func (r *Rollout) Opens(step string) (pods, by int, ok bool) {
 	if step == StepPrePromotion {
-		return r.Replicas, len(r.steps), r.blueGreen
+		return r.Replicas, len(r.canary.Steps), r.blueGreen
 	}
 	at, err := strconv.Atoi(step)
-	if err != nil || at < 0 || at >= len(r.steps) {
+	if err != nil {
 		return 0, 0, false
 	}
-	for next := at + 1; next < len(r.steps); next++ {
-		if s := r.steps[next]; s.SetWeight != nil || r.routed && s.SetCanaryScale != nil {
-			return r.podsAt(next), next, true
-		}
-	}
-	return r.Replicas, len(r.steps), true
-}
-
-// podsAt is how many pods of the new revision a step brings about at most: Argo
-// rounds, this rounds up. Source: utils/replicaset/canary.go of v1.10.1.
-func (r *Rollout) podsAt(step int) int {
-	weight, scale := int32(0), (*canaryScale)(nil)
-	for _, s := range r.steps[:step+1] {
-		if s.SetWeight != nil {
-			weight = *s.SetWeight
-		}
-		if s.SetCanaryScale != nil && r.routed {
-			scale = s.SetCanaryScale
-		}
-	}
-	share := func(weight int32, of int) int {
-		pods := (r.Replicas*int(weight) + of - 1) / of
-		if pods > 0 {
-			pods = max(pods, r.minPods)
-		}
-		return min(pods, max(r.Replicas, r.minPods))
-	}
-	switch {
-	case scale == nil || scale.MatchTrafficWeight:
-		return share(weight, r.maxWeight)
-	case scale.Replicas != nil:
-		return max(int(*scale.Replicas), 0)
-	case scale.Weight != nil:
-		return share(*scale.Weight, 100)
-	}
-	return share(weight, r.maxWeight)
+	return r.canary.Opens(at)
 }
 
 // TrimArgo is what an informer is to keep of Rollouts and AnalysisRuns: nothing of who

@@ -14,21 +14,16 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/plan"
 )
 
-// maxStepPods bounds how many pods stand for those of a step: whoever may write a
-// Rollout may write any number of replicas into it. More than that are counted as they
-// come.
-const maxStepPods = 5000
-
 // setStepPods brings the pods that stand for those of a step up to date: as many as
-// the step opens, less those that are there. So that what was let go is at no time
-// forgotten and at no time booked twice, each goes as a real one comes. Where all of
-// them are to be, those that were there before are looked at again.
+// the step opens, less those that are there. Where all of them are to be, those that
+// were there before are looked at again.
 func (t *Tracker) setStepPods(now time.Time, c *trackedStep, all bool) {
 	known := t.steps.rollouts[c.step.owner()]
 	pods, _, _ := known.Opens(c.step.Index)
-	had, want := c.standIns, min(max(0, pods-t.livePods(c.step)), maxStepPods)
+	had, want := c.standIns, plan.StandIns(pods, t.livePods(c.step))
 	c.standIns = want
 	if had != want {
 		c.heard = now

@@ -15,6 +15,7 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
+	"github.com/pullpace/pace/pacer/core/plan"
 )
 
 // gated is the strategy of a canary of twenty with a gate before each burst.
@@ -253,8 +254,8 @@ func TestARolloutOfAbsurdSizeIsBounded(t *testing.T) {
 	if v, _ := tr.AskStep(start, stepOf("0"), start, nil); !v.Hold {
 		t.Fatalf("verdict %+v, want a hold", v)
 	}
-	if n := len(tr.pods); n != maxStepPods {
-		t.Errorf("%d pods stand for the step, want %d", n, maxStepPods)
+	if n := len(tr.pods); n != plan.MaxStandIns {
+		t.Errorf("%d pods stand for the step, want %d", n, plan.MaxStandIns)
 	}
 }
 
