@@ -105,10 +105,16 @@ func anySpec(t *rapid.T) *scenario.Spec {
 		s.NodePools = append(s.NodePools, p)
 	}
 	for i := range 3 {
-		l := scenario.Workload{Name: fmt.Sprint("workload", i), Kind: oneOf(t, "kind", scenario.Deployment, scenario.Deployment, scenario.Job, scenario.DaemonSet),
+		l := scenario.Workload{Name: fmt.Sprint("workload", i), Kind: oneOf(t, "kind", scenario.Deployment, scenario.Deployment, scenario.Job, scenario.DaemonSet, scenario.Rollout, scenario.Rollout),
 			Image: image("image"), Replicas: rapid.IntRange(0, 9).Draw(t, "replicas"), Cold: rapid.Bool().Draw(t, "cold"), Startup: anyTime(t, "startup"),
 			ImagePullPolicy: oneOf(t, "policy", scenario.IfNotPresent, scenario.Always),
 			Strategy:        scenario.Strategy{MaxSurge: percent(oneOf(t, "surge", 0, 25, 100)), MaxUnavailable: percent(oneOf(t, "unavailable", 0, 25, 100))}}
+		if l.Kind == scenario.Rollout {
+			l.Steps = anySteps(t)
+			if rapid.Bool().Draw(t, "routed") {
+				l.TrafficRouting = &scenario.TrafficRouting{}
+			}
+		}
 		if rapid.Bool().Draw(t, "two images") {
 			l.Images = []string{image("first"), image("second")}
 		}
@@ -119,6 +125,17 @@ func anySpec(t *rapid.T) *scenario.Spec {
 	}
 	anyEvents(t, s, image)
 	return s
+}
+
+func anySteps(t *rapid.T) []scenario.Step {
+	var steps []scenario.Step
+	for range rapid.IntRange(0, 5).Draw(t, "steps") {
+		n := rapid.Int32Range(0, 100).Draw(t, "of a step")
+		steps = append(steps, oneOf(t, "step", gated(), weight(n), pause(time.Duration(n)*time.Second),
+			scenario.Step{SetCanaryScale: &scenario.CanaryScale{Replicas: &n}}, scenario.Step{SetCanaryScale: &scenario.CanaryScale{Weight: &n}},
+			scenario.Step{SetCanaryScale: &scenario.CanaryScale{MatchTrafficWeight: true}}))
+	}
+	return steps
 }
 
 func anyEvents(t *rapid.T, s *scenario.Spec, image func(string) string) {
@@ -195,6 +212,12 @@ func (p *restless) Gate(pod PodID) bool {
 	p.held = append(p.held, pod)
 	p.world.SetTimer(p.world.Now()+time.Duration(p.next(60))*time.Second, 7)
 	return true
+}
+
+func (p *restless) AskStep(s Step) {
+	if n := p.next(5); n > 0 {
+		p.world.AnswerStep(s, Answer{Allow: n == 1, Why: "lots"}, time.Duration(p.next(3))*time.Second)
+	}
 }
 
 func (p *restless) Observe(e Event) {

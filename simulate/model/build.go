@@ -195,6 +195,9 @@ func (w *World) addWorkloads() {
 		for j, name := range names {
 			images[j] = w.names.image[name]
 		}
+		if s.Kind == scenario.Rollout {
+			l.canary = newCanary(s)
+		}
 		w.workloads = append(w.workloads, l)
 		first := w.addSet(WorkloadID(i), images)
 		w.workloads[i].current, w.workloads[i].last = first, first
@@ -256,6 +259,9 @@ func (w *World) settleIn(id WorkloadID) {
 	l := &w.workloads[id]
 	w.now = -1
 	defer func() { w.now = 0 }()
+	if l.canary != nil {
+		l.canary.stable, w.sets[l.current].want = l.current, l.replicas
+	}
 	if l.kind == scenario.DaemonSet {
 		for n := range w.nodes {
 			if l.allows(w.nodes[n].pool) && !w.pools[w.nodes[n].pool].cold {
@@ -335,6 +341,7 @@ func (w *World) outcome() *Outcome {
 			}
 		}
 	}
+	w.countUnmade()
 	for i := range w.nodes {
 		w.stopIdle(&w.nodes[i])
 	}

@@ -9,7 +9,7 @@ type Outcome struct {
 	// ReadyAfter is Ready less creation of the counted pods that became Ready before
 	// the horizon, ReadyAt when they were; both ascending.
 	ReadyAfter, ReadyAt []time.Duration
-	// Unfinished counts those that did not.
+	// Unfinished counts those that did not, and those that a Rollout under way has not made.
 	Unfinished int
 	// Pulls are cold pulls that succeeded.
 	Pulls int
@@ -44,6 +44,22 @@ type Outcome struct {
 	// Clusters are what each came to, in the order of the scenario; nil where there is
 	// but one without a name.
 	Clusters []ClusterOutcome
+	// Steps are those of Rollouts in the order in which they began, StepsLeftOut how many
+	// more there were than are kept.
+	Steps        []StepOutcome
+	StepsLeftOut int
+}
+
+// StepOutcome is how a step of a Rollout went.
+type StepOutcome struct {
+	Step
+	// Began is when it did, Ended when it was done; negative: it was not, or was left for
+	// another revision.
+	Began, Ended time.Duration
+	// Opens is how many pods of its revision there may be after a gate, Asked how often
+	// that asked, Held the last Reason of a hold, Went why it went on.
+	Opens, Asked int
+	Held, Went   string
 }
 
 // ClusterOutcome is what one of several clusters came to. Units and answers of 429 are

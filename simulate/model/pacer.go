@@ -85,6 +85,8 @@ const (
 	// all, and nothing that it asks for is done) and ends.
 	ControllerLost
 	ControllerBack
+	// StepTaken: Workload, a Rollout, took a step, or its last.
+	StepTaken
 )
 
 // Cause says why an attempt to pull failed.

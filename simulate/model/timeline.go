@@ -40,7 +40,11 @@ func (w *World) turnTo(id WorkloadID, s int32) {
 	if s == l.current {
 		return
 	}
+	before := l.canary != nil && l.canary.underway(l)
 	l.last, l.current = l.current, s
+	if l.canary != nil {
+		w.turned(id, before)
+	}
 	w.changed(id)
 }
 

@@ -3,6 +3,7 @@ package model
 import (
 	"slices"
 
+	"github.com/pullpace/pace/simulate/kernel"
 	"github.com/pullpace/pace/simulate/scenario"
 )
 
@@ -22,7 +23,8 @@ type workload struct {
 	replicas  int32
 	made      int32 // pods so far
 	dirty     bool
-	queued    bool // among those that lack pods
+	queued    bool    // among those that lack pods
+	canary    *canary // of Argo; nil for all others
 }
 
 // set is a ReplicaSet.
@@ -31,6 +33,9 @@ type set struct {
 	revision       int32
 	images         []int32
 	pending, ready podList // the latter are Ready
+	// want is how many pods a Rollout wants of it, until when it is kept whole.
+	want  int32
+	until kernel.Time
 }
 
 func (s *set) total() int32 { return s.pending.count + s.ready.count }
@@ -87,6 +92,10 @@ func (w *World) lack(l *workload) int32 {
 	if l.kind == scenario.DaemonSet {
 		return 0
 	}
+	if l.canary != nil {
+		_, lack := w.lacking(l)
+		return lack
+	}
 	lack := l.replicas - w.sets[l.current].total()
 	if lack <= 0 {
 		return 0
@@ -102,6 +111,10 @@ func (w *World) sync(id WorkloadID) {
 	l := &w.workloads[id]
 	if l.kind == scenario.DaemonSet {
 		w.syncDaemonSet(l)
+		return
+	}
+	if l.canary != nil {
+		w.syncRollout(id)
 		return
 	}
 	if over := w.sets[l.current].total() - l.replicas; over > 0 {
@@ -200,7 +213,12 @@ func (w *World) create(c *plane) {
 			return
 		}
 		c.creator.take(w.now)
-		w.createPod(l.current)
+		s := l.current
+		if l.canary != nil {
+			s, _ = w.lacking(l)
+			w.touch(id) // a step may be done with it
+		}
+		w.createPod(s)
 	}
 }
 

@@ -21,6 +21,8 @@ const (
 	dueBatch                 // an autoscaler looks at pods without room
 	dueNode                  // a node of a pool joins
 	dueLetGo                 // a held node may take pods
+	dueStep                  // a Rollout's pause ends, or its gate is answered or asks again
+	dueDrain                 // a Rollout need not keep what was stable any more
 	dueTimeline              // an entry of the timeline
 	dueFault                 // a fault begins
 	dueRepair                // a fault ends
@@ -81,6 +83,7 @@ type World struct {
 	held       int64 // pods that the gate holds
 	ahead      int   // entries of the timeline and faults to come
 	open       int   // pods that are not Running, of DaemonSets too
+	rolling    int   // Rollouts under way
 	out        Outcome
 	series     recorder
 }
@@ -137,7 +140,7 @@ func (w *World) run() {
 
 // quiet reports whether nothing can change any more but what others draw.
 func (w *World) quiet() bool {
-	if w.open > 0 || w.ahead > 0 {
+	if w.open > 0 || w.ahead > 0 || w.rolling > 0 {
 		return false
 	}
 	for i := range w.planes {
@@ -192,6 +195,13 @@ func (w *World) handle(e kernel.Event) {
 		w.join(PoolID(i))
 	case dueLetGo:
 		w.unhold(int32(i))
+	case dueStep:
+		if r := w.workloads[i].canary; r.timer == e.Ticket() {
+			r.timer = kernel.NoTicket
+			w.stepDue(WorkloadID(i))
+		}
+	case dueDrain:
+		w.touch(WorkloadID(i))
 	case dueTimeline:
 		w.ahead--
 		w.happen(i)
@@ -263,4 +273,5 @@ const (
 	recEntry
 	recFault
 	recLetGo
+	recStep
 )

@@ -69,6 +69,15 @@ func (f *clusters) GateNode(node model.NodeID) bool {
 	return ok && g.GateNode(node)
 }
 
+// AskStep asks the pacer of the Rollout's cluster; without gates they are open.
+func (f *clusters) AskStep(s model.Step) {
+	if g, ok := f.members[f.workloads[s.Workload]].(model.StepGate); ok {
+		g.AskStep(s)
+		return
+	}
+	f.world.AnswerStep(s, model.Answer{Allow: true}, 0)
+}
+
 // Observe tells those that see it.
 func (f *clusters) Observe(e model.Event) {
 	switch e.Kind {
@@ -80,7 +89,7 @@ func (f *clusters) Observe(e model.Event) {
 		for _, m := range f.members {
 			m.Observe(e)
 		}
-	case model.WorkloadChanged:
+	case model.WorkloadChanged, model.StepTaken:
 		f.members[f.workloads[e.Workload]].Observe(e)
 	case model.NodeComing:
 		f.members[f.pools[e.Pool]].Observe(e)

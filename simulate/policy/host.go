@@ -71,6 +71,7 @@ type host struct {
 	heldNodes map[model.NodeID]*heldNode
 	claims    map[model.PoolID][]int // nodes that are asked for, by number, the oldest first
 	claimed   int
+	steps     steps         // of Rollouts, at their gates
 	nodeHold  time.Duration // how long a node is held at most; 0: none is
 	// nodesPassed counts nodes that were not held because of the others.
 	nodesPassed int
@@ -194,13 +195,15 @@ func (h *host) past() {
 // pacing makes of all its pods, and is told what cap a cluster then needs.
 func (h *host) Gate(id model.PodID) bool {
 	w := h.meetPod(id)
-	held := h.enforce && w.paced && !w.neverHeld
+	held := h.enforce && w.paced && !w.neverHeld && !w.rollout
 	switch {
+	case w.rollout:
+		h.ofStep(id)
 	case !held:
 	case h.capped && *w.held >= h.maxHeld:
 		h.tooMany++
 		held = false
-	case h.hopeless(id):
+	case h.hopeless(w.id, h.world.Pod(id).Revision):
 		h.despaired++
 		held = false
 	}
@@ -233,13 +236,13 @@ func (h *host) Notes() []string {
 	return out
 }
 
-// hopeless reports whether no wait helps a pod, as the last turn said.
-func (h *host) hopeless(id model.PodID) bool {
+// hopeless reports whether no wait helps a workload's pod, as the last turn said.
+func (h *host) hopeless(id model.WorkloadID, revision int32) bool {
 	if !h.anyHopeless {
 		return false
 	}
 	any := false
-	for _, image := range h.world.Images(h.world.Pod(id).Workload, h.world.Pod(id).Revision) {
+	for _, image := range h.world.Images(id, revision) {
 		for _, a := range h.drawnBy(image) {
 			if !a.hopeless {
 				return false
@@ -289,6 +292,9 @@ func (h *host) Observe(e model.Event) {
 	case model.WorkloadChanged:
 		h.changed = append(h.changed, e.Workload)
 		h.workloads[e.Workload].observe(h.world.Workload(e.Workload))
+		h.signal()
+	case model.StepTaken:
+		h.changed = append(h.changed, e.Workload)
 		h.signal()
 	}
 }

@@ -43,6 +43,7 @@ type workload struct {
 	pool      *pool
 	paced     bool // an image of it draws on an account
 	neverHeld bool
+	rollout   bool  // of Argo: its steps are held, its pods never
 	held      *int  // pods held in its namespace
 	groups    []int // in the order in which they came
 	// revision is the current one, been those that were, back whether it was current
@@ -100,7 +101,7 @@ func (h *host) meetWorkloads() {
 		w := &workload{
 			id: model.WorkloadID(i), name: fmt.Sprintf("%s/%s/%s", kindOf(l), l.Namespace, l.Name), namespace: l.Namespace, class: class,
 			hold: h.policy.HoldFor(class), weight: h.policy.WeightOf(l.Namespace), always: l.ImagePullPolicy == scenario.Always,
-			pool: h.poolOf(l.NodePools), been: map[int32]bool{},
+			pool: h.poolOf(l.NodePools), been: map[int32]bool{}, rollout: l.Kind == scenario.Rollout,
 		}
 		if h.namespaces[l.Namespace] == nil {
 			h.namespaces[l.Namespace] = new(int)
@@ -168,7 +169,7 @@ func (h *host) meetPod(id model.PodID) *workload {
 		h.readImages(w)
 	}
 	lane := engine.LaneNormal
-	if p.Created >= 0 && p.Phase < model.PodBinding && h.enforce {
+	if p.Created >= 0 && p.Phase < model.PodBinding && h.enforce && !w.rollout {
 		view := h.world.Workload(w.id)
 		lane = engine.LaneOf(w.back && view.Rolling && p.Revision == view.Revision, view.Current, w.of(p.Revision).most)
 	}
@@ -199,7 +200,7 @@ func (h *host) groupOf(w *workload, revision int32, lane engine.Lane) int {
 	g := &group{workload: w, revision: revision, lane: lane}
 	g.announced = engine.Group{
 		ID: core.GroupID(fmt.Sprintf("%s/%d%s", w.name, revision, lane)), Namespace: w.namespace, Workload: w.name,
-		Revision: strconv.Itoa(int(revision)), Class: w.class, Weight: w.weight, Lane: lane, Pool: w.pool.id, Waves: h.policy.EngineWaves(), PauseOn: h.policy.EnginePauseOn(),
+		Revision: strconv.Itoa(int(revision)), Class: w.class, Weight: w.weight, Lane: lane, Whole: w.rollout, Pool: w.pool.id, Waves: h.policy.EngineWaves(), PauseOn: h.policy.EnginePauseOn(),
 	}
 	for _, image := range h.world.Images(w.id, revision) {
 		g.announced.Images = append(g.announced.Images, h.use(image, w.always))

@@ -32,6 +32,7 @@ func (h *host) recover() {
 	h.claimAgain()
 	h.news = nil // what is asked for is part of the world that the engine is given
 	h.meetAgain()
+	h.claimStepsAgain()
 	now := at(h.world.Now())
 	h.engine = h.make(h.world.Seed(int(h.seat)))
 	h.engine.Restore(now, h.saved)
@@ -110,6 +111,7 @@ func (h *host) everything() []engine.Event {
 			add(engine.Event{Pod: seen})
 		}
 	}
+	h.everyStep(add)
 	h.everyDaemon(add)
 	h.everyNode(add)
 	return append(out, h.standing()...)

@@ -79,6 +79,7 @@ func (h *host) take(now time.Duration) {
 	h.reports(tell)
 	h.tellPools(tell)
 	h.takePods(tell)
+	h.takeSteps(now, tell)
 	for _, f := range h.failures {
 		tell(h.event(f))
 	}
@@ -177,6 +178,9 @@ func (h *host) state(g *group, view model.Workload) (more int, back []engine.Ima
 	if g.lane == engine.LaneRepair || g.revision != view.Revision {
 		return 0, nil
 	}
+	if g.workload.rollout {
+		view.More = 0 // a claim has those of its step
+	}
 	if g.lane != engine.LaneNormal || !view.Rolling || view.Back == view.Revision {
 		return view.More, nil
 	}
@@ -194,6 +198,11 @@ func (h *host) act(now time.Duration, d engine.Decision) (released bool) {
 	for _, r := range d.Releases {
 		if h.isBundle(r.Group) {
 			h.letGo(now, r, d.ID)
+			released = true
+			continue
+		}
+		if c := h.steps.held(r.Group); c != nil {
+			h.goStep(now, c, r, d.ID)
 			released = true
 			continue
 		}
@@ -292,6 +301,7 @@ func (h *host) end(d engine.Decision, released bool) {
 		}
 	}
 	h.askShapes(now, consider)
+	h.answerSteps(d, consider)
 	if released && len(d.Releases) > 0 {
 		consider(now)
 	}
@@ -345,5 +355,5 @@ func (h *host) holds() bool {
 
 // waits reports whether something is to be taken in.
 func (h *host) waits() bool {
-	return len(h.dirty) > 0 || len(h.changed) > 0 || len(h.news) > 0 || len(h.failures) > 0
+	return len(h.dirty) > 0 || len(h.changed) > 0 || len(h.news) > 0 || len(h.failures) > 0 || len(h.steps.asked) > 0
 }

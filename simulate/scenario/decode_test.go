@@ -88,7 +88,7 @@ func TestEveryDefaultIsReadAndShown(t *testing.T) {
 		scenario.Edit{Path: "mirrors", Value: "[{name: m, for: [hub]}]"},
 		scenario.Edit{Path: "nodePools", Value: "[{name: k, nodes: 100, autoscaler: {type: Karpenter, max: 200}}, {name: c, nodes: 1, autoscaler: {type: ClusterAutoscaler, max: 2}}]"},
 		scenario.Edit{Path: "registries", Value: "[{name: hub, host: docker.io, limiters: [{type: RollingLog, limit: 100, window: 6h}]}]"},
-		scenario.Edit{Path: "workloads", Value: "[{name: web, image: app}]"},
+		scenario.Edit{Path: "workloads", Value: "[{name: web, image: app}, {name: api, kind: Rollout, image: app, steps: [{gate: {}}]}]"},
 		scenario.Edit{Path: "faults", Value: "[{at: 1m, outage: {registry: hub, mode: Slow}}]"},
 		scenario.Edit{Path: "policies", Value: "[{name: pace, pace: {}}, {name: slow, staticRate: {rate: 1/m}}]"},
 		scenario.Edit{Path: "cluster", Value: "{}"}, scenario.Edit{Path: "seed", Value: "null"},
@@ -112,6 +112,9 @@ func TestEveryDefaultIsReadAndShown(t *testing.T) {
 		}
 		if strings.Contains(path, "staticRate") {
 			path = strings.Replace(path, "policies[0]", "policies[1]", 1)
+		}
+		if strings.Contains(path, "steps") {
+			path = strings.Replace(path, "workloads[0]", "workloads[1]", 1)
 		}
 		if got := shown[path]; got != d.Value {
 			t.Errorf("%s is shown as %q, want %q", path, got, d.Value)
@@ -219,6 +222,8 @@ func FuzzDecode(f *testing.F) {
 		"", "a", "spec:", "spec: &s {timeline: [*s]}", "spec: {policies: [{pace: {policy: {maxHold: 1}, budgets: {a: {limit: {rate: x}}}}}]}",
 		"spec: {nodePools: [{nodes: 9223372036854775807, podsPerNode: 9223372036854775807}]}", "? {a: b} : c", "<<: {a: b}", "spec: !!binary aGk=",
 		"spec: {faults: [{at: 1s, natCollapse: {from: a, to: a}}]}", "spec: {horizon: 2562047h47m16.854775807s}", "--- a\n--- b\n",
+		"spec: {workloads: [{kind: Rollout, steps: [{gate: {interval: 1h}}, {setWeight: -1}, {pause: {duration: 0}}, {setCanaryScale: {replicas: 1, weight: 2}}, gate, {}]}]}",
+		"spec: {workloads: [{steps: &s [{gate: {}, setWeight: 2147483648}], trafficRouting: *s}]}",
 	} {
 		f.Add([]byte(seed))
 	}

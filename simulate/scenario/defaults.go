@@ -28,7 +28,7 @@ const (
 	sourceController = "kube-controller-manager 1.37, client connection"
 	sourceKubelet    = "KubeletConfiguration 1.37"
 	sourceContainerd = "containerd 2, transfer service"
-	sourceDeployment = "Deployment, apps/v1"
+	sourceDeployment = "Deployment, apps/v1; Rollout, argoproj.io/v1alpha1"
 	sourceScenario   = "scenario"
 	sourceAssumed    = "assumed, not measured: set what your nodes do"
 )
@@ -79,6 +79,7 @@ func Defaults() []Default {
 		{Field: "workloads[].startup", Value: "{constant: 0s}", Source: sourceScenario},
 		{Field: "workloads[].strategy.maxSurge", Value: "25%", Source: sourceDeployment},
 		{Field: "workloads[].strategy.maxUnavailable", Value: "25%", Source: sourceDeployment},
+		{Field: "workloads[].steps[].gate.interval", Value: "20s", Source: "ClusterAnalysisTemplate pull-budget"},
 		{Field: "faults[].outage.factor", Value: "10", Source: sourceScenario, If: "mode is Slow",
 			when: func(given map[string]string) bool { return given["mode"] == string(OutageSlow) }},
 		{Field: "policies[].staticRate.burst", Value: "1", Source: sourceScenario},

@@ -128,6 +128,8 @@ const (
 	// DaemonSet has one pod on each node, Replicas is not read. Its pods are in none of
 	// the figures of pods.
 	DaemonSet WorkloadKind = "DaemonSet"
+	// Rollout of Argo replaces its pods by Steps; without any it does so as a Deployment.
+	Rollout WorkloadKind = "Rollout"
 )
 
 // PullPolicy is a container's imagePullPolicy.
@@ -146,7 +148,7 @@ type Workload struct {
 	Name string `json:"name"`
 	// Cluster that the pods are of, where there are several.
 	Cluster string `json:"cluster,omitempty"`
-	// Kind is Deployment, Job or DaemonSet.
+	// Kind is Deployment, Job, DaemonSet or Rollout.
 	Kind WorkloadKind `json:"kind,omitempty"`
 	// Image of the pods.
 	Image string `json:"image,omitempty"`
@@ -164,13 +166,17 @@ type Workload struct {
 	Cold bool `json:"cold,omitempty"`
 	// Startup is the time from a running container to a ready pod.
 	Startup Distribution `json:"startup,omitempty"`
-	// Strategy of a Deployment's rollouts.
+	// Strategy of a Deployment's or a Rollout's rollouts.
 	Strategy Strategy `json:"strategy,omitempty"`
+	// Steps of a Rollout's canary.
+	Steps []Step `json:"steps,omitempty"`
+	// TrafficRouting of a Rollout's canary.
+	TrafficRouting *TrafficRouting `json:"trafficRouting,omitempty"`
 	// NodePools that the pods may run on; empty is all of the cluster.
 	NodePools []string `json:"nodePools,omitempty"`
 }
 
-// Strategy is how a Deployment replaces pods.
+// Strategy is how a Deployment or a Rollout replaces pods.
 type Strategy struct {
 	// MaxSurge is a number of pods above replicas or a percentage, rounded up.
 	MaxSurge Portion `json:"maxSurge,omitempty"`

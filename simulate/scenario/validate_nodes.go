@@ -199,7 +199,7 @@ func (d *decoder) validateWorkloads(s *Spec, ix index) {
 	running := map[string]int{} // by cluster
 	for i, w := range s.Workloads {
 		path := at("spec.workloads", i)
-		oneOf(d, path+".kind", w.Kind, Deployment, Job, DaemonSet)
+		oneOf(d, path+".kind", w.Kind, Deployment, Job, DaemonSet, Rollout)
 		oneOf(d, path+".imagePullPolicy", w.ImagePullPolicy, IfNotPresent, Always)
 		d.want((w.Image == "") != (len(w.Images) == 0), path+".image", "is one image, images several: want one of the two")
 		if w.Image != "" {
@@ -211,6 +211,7 @@ func (d *decoder) validateWorkloads(s *Spec, ix index) {
 		d.want(name.MatchString(w.Namespace) && len(w.Namespace) <= maxName, path+".namespace", "is %q, want a word", w.Namespace)
 		d.distribution(path+".startup", w.Startup)
 		d.validateStrategy(path+".strategy", w)
+		d.validateRollout(path, w)
 		d.inCluster(path+".cluster", w.Cluster, ix.clusters)
 		d.knowAll(path+".nodePools", w.NodePools, ix.pools)
 		d.ownPools(path+".nodePools", s, w, ix)
@@ -226,7 +227,7 @@ func (d *decoder) validateWorkloads(s *Spec, ix index) {
 }
 
 func (d *decoder) validateStrategy(path string, w Workload) {
-	if w.Kind != Deployment {
+	if w.Kind != Deployment && w.Kind != Rollout {
 		d.want(!d.given(path), path, "is no field of a %s", w.Kind)
 		return
 	}
