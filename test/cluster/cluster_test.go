@@ -41,6 +41,7 @@ func TestCluster(t *testing.T) {
 		{"a partitioned node is lost and found", w.partitionHeals},
 		{"a killed node boots again", w.killedNodeBoots},
 		{"a node is added", w.nodeIsAdded},
+		{"nodes that join move nobody else's way out", w.gatewayStays},
 		{"two clusters fit on the machine", w.clustersAreApart},
 		{"no process ended by itself", func(t *testing.T) { noError(t, w.cluster.Failed()) }},
 	} {
@@ -199,7 +200,7 @@ func (w *walk) killedNodeBoots(t *testing.T) {
 }
 
 func (w *walk) nodeIsAdded(t *testing.T) {
-	node, err := w.cluster.AddNode(t.Context(), cluster.NodeOptions{Name: "c", EgressGroup: "nat-c", NoDNS: true, Taints: []string{"new:NoSchedule"}})
+	node, err := w.cluster.AddNode(t.Context(), cluster.NodeOptions{Name: "c", EgressGroup: "nat-c", NoDNS: true, Taints: []string{"new:NoSchedule"}, Network: w.withoutNetwork})
 	noError(t, err)
 	got, err := w.cluster.Client().CoreV1().Nodes().Get(t.Context(), "c", metav1.GetOptions{})
 	noError(t, err)
@@ -211,6 +212,40 @@ func (w *walk) nodeIsAdded(t *testing.T) {
 	if diff := cmp.Diff(fmt.Sprint([]netip.Addr{w.egress(t, "nat-c")}), fmt.Sprint(w.sources("third"))); diff != "" {
 		t.Errorf("addresses that pulled (-want +got):\n%s", diff)
 	}
+}
+
+// withoutNetwork returns when node c is registered and not Ready for want of a network.
+func (w *walk) withoutNetwork(ctx context.Context) error {
+	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		got, err := w.cluster.Client().CoreV1().Nodes().Get(ctx, "c", metav1.GetOptions{})
+		if err != nil {
+			return false, nil // not yet
+		}
+		for _, condition := range got.Status.Conditions {
+			if condition.Type == corev1.NodeReady {
+				return condition.Status == corev1.ConditionFalse && strings.Contains(condition.Message, "NetworkPluginNotReady"), nil
+			}
+		}
+		return false, nil
+	})
+}
+
+// gatewayStays adds a link to the bridge of all nodes with a lower hardware address than
+// any other has: a node that knows where the bridge is must find it there still.
+func (w *walk) gatewayStays(t *testing.T) {
+	where := func() string {
+		out, err := w.cluster.InWorld(t.Context(), "ip -o link show nodes | grep -o 'link/ether [0-9a-f:]*'")
+		noError(t, err)
+		return out
+	}
+	before := where()
+	_, err := w.cluster.InWorld(t.Context(), "ip link add low address 00:00:00:00:00:02 type veth peer name low-end; ip link set low master nodes up")
+	noError(t, err)
+	if after := where(); after != before {
+		t.Errorf("the bridge is at %s and was at %s", after, before)
+	}
+	_, err = w.cluster.InWorld(t.Context(), "ip link delete low")
+	noError(t, err)
 }
 
 func (w *walk) clustersAreApart(t *testing.T) {

@@ -35,7 +35,10 @@ func (c *Cluster) connect(ctx context.Context) error {
 		"ip address add "+within(c.plan.world(), c.plan.uplinkNetwork())+" dev uplink",
 		"ip link set uplink up",
 		"ip route add default via "+c.plan.host().String(),
-		"ip link add nodes type bridge",
+		// With an address of its own: a bridge without one takes the least of its ports',
+		// and changes it as nodes come and go, so that others send to nobody for half a
+		// minute.
+		"ip link add nodes address "+bridgeHardware+" type bridge",
 		"ip address add "+within(c.plan.bridge(), c.plan.nodeNetwork())+" dev nodes",
 		// The addresses of the two Services that work, on a machine that is
 		// their own endpoint.
@@ -52,6 +55,9 @@ func (c *Cluster) connect(ctx context.Context) error {
 	}
 	return nil
 }
+
+// bridgeHardware is the bridge's address on its wire. Every world has a wire of its own.
+const bridgeHardware = "02:00:00:00:00:01"
 
 // egressRules give what leaves the world the source address of its group.
 const egressRules = `add table ip pace;

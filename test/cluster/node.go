@@ -225,12 +225,14 @@ func (n *Node) writeDisk() error {
 	n.bootID = newUUID()
 	files := map[string]string{
 		// Short, so that a node without a name server fails while a test looks.
-		"resolv.conf":         "nameserver " + dnsService().String() + "\noptions timeout:1 attempts:1\n",
-		"hosts":               "127.0.0.1 localhost\n",
-		"boot_id":             n.bootID + "\n",
-		"machine-id":          fmt.Sprintf("%032x\n", n.number+1),
-		"containerd.toml":     runtimeFile(n.cluster.path("registries"), n.cluster.bin, n.path("net.d")),
-		"net.d/pods.conflist": network,
+		"resolv.conf":     "nameserver " + dnsService().String() + "\noptions timeout:1 attempts:1\n",
+		"hosts":           "127.0.0.1 localhost\n",
+		"boot_id":         n.bootID + "\n",
+		"machine-id":      fmt.Sprintf("%032x\n", n.number+1),
+		"containerd.toml": runtimeFile(n.cluster.path("registries"), n.cluster.bin, n.path("net.d")),
+	}
+	if n.options.Network == nil {
+		files[podNetworkFile] = network
 	}
 	for name, value := range kernelSettings() {
 		files[filepath.Base(name)] = value + "\n"
@@ -244,6 +246,27 @@ func (n *Node) writeDisk() error {
 		if err := os.WriteFile(n.path(name), []byte(content), 0o644); err != nil {
 			return fmt.Errorf("writing the disk of %s: %w", n.options.Name, err)
 		}
+	}
+	return nil
+}
+
+// podNetworkFile is by which a runtime knows that pods have a network.
+const podNetworkFile = "net.d/pods.conflist"
+
+// bringNetwork gives pods their network where that comes later than the kubelet.
+func (n *Node) bringNetwork(ctx context.Context) error {
+	if n.options.Network == nil {
+		return nil
+	}
+	if err := n.options.Network(ctx); err != nil {
+		return fmt.Errorf("waiting to bring the network of %s: %w", n.options.Name, err)
+	}
+	network, err := networkFile(n.pods)
+	if err == nil {
+		err = os.WriteFile(n.path(podNetworkFile), []byte(network), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("bringing the network of %s: %w", n.options.Name, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"context"
 	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -56,6 +57,9 @@ type NodeOptions struct {
 	Labels map[string]string
 	// Taints are in the form key=value:effect or key:effect.
 	Taints []string
+	// Network, unless nil, is waited for before pods get a network on the node: until it
+	// returns the node is registered and not Ready, as one is whose CNI comes later.
+	Network func(ctx context.Context) error
 	// NoDNS starts the node with a name server that never answers.
 	NoDNS bool
 	// Kubelet overrides fields of its configuration, by their names in

@@ -73,6 +73,9 @@ func (c *Cluster) join(ctx context.Context, nodes []*Node) error {
 			if err := n.startKubelet(ctx); err != nil {
 				return err
 			}
+			if err := n.bringNetwork(ctx); err != nil {
+				return err
+			}
 			return n.AwaitReady(ctx)
 		})
 	}
