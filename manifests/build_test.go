@@ -218,6 +218,9 @@ func TestPodsRunRestricted(t *testing.T) {
 			}
 			if c.LivenessProbe == nil || c.ReadinessProbe == nil {
 				t.Errorf("%s/%s: no probes", d.Name, c.Name)
+			} else if c.LivenessProbe.TimeoutSeconds < 5 {
+				// The default is 1 s: a node that is busy for half a minute would end it.
+				t.Errorf("%s/%s: it is ended when it does not answer within %d s", d.Name, c.Name, c.LivenessProbe.TimeoutSeconds)
 			}
 		}
 	}
