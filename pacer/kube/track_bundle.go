@@ -27,6 +27,8 @@ type trackedBundle struct {
 type ownBundle struct {
 	uses []engine.ImageUse
 	pool string
+	// sets are the DaemonSets that run there, sorted.
+	sets []Owner
 }
 
 func (b ownBundle) paced() bool { return len(b.uses) > 0 }
@@ -68,6 +70,7 @@ func (t *Tracker) DaemonSetGone(now time.Time, namespace, name string) []engine.
 
 // bundlesChanged looks again at what new nodes pull for themselves.
 func (t *Tracker) bundlesChanged(now time.Time) {
+	t.roomsChanged()
 	t.arriveAll(now)
 	t.claimAll()
 	t.growAll()
@@ -153,7 +156,7 @@ func (t *Tracker) bundleOf(template NodeTemplate) ownBundle {
 		accounts: func(host string, spec *corev1.PodSpec, labels map[string]string) []core.AccountID {
 			return candidates(t.rules.budgets, t.egress, host, spec, labels)
 		}})
-	var b ownBundle
+	b := ownBundle{sets: bundle.DaemonSets}
 	for _, image := range bundle.Images {
 		if len(image.Accounts) > 0 {
 			b.uses = append(b.uses, engine.ImageUse{Image: image.Image, Accounts: image.Accounts, Always: image.Always})

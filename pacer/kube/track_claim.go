@@ -20,6 +20,8 @@ type trackedClaim struct {
 	// provider names the machine as the node will; empty: it is not known yet.
 	provider string
 	room     room
+	// sets are the DaemonSets that will run there.
+	sets []Owner
 	// facts are those of the node to come; nil while nothing is announced of it.
 	facts *corev1.Node
 	group core.GroupID
@@ -88,6 +90,7 @@ func (t *Tracker) claim(name string) {
 	t.roomsChanged()
 	bundle := t.bundleOf(c.template)
 	bundle.pool = poolName(c.template.Labels)
+	c.sets = bundle.sets
 	group := core.GroupID("")
 	if bundle.paced() {
 		group = t.bundleGroup(bundle).ID

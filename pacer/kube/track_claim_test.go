@@ -311,18 +311,36 @@ func TestRoom(t *testing.T) {
 		}, &engine.Room{}},
 		"one that is coming": {func(tr *Tracker) {
 			tr.NodePool(start, makeNodePool("general", nil))
+			tr.DaemonSetGone(start, "kube-system", "agent")
 			tr.NodeClaim(start, makeClaim("c"))
 		}, &engine.Room{Pods: 4, Nodes: 1}},
+		"one that is coming, less what its DaemonSets take": {func(tr *Tracker) {
+			tr.NodePool(start, makeNodePool("general", nil))
+			tr.NodeClaim(start, makeClaim("c"))
+		}, &engine.Room{Pods: 3, Nodes: 1}},
 		"one that starts": {func(tr *Tracker) {
 			tr.NodePool(start, makeNodePool("general", nil))
 			tr.Node(start, makeNode("n7", allocatable("2", "8Gi", "10"), joining))
-		}, &engine.Room{Pods: 2, Nodes: 1}},
+		}, &engine.Room{Pods: 1, Nodes: 1}},
+		"one that starts, on which a DaemonSet's pod is already": {func(tr *Tracker) {
+			tr.NodePool(start, makeNodePool("general", nil))
+			tr.Node(start, makeNode("n7", allocatable("2", "8Gi", "10"), joining))
+			tr.Pod(start, makePod("v0", 7, asking("1", "0"), running("n7"), func(p *corev1.Pod) {
+				p.Namespace, p.OwnerReferences = "kube-system", []metav1.OwnerReference{{Kind: "DaemonSet", Name: "agent", Controller: new(true)}}
+			}))
+		}, &engine.Room{Pods: 1, Nodes: 1}},
+		"one that starts, of which a DaemonSet takes all": {func(tr *Tracker) {
+			tr.NodePool(start, makeNodePool("general", nil))
+			tr.Node(start, makeNode("n7", allocatable("1", "8Gi", "10"), joining))
+		}, &engine.Room{}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tr := makeTracker(t)
-			tr.DaemonSet(start, makeDaemonSet("agent"))
+			tr.DaemonSet(start, makeDaemonSet("agent", func(d *appsv1.DaemonSet) {
+				d.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+			}))
 			tr.Pod(start, makePod("v1", 1, asking("1", "1Gi")))
 			tc.steps(tr)
 			tr.Advance(start.Add(time.Second))

@@ -35,6 +35,8 @@ type arrival struct {
 	// leaving says that its release is under way and not in the cache yet.
 	leaving bool
 	order   order
+	// sets are the DaemonSets that run there.
+	sets []Owner
 }
 
 // NodePodID names a new node as the engine does, among pods.
@@ -198,6 +200,7 @@ func (t *Tracker) arrive(now time.Time, n *trackedNode) {
 		a.leaving = a.leaving && s == nodeOpen
 	}
 	bundle := t.bundleFor(n.object)
+	a.sets = bundle.sets
 	if s == nodeGoing && t.failsOn(n, bundle) {
 		n.handedOver = true
 		t.leaveArrival(n)

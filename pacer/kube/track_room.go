@@ -160,19 +160,41 @@ func roomFor(nodes []room, size engine.Size) *engine.Room {
 	return out
 }
 
-// roomOn is what is left on a node, there or to come. A node that is not ready and not
-// new takes nothing.
+// roomOn is what is left on a node, there or to come, when the pods of its DaemonSets are
+// there. A node that is not ready and not new takes nothing.
 func (t *Tracker) roomOn(id core.NodeID) room {
 	if n := t.nodes[id]; n != nil {
 		if !joined(n.object) && n.arrival == nil {
 			return room{}
 		}
-		return roomOf(n.object.Status.Allocatable).less(t.taken[id])
+		left := roomOf(n.object.Status.Allocatable).less(t.taken[id])
+		if n.arrival != nil {
+			left = left.less(t.daemonsTake(n.arrival.sets, n.daemons))
+		}
+		return left
 	}
 	if c := t.claims[claimName(id)]; c != nil {
-		return c.room
+		return c.room.less(t.daemonsTake(c.sets, nil))
 	}
 	return room{}
+}
+
+// daemonsTake is what DaemonSets are still to take of a new node, on which those pods of
+// theirs are: of a pod that nobody has made yet no group tells.
+func (t *Tracker) daemonsTake(sets []Owner, there map[core.PodID]bool) (sum room) {
+	come := map[Owner]bool{}
+	for id := range there {
+		if p := t.pods[id]; p != nil {
+			come[p.owner] = true
+		}
+	}
+	for _, set := range sets {
+		if d := t.daemonSets[set.Namespace+"/"+set.Name]; d != nil && !come[set] {
+			size := sizeOf(&corev1.Pod{Spec: d.Spec.Template.Spec})
+			sum = sum.plus(room{size.MilliCPU, size.Memory, 1})
+		}
+	}
+	return sum
 }
 
 // ClusterAutoscaler notes whether a cluster-autoscaler is there, which adds nodes to
