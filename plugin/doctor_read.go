@@ -198,14 +198,13 @@ func readBudgetsOf(ctx context.Context, r *reader) error {
 	return nil
 }
 
-// readNodeMakers reads what new nodes are made of, where they are held.
+// readNodeMakers reads what new nodes are made of, what they run where they are held.
 func readNodeMakers(ctx context.Context, r *reader) (err error) {
 	in := r.into
-	if !in.HoldsNodes() {
-		return nil
-	}
-	if in.DaemonSets, err = pages[appsv1.DaemonSet](ctx, r, doctor.DaemonSets, &appsv1.DaemonSetList{}, 0); tolerated(err) != nil {
-		return err
+	if in.HoldsNodes() {
+		if in.DaemonSets, err = pages[appsv1.DaemonSet](ctx, r, doctor.DaemonSets, &appsv1.DaemonSetList{}, 0); tolerated(err) != nil {
+			return err
+		}
 	}
 	in.NodePools, err = cluster.KarpenterPools(ctx, r.c)
 	if apierrors.IsForbidden(err) {

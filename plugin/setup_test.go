@@ -220,8 +220,8 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	h.wants(h.run("uninstall", "--now", "--crds"), ExitOK, "customresourcedefinition/pullbudgets.pullpace.dev")
 }
 
-// What people added from the manifests goes too: roles by their label, and the budget on
-// NodePools; what others have on them stays.
+// What people added from the manifests goes too: roles and templates of Argo's by their
+// label, and the budget on NodePools; what others have on them stays.
 func TestUninstallTakesWhatWasAdded(t *testing.T) {
 	t.Parallel()
 	h := installed(t)
@@ -242,9 +242,20 @@ func TestUninstallTakesWhatWasAdded(t *testing.T) {
 	if err := h.client.Create(t.Context(), &pool); err != nil {
 		t.Fatal(err)
 	}
-	h.wants(h.run("uninstall", "--dry-run"), ExitOK, "clusterrole/pacer-disruption")
-	h.wants(h.run("uninstall", "--now"), ExitOK, "clusterrole/pacer-disruption", "clusterrolebinding/pacer-disruption", "resumed      1 NodePool of Karpenter", "0 roles")
+	for name, labels := range map[string]map[string]string{"pull-budget": label, "success-rate": nil} {
+		template := unstructured.Unstructured{Object: map[string]any{"apiVersion": "argoproj.io/v1alpha1", "kind": "ClusterAnalysisTemplate"}}
+		template.SetName(name)
+		template.SetLabels(labels)
+		if err := h.client.Create(t.Context(), &template); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.wants(h.run("uninstall", "--dry-run"), ExitOK, "clusterrole/pacer-disruption", "clusteranalysistemplate/pull-budget")
+	h.wants(h.run("uninstall", "--now"), ExitOK, "clusteranalysistemplate/pull-budget", "clusterrole/pacer-disruption", "clusterrolebinding/pacer-disruption", "resumed      1 NodePool of Karpenter", "0 roles")
 	read(h, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "of-others"}})
+	other := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "argoproj.io/v1alpha1", "kind": "ClusterAnalysisTemplate"}}
+	other.SetName("success-rate")
+	read(h, other)
 	got := read(h, pool.DeepCopy())
 	if budgets, _, _ := unstructured.NestedSlice(got.Object, "spec", "disruption", "budgets"); len(budgets) != 1 || gate.DisruptionPaused(got) {
 		t.Errorf("budgets %v, annotations %v", budgets, got.GetAnnotations())
@@ -321,6 +332,12 @@ func TestUninstallBlocked(t *testing.T) {
 			[]string{"MutatingAdmissionPolicy hold-nodes puts pullpace.dev/held on every new node", "kubectl delete mutatingadmissionpolicy hold-nodes"}},
 		"a readiness rule": {[]unstructured.Unstructured{object("NodeReadinessRule", "readiness.node.x-k8s.io/v1alpha1", "pull-budget", map[string]any{"conditions": []any{map[string]any{"type": v1alpha1.ConditionPullBudgetGranted}}})}, nil, "",
 			[]string{"NodeReadinessRule pull-budget waits for the condition pullpace.dev/PullBudgetGranted", "kubectl delete nodereadinessrule pull-budget"}},
+		"a gate of Argo Rollouts": {[]unstructured.Unstructured{
+			object("ClusterAnalysisTemplate", "argoproj.io/v1alpha1", "pull-budget", nil),
+			object("Rollout", "argoproj.io/v1alpha1", "web", map[string]any{"strategy": map[string]any{"canary": map[string]any{"steps": []any{
+				map[string]any{"analysis": map[string]any{"templates": []any{map[string]any{"templateName": "pull-budget", "clusterScope": true}}}}}}}}),
+			object("Rollout", "argoproj.io/v1alpha1", "other", map[string]any{"strategy": map[string]any{"canary": map[string]any{"steps": []any{map[string]any{"setWeight": int64(10)}}}}}),
+		}, nil, "", []string{"BLOCKED", "rollout /web asks Pace by the template pull-budget", "take the analysis of pull-budget out: kubectl edit rollout web", "2            kubectl pace uninstall"}},
 		"a node that came with it":   {nil, []client.Object{registered}, "", []string{"node fresh registered with the taint", "kubectl taint nodes --all pullpace.dev/held-"}},
 		"a kubelet that gives it on": {nil, []client.Object{pooled("a", "agentpool", "pool1")}, `{"kubeletconfig":{"registerWithTaints":[{"key":"pullpace.dev/held","effect":"NoSchedule"}]}}`, []string{"the kubelet of node a registers its node with the taint"}},
 	}

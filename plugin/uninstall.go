@@ -43,7 +43,8 @@ func newUninstall(s *session) *cobra.Command {
 			"that `install` made is deleted. CRDs and their objects stay unless --crds is given.\n" +
 			"It may be run again.\n\n" +
 			"It changes nothing and ends with 3 while something starts new nodes with Pace's\n" +
-			"taint or waits for what Pace says of them, and prints the edits in a safe order.\n\n" +
+			"taint or waits for what Pace says of them, or a Rollout of Argo's asks Pace before\n" +
+			"its steps, and prints the edits in a safe order.\n\n" +
 			"Exit codes: 0 done, 1 error or something is left, 2 usage, 3 it must not go yet.",
 		Example: s.examples("uninstall --dry-run", "uninstall", "uninstall --now --crds", "uninstall --print"),
 		Args:    args(0, 0),

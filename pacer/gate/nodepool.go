@@ -34,6 +34,26 @@ func PauseDisruption(pool *unstructured.Unstructured, now time.Time) bool {
 	return true
 }
 
+// PausedBudget is which of the disruption budgets of a NodePool is ours, of how many; -1:
+// none is, or they cannot be read.
+func PausedBudget(pool *unstructured.Unstructured) (index, of int) {
+	budgets, _, err := unstructured.NestedSlice(pool.Object, "spec", "disruption", "budgets")
+	if err != nil || !DisruptionPaused(pool) {
+		return -1, 0
+	}
+	return ourBudget(budgets), len(budgets)
+}
+
+// ourBudget is the last of those that are as ours; -1: none is.
+func ourBudget(budgets []any) int {
+	for i, b := range slices.Backward(budgets) {
+		if reflect.DeepEqual(b, noDisruption()) {
+			return i
+		}
+	}
+	return -1
+}
+
 // ResumeDisruption takes our budget and our mark off a NodePool. A list that somebody
 // else has written since is theirs, and stays as it is. It reports false where the mark
 // is not there.
@@ -48,11 +68,8 @@ func ResumeDisruption(pool *unstructured.Unstructured) bool {
 	if err != nil {
 		return true
 	}
-	for i, b := range slices.Backward(budgets) {
-		if reflect.DeepEqual(b, noDisruption()) {
-			budgets = slices.Delete(budgets, i, i+1)
-			break
-		}
+	if i := ourBudget(budgets); i >= 0 {
+		budgets = slices.Delete(budgets, i, i+1)
 	}
 	if len(budgets) == 0 {
 		// An empty list would allow everything; none stands for the default.

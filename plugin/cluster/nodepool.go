@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/pacer/kube"
 )
 
@@ -149,6 +150,10 @@ type KarpenterPool struct {
 	Most *int64
 	// Template is the node that it makes.
 	Template kube.NodeTemplate
+	// Paused says that Pace keeps Karpenter from replacing its nodes, by the budget Ours of
+	// its disruption budgets, of which there are Budgets; -1: it is not there any more.
+	Paused        bool
+	Ours, Budgets int
 }
 
 // Registers reports whether new nodes register with our taint.
@@ -184,7 +189,8 @@ func KarpenterPools(ctx context.Context, c client.Reader) ([]KarpenterPool, erro
 
 // readPool reads a NodePool; a field of another type than Karpenter's is an error.
 func readPool(obj *unstructured.Unstructured) (KarpenterPool, error) {
-	pool := KarpenterPool{Name: obj.GetName()}
+	pool := KarpenterPool{Name: obj.GetName(), Paused: gate.DisruptionPaused(obj)}
+	pool.Ours, pool.Budgets = gate.PausedBudget(obj)
 	var err error
 	if pool.Template, err = kube.NodePoolTemplate(obj); err != nil {
 		return pool, err

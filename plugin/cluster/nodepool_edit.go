@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -40,6 +41,20 @@ func (p KarpenterPool) Withdraw() []string {
 		}
 	}
 	return edits
+}
+
+// Resume lets Karpenter replace nodes again: our budget and our mark go. A list that would
+// be empty goes too, since none at all stands for the default.
+func (p KarpenterPool) Resume() string {
+	mark := fmt.Sprintf(`{"op":"remove","path":"/metadata/annotations/%s"}`, strings.ReplaceAll(v1alpha1.AnnotationDisruption, "/", "~1"))
+	switch {
+	case p.Ours < 0:
+		return p.patch(mark)
+	case p.Budgets == 1:
+		return p.patch(mark + `,{"op":"remove","path":"/spec/disruption/budgets"}`)
+	}
+	path := fmt.Sprintf("/spec/disruption/budgets/%d", p.Ours)
+	return p.patch(fmt.Sprintf(`%s,{"op":"test","path":%q,"value":{"nodes":"0"}},{"op":"remove","path":%q}`, mark, path, path))
 }
 
 func (p KarpenterPool) patch(operations string) string {

@@ -33,6 +33,7 @@ const (
 	CheckTaint         = "taint-undeclared"
 	CheckTolerates     = "taint-tolerated"
 	CheckNodeHold      = "node-hold-too-long"
+	CheckDisruption    = "disruption-left"
 	CheckMirrorInUse   = "mirror-in-use"
 	CheckWindow        = "limit"
 	CheckManyAtOnce    = "many-at-once"
@@ -84,7 +85,7 @@ func checkOf(c feedback.Class) failing {
 var order = []string{
 	CheckThrottled, CheckKubeletQPS, CheckAuth, CheckBadTag, CheckPlatform, CheckDNS, CheckTLS, CheckTimeout, CheckUnreachable, CheckDisk,
 	CheckMirror, CheckPolicy, CheckUnclassified, CheckDemand, CheckAnonymous, CheckEgress, CheckAlways, CheckMoved, CheckCachePruned,
-	CheckCacheUnknown, CheckRuntime, CheckNodesHeld, CheckTaint, CheckTolerates, CheckNodeHold, CheckMirrorInUse, CheckWindow, CheckManyAtOnce, CheckKubeletConfig,
+	CheckCacheUnknown, CheckRuntime, CheckNodesHeld, CheckTaint, CheckTolerates, CheckNodeHold, CheckDisruption, CheckMirrorInUse, CheckWindow, CheckManyAtOnce, CheckKubeletConfig,
 }
 
 // Checks lists the names of all checks, in order.

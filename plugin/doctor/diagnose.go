@@ -34,7 +34,7 @@ func Diagnose(s *Snapshot, scope Scope) view.Diagnosis {
 		return d
 	}
 	d.Findings = append(d.Findings, e.failed()...)
-	for _, check := range []func() []view.Finding{e.hopeless, e.anonymous, e.shared, e.always, e.moved, e.pruned, e.cut, e.costly, e.heldNodes, e.undeclared, e.tolerated, e.longHolds} {
+	for _, check := range []func() []view.Finding{e.hopeless, e.anonymous, e.shared, e.always, e.moved, e.pruned, e.cut, e.costly, e.heldNodes, e.undeclared, e.tolerated, e.longHolds, e.stillPaused} {
 		d.Findings = append(d.Findings, check()...)
 	}
 	cause := ""

@@ -133,6 +133,12 @@ var planted = map[string]struct {
 		b.daemon("metrics", "docker.io/acme/metrics:1", nil)
 	}, CheckTolerates, "", "", 0},
 	"node hold too long": {func(b builder) { b.holds("20m") }, CheckNodeHold, "", "", 0},
+	"disruption left": {func(b builder) {
+		b.NodePools = []cluster.KarpenterPool{{Name: "general", Paused: true, Ours: 1, Budgets: 2}, {Name: "others"}, {Name: "spot", Paused: true, Ours: 0, Budgets: 1}, {Name: "edited", Paused: true, Ours: -1, Budgets: 1}}
+		for i := range b.Nodes {
+			b.Nodes[i].Labels = map[string]string{kube.LabelNodePool: "general"}
+		}
+	}, CheckDisruption, "", "", 0},
 	"demand above supply": {func(b builder) {
 		since := metav1.NewTime(now.Add(-time.Hour))
 		b.account(v1alpha1.AccountStatus{Account: "docker.io/anonymous", Grade: "OK", Limit: 100, Window: metav1.Duration{Duration: time.Hour},

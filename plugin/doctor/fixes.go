@@ -22,6 +22,7 @@ const (
 	KubeletQPS = "KubeletQPS"
 	FreeNodes  = "FreeNodes"
 	Declare    = "DeclareTaint"
+	Resume     = "ResumeDisruption"
 	Mirror     = "Mirror"
 	Pace       = "Pace"
 )
@@ -57,6 +58,9 @@ func (e *exam) fixes(findings []view.Finding) []view.Fix {
 	}
 	if len(found(CheckTaint)) > 0 {
 		add(Declare, "have Karpenter know the taint, so that its nodes are held and not its pods", e.declare())
+	}
+	if len(found(CheckDisruption)) > 0 {
+		add(Resume, "let Karpenter replace nodes again", e.resume())
 	}
 	for _, f := range found(CheckThrottled) {
 		if f.Limiter == "foreign" || f.Registry == "" || !safeHost.MatchString(f.Registry) {

@@ -111,6 +111,49 @@ func freeNodes(names []string) []string {
 	return out
 }
 
+// leftPaused are the NodePools whose nodes Pace keeps from being replaced although nobody
+// asks for it any more, or nobody would end it.
+func (e *exam) leftPaused() []cluster.KarpenterPool {
+	asked := slices.ContainsFunc(e.Policies, func(p v1alpha1.PacePolicy) bool {
+		return p.Spec.Mode == v1alpha1.Enforce && p.Spec.Nodes != nil && p.Spec.Nodes.PauseDisruption
+	})
+	if asked && e.Controller.Alive(e.Now) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(e.NodePools), func(p cluster.KarpenterPool) bool { return !p.Paused })
+}
+
+// stillPaused are NodePools with a disruption budget that Pace left behind.
+func (e *exam) stillPaused() []view.Finding {
+	pools := e.leftPaused()
+	if !e.scope.whole() || len(pools) == 0 {
+		return nil
+	}
+	var names []string
+	nodes := 0
+	for _, p := range pools {
+		names = append(names, p.Name)
+		nodes += e.nodesOf(p.Name)
+	}
+	return []view.Finding{{
+		Check: CheckDisruption, Severity: warn, Now: true, Nodes: nodes, Objects: some(names),
+		Text:  fmt.Sprintf("Karpenter replaces no node of %s: a disruption budget of 0 nodes is there that Pace left behind", count(len(pools), "NodePool")),
+		Facts: []view.Fact{{Name: "controller", Text: e.controller(), Source: string(Budgets)}},
+		Fix:   "take the budget and the annotation " + v1alpha1.AnnotationDisruption + " off",
+	}}
+}
+
+// resume lets Karpenter replace nodes again.
+func (e *exam) resume() []string {
+	var out []string
+	for _, p := range e.leftPaused() {
+		if safe(p.Name) && len(out) < maxPatches {
+			out = append(out, p.Resume())
+		}
+	}
+	return out
+}
+
 // undeclaredPools are the NodePools whose nodes do not register with our taint.
 func (e *exam) undeclaredPools() []cluster.KarpenterPool {
 	return slices.DeleteFunc(slices.Clone(e.NodePools), func(p cluster.KarpenterPool) bool { return p.Template.DeclaresHold() })

@@ -220,6 +220,9 @@ func (e *exam) unknown() []view.UnknownCheck {
 		needs(CheckTaint, NodePools)
 		needs(CheckTolerates, DaemonSets)
 	}
+	if e.scope.whole() {
+		needs(CheckDisruption, NodePools)
+	}
 	if e.mirrors() == "" {
 		add(CheckMirrorInUse, "node files are not in the API; the controller learns it from what pulls are charged")
 	}

@@ -58,7 +58,7 @@ type Snapshot struct {
 	Budgets         []v1alpha1.PullBudget
 	Policies        []v1alpha1.PacePolicy
 	Controller      view.Controller
-	// DaemonSets, and the NodePools of Karpenter, are read where a policy holds nodes.
+	// DaemonSets are read where a policy holds nodes, the NodePools of Karpenter always.
 	DaemonSets []appsv1.DaemonSet
 	NodePools  []cluster.KarpenterPool
 	// Kubelets are the configurations of some nodes, by name.

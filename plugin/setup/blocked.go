@@ -37,8 +37,8 @@ const (
 )
 
 // Blocked says what would be broken by the removal: whatever starts nodes with our
-// taint, or waits for our condition on them, would leave every new node to nobody. It
-// names the edits in the order in which they do no harm.
+// taint, or waits for our condition on them, would leave every new node to nobody, and a
+// Rollout that asks Pace before a step would wait for ever. It names the edits in the order in which they do no harm.
 func Blocked(ctx context.Context, c *cluster.Cluster) (view.Blockers, error) {
 	b := blocking{cluster: c}
 	if err := each(ctx, c.Client, &corev1.NodeList{}, func(obj client.Object) {
@@ -48,7 +48,7 @@ func Blocked(ctx context.Context, c *cluster.Cluster) (view.Blockers, error) {
 	}); err != nil {
 		return b.found, fmt.Errorf("listing nodes: %w", err)
 	}
-	for _, look := range []func(context.Context) error{b.nodePools, b.policies, b.rules, b.registered, b.kubelets} {
+	for _, look := range []func(context.Context) error{b.nodePools, b.policies, b.rules, b.registered, b.kubelets, b.gates} {
 		if err := look(ctx); err != nil {
 			return b.found, err
 		}
@@ -94,23 +94,47 @@ func (b *blocking) nodePools(ctx context.Context) error {
 
 // policies looks for admission policies that put the taint on.
 func (b *blocking) policies(ctx context.Context) error {
-	return b.mentions(ctx, nodePolicies, v1alpha1.Taint, func(name string) {
-		b.add("MutatingAdmissionPolicy "+name+" puts "+v1alpha1.Taint+" on every new node: without Pace each stays unusable",
-			"kubectl delete mutatingadmissionpolicy "+name)
+	return b.mentions(ctx, nodePolicies, v1alpha1.Taint, func(obj *unstructured.Unstructured) {
+		b.add("MutatingAdmissionPolicy "+obj.GetName()+" puts "+v1alpha1.Taint+" on every new node: without Pace each stays unusable",
+			"kubectl delete mutatingadmissionpolicy "+obj.GetName())
 	})
 }
 
 // rules looks for rules of node-readiness-controller that wait for our condition.
 func (b *blocking) rules(ctx context.Context) error {
-	return b.mentions(ctx, readinessRules, v1alpha1.ConditionPullBudgetGranted, func(name string) {
-		b.add("NodeReadinessRule "+name+" waits for the condition "+v1alpha1.ConditionPullBudgetGranted+", which nobody sets without Pace: every new node stays unusable",
-			"kubectl delete nodereadinessrule "+name)
+	return b.mentions(ctx, readinessRules, v1alpha1.ConditionPullBudgetGranted, func(obj *unstructured.Unstructured) {
+		b.add("NodeReadinessRule "+obj.GetName()+" waits for the condition "+v1alpha1.ConditionPullBudgetGranted+", which nobody sets without Pace: every new node stays unusable",
+			"kubectl delete nodereadinessrule "+obj.GetName())
 	})
+}
+
+// gates looks for Rollouts of Argo's that ask Pace before a step, by the templates of its
+// manifests. The templates themselves go with Pace.
+func (b *blocking) gates(ctx context.Context) error {
+	templates, err := ofPace(ctx, b.cluster.Client, gateTemplates)
+	if apierrors.IsForbidden(err) {
+		b.found.Unknown = append(b.found.Unknown, "whether Rollouts ask Pace before a step: ClusterAnalysisTemplates may not be listed")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, t := range templates {
+		used := fmt.Sprintf(`"templateName":%q`, t.GetName())
+		err := b.mentions(ctx, gateTemplates.GroupVersion().WithKind("RolloutList"), used, func(obj *unstructured.Unstructured) {
+			b.add(fmt.Sprintf("rollout %s/%s asks Pace by the template %s, and without it waits for an answer that never comes", obj.GetNamespace(), obj.GetName(), t.GetName()),
+				fmt.Sprintf("take the analysis of %s out: kubectl edit rollout %s -n %s", t.GetName(), obj.GetName(), obj.GetNamespace()))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mentions calls found for each object of a kind that contains a text. A kind that is
 // not there has none; one that may not be listed is noted.
-func (b *blocking) mentions(ctx context.Context, kind schema.GroupVersionKind, text string, found func(name string)) error {
+func (b *blocking) mentions(ctx context.Context, kind schema.GroupVersionKind, text string, found func(obj *unstructured.Unstructured)) error {
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(kind)
 	err := b.cluster.Client.List(ctx, list)
@@ -119,18 +143,19 @@ func (b *blocking) mentions(ctx context.Context, kind schema.GroupVersionKind, t
 	case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
 		return nil
 	case apierrors.IsForbidden(err):
-		b.found.Unknown = append(b.found.Unknown, "whether a "+what+" holds new nodes: they may not be listed")
+		b.found.Unknown = append(b.found.Unknown, "whether a "+what+" waits for Pace: they may not be listed")
 		return nil
 	case err != nil:
 		return fmt.Errorf("listing objects of kind %s: %w", what, err)
 	}
-	for _, obj := range list.Items {
+	for i := range list.Items {
+		obj := &list.Items[i]
 		spec, err := json.Marshal(obj.Object["spec"])
 		if err != nil {
 			return fmt.Errorf("reading %s %s: %w", what, obj.GetName(), err)
 		}
 		if strings.Contains(string(spec), text) {
-			found(obj.GetName())
+			found(obj)
 		}
 	}
 	return nil

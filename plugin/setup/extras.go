@@ -20,23 +20,47 @@ import (
 // partOf is the label of everything that Pace's manifests make.
 const partOf = "app.kubernetes.io/part-of"
 
-// Extras are the roles of Pace that people added to what an installation makes, as those
-// of integrations: they carry its label, and go with it.
+// gateTemplates are what steps of Argo Rollouts ask Pace by.
+var gateTemplates = schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: "ClusterAnalysisTemplate"}
+
+// Extras are the roles of Pace, and the templates of Argo's by which Rollouts ask it, that
+// people added to what an installation makes: they carry its label, and go with it.
 func Extras(ctx context.Context, c client.Reader, known []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
 	var out []*unstructured.Unstructured
-	for _, kind := range []string{"ClusterRole", "ClusterRoleBinding"} {
-		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(rbacv1.SchemeGroupVersion.WithKind(kind + "List"))
-		if err := c.List(ctx, list, client.MatchingLabels{partOf: "pullpace"}); err != nil {
-			return nil, fmt.Errorf("listing objects of kind %s: %w", kind, err)
+	rbac := rbacv1.SchemeGroupVersion
+	for _, kind := range []schema.GroupVersionKind{rbac.WithKind("ClusterRole"), rbac.WithKind("ClusterRoleBinding"), gateTemplates} {
+		found, err := ofPace(ctx, c, kind)
+		if err != nil {
+			return nil, err
 		}
-		for i := range list.Items {
-			obj := &list.Items[i]
-			obj.SetGroupVersionKind(rbacv1.SchemeGroupVersion.WithKind(kind))
-			if !slices.ContainsFunc(known, func(k *unstructured.Unstructured) bool { return k.GetKind() == kind && k.GetName() == obj.GetName() }) {
+		for _, obj := range found {
+			if !slices.ContainsFunc(known, func(k *unstructured.Unstructured) bool {
+				return k.GetKind() == kind.Kind && k.GetName() == obj.GetName()
+			}) {
 				out = append(out, obj)
 			}
 		}
+	}
+	return out, nil
+}
+
+// ofPace lists the objects of a kind that Pace's manifests made; none where the cluster
+// does not know the kind.
+func ofPace(ctx context.Context, c client.Reader, kind schema.GroupVersionKind) ([]*unstructured.Unstructured, error) {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	err := c.List(ctx, list, client.MatchingLabels{partOf: "pullpace"})
+	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing objects of kind %s: %w", kind.Kind, err)
+	}
+	var out []*unstructured.Unstructured
+	for i := range list.Items {
+		obj := &list.Items[i]
+		obj.SetGroupVersionKind(kind)
+		out = append(out, obj)
 	}
 	return out, nil
 }
