@@ -75,11 +75,12 @@ func (b *builder) holdNodes(ctx context.Context) error {
 // play is what a case does on its stage.
 type play func(ctx context.Context, s *scene, r *suite.Report) error
 
-// on is a case with a stage and a NodePool of its own.
-func (b *builder) on(name string, o stage.Options, p play) suite.Case {
+// on is a case with a stage and a NodePool of its own, whose nodes register with those
+// taints.
+func (b *builder) on(name string, o stage.Options, p play, startupTaints ...string) suite.Case {
 	c := stage.Case(name, o, func(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 		here := &scene{Stage: s}
-		if err := here.pool(ctx); err != nil {
+		if err := here.pool(ctx, startupTaints); err != nil {
 			return err
 		}
 		err := p(ctx, here, r)
@@ -117,17 +118,23 @@ func alone(c suite.Case) suite.Case {
 	return c
 }
 
+// cases begin with those whose end is judged, or that take long. Real nodes boot when the
+// first are over: on a small machine that takes much of it.
 func (b *builder) cases() []suite.Case {
+	full := stage.Options{Taken: stage.Limit, Window: 10 * time.Minute}
 	return []suite.Case{
 		b.on("scale-up", stage.Options{Window: window}, scaledUp),
-		b.on("scale-up-unheld", stage.Options{NotPaced: true, NoBudget: true}, leftAlone),
 		b.on("waves", stage.Options{Window: 20 * time.Second}, waves),
-		b.among("kubelets-join", stage.Options{Limit: joining / 2}, kubeletsJoin),
-		b.among("many-nodes", stage.Options{Limit: 100}, manyNodes),
+		b.on("packed", stage.Options{Limit: 4, Window: 20 * time.Second}, packed),
+		b.on("scale-up-unheld", stage.Options{NotPaced: true, NoBudget: true}, leftAlone),
+		b.on("pool-waves", stage.Options{Limit: growing / 2}, poolWaves, v1alpha1.Taint),
 		b.among("node-waves", stage.Options{}, nodeWaves),
 		b.among("nodes-unheld", stage.Options{NoBudget: true}, nodesUnheld),
 		b.among("edited-taint", stage.Options{}, editedTaint),
 		b.among("rebooted", stage.Options{}, rebooted),
+		b.among("kubelet-held", full, kubeletHeld),
+		b.among("kubelets-join", stage.Options{Limit: joining / 2}, kubeletsJoin),
+		b.among("many-nodes", stage.Options{Limit: 100}, manyNodes),
 		alone(b.among("failed-over", stage.Options{}, failedOver)),
 		alone(b.among("all-let-go", stage.Options{}, allLetGo)),
 		alone(b.among("while-down", stage.Options{}, whileDown)),

@@ -42,11 +42,8 @@ const agent = "agent"
 // newFleet makes a DaemonSet and as many nodes that are Ready and hold its image.
 func newFleet(ctx context.Context, s *stage.Stage, warm int) (*fleet, error) {
 	f := &fleet{Stage: s}
-	if err := s.Push(ctx, s.Image(agent)); err != nil {
+	if err := runAgent(ctx, s, labelGroup); err != nil {
 		return nil, err
-	}
-	if err := s.Client.Create(ctx, f.daemons()); err != nil {
-		return nil, fmt.Errorf("making a DaemonSet: %w", err)
 	}
 	if err := f.watch(ctx); err != nil {
 		return nil, err
@@ -111,18 +108,29 @@ func (f *fleet) register(ctx context.Context, names []string, within time.Durati
 // hands are how many nodes are made at a time.
 const hands = 8
 
-// daemons is what every node of the fleet runs.
-func (f *fleet) daemons() *appsv1.DaemonSet {
+// runAgent has the agent run on all nodes whose label key is the name of the stage.
+func runAgent(ctx context.Context, s *stage.Stage, key string) error {
+	if err := s.Push(ctx, s.Image(agent)); err != nil {
+		return err
+	}
+	if err := s.Client.Create(ctx, daemonSet(s, key)); err != nil {
+		return fmt.Errorf("making a DaemonSet: %w", err)
+	}
+	return nil
+}
+
+// daemonSet is the agent, on the nodes whose label key is the name of the stage.
+func daemonSet(s *stage.Stage, key string) *appsv1.DaemonSet {
 	of := map[string]string{"app": agent}
 	return &appsv1.DaemonSet{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.Name, Name: agent},
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.Name, Name: agent},
 		Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: of}, Template: corev1.PodTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{Labels: of},
 			Spec: corev1.PodSpec{
 				TerminationGracePeriodSeconds: new(int64(0)), AutomountServiceAccountToken: new(bool), DNSPolicy: corev1.DNSDefault,
-				NodeSelector: map[string]string{labelGroup: f.Name},
+				NodeSelector: map[string]string{key: s.Name},
 				Tolerations:  []corev1.Toleration{{Key: own, Operator: corev1.TolerationOpExists}},
-				Containers:   []corev1.Container{{Name: "app", Image: f.Image(agent), ImagePullPolicy: corev1.PullIfNotPresent}},
+				Containers:   []corev1.Container{{Name: "app", Image: s.Image(agent), ImagePullPolicy: corev1.PullIfNotPresent}},
 			},
 		}},
 	}

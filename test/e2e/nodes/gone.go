@@ -42,21 +42,11 @@ func killLeader(ctx context.Context, s *stage.Stage) error {
 // it is away, and brings it back: all that were held go when there is budget, and nothing of a
 // hold stays behind.
 func whileDown(ctx context.Context, s *stage.Stage, r *suite.Report) error {
-	f, err := newFleet(ctx, s, 2*stage.Limit)
-	if err != nil {
-		return err
-	}
-	resume, err := paused(ctx, s)
+	f, resume, err := heldFleet(ctx, s, 4)
 	if err != nil {
 		return err
 	}
 	names := f.names("new", 6)
-	if err := f.register(ctx, names[:4], 0); err != nil {
-		return err
-	}
-	if err := f.held(ctx, 4); err != nil {
-		return err
-	}
 	back, err := scaledTo0(ctx, s)
 	if err != nil {
 		return err
@@ -82,19 +72,8 @@ func whileDown(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 // leftHeld takes the controller away with nodes held: the failsafe lets them go at the
 // bound of their hold.
 func leftHeld(ctx context.Context, s *stage.Stage, r *suite.Report) error {
-	f, err := newFleet(ctx, s, 2*stage.Limit)
+	f, resume, err := heldFleet(ctx, s, 4)
 	if err != nil {
-		return err
-	}
-	resume, err := paused(ctx, s)
-	if err != nil {
-		return err
-	}
-	names := f.names("new", 4)
-	if err := f.register(ctx, names, 0); err != nil {
-		return err
-	}
-	if err := f.held(ctx, 4); err != nil {
 		return err
 	}
 	back, err := scaledTo0(ctx, s)
@@ -102,7 +81,7 @@ func leftHeld(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 		return err
 	}
 	began := time.Now()
-	err = f.joined(ctx, names)
+	err = f.joined(ctx, f.names("new", 4))
 	r.Note("freed_after", time.Since(began).Round(time.Second))
 	return f.done(ctx, err, back(), resume())
 }

@@ -101,24 +101,26 @@ func paused(ctx context.Context, s *stage.Stage) (resume func() error, err error
 	})
 }
 
+// heldFleet is a fleet whose account is paused, with n new nodes that are held for it. It
+// has twice as many others as the registry allows in a window: half of a pool may be held.
+func heldFleet(ctx context.Context, s *stage.Stage, n int) (f *fleet, resume func() error, err error) {
+	if f, err = newFleet(ctx, s, 2*stage.Limit); err != nil {
+		return nil, nil, err
+	}
+	if resume, err = paused(ctx, s); err != nil {
+		return nil, nil, err
+	}
+	return f, resume, all(f.register(ctx, f.names("new", n), 0), f.held(ctx, n))
+}
+
 // editedTaint has somebody take the taint off one held node and add one of their own to
 // another: the first goes and stays free, the second keeps what is not Pace's.
 func editedTaint(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
-	f, err := newFleet(ctx, s, stage.Limit)
-	if err != nil {
-		return err
-	}
-	resume, err := paused(ctx, s)
+	f, resume, err := heldFleet(ctx, s, 3)
 	if err != nil {
 		return err
 	}
 	names := f.names("new", 3)
-	if err := f.register(ctx, names, 0); err != nil {
-		return err
-	}
-	if err := f.held(ctx, 3); err != nil {
-		return err
-	}
 	const other = "example.com/inspected"
 	for _, args := range [][]string{{names[0], v1alpha1.Taint + "-"}, {names[1], other + "=yes:NoSchedule"}} {
 		if out := s.Kubectl(ctx, append([]string{"taint", "node"}, args...)...); out.Code != 0 {
@@ -199,24 +201,14 @@ func ready(n *corev1.Node) bool {
 
 // allLetGo holds nodes and lets them go by one order.
 func allLetGo(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
-	f, err := newFleet(ctx, s, stage.Limit)
+	f, _, err := heldFleet(ctx, s, 3)
 	if err != nil {
-		return err
-	}
-	if _, err := paused(ctx, s); err != nil {
-		return err
-	}
-	names := f.names("new", 3)
-	if err := f.register(ctx, names, 0); err != nil {
-		return err
-	}
-	if err := f.held(ctx, 3); err != nil {
 		return err
 	}
 	if out := s.Kubectl(ctx, "pace", "release", "--all", "--now", "--reason", "we cannot wait"); out.Code != 0 {
 		return fmt.Errorf("letting all go: %s", out)
 	}
-	return f.done(ctx, f.joined(ctx, names))
+	return f.done(ctx, f.joined(ctx, f.names("new", 3)))
 }
 
 // manyNodes has 500 nodes register within a minute, fewer in a window than the budget

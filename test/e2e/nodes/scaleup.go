@@ -25,7 +25,7 @@ const nearBound = 1.10
 // refused, every pod brings one node and no more, and the last pull is asked for about as
 // early as the registry allows.
 func scaledUp(ctx context.Context, s *scene, r *suite.Report) error {
-	if err := s.deploy(ctx, "app", pulls); err != nil {
+	if err := s.deploy(ctx, "app", pulls, oneANode); err != nil {
 		return err
 	}
 	if err := s.Await(ctx, "app"); err != nil {
@@ -39,12 +39,12 @@ func scaledUp(ctx context.Context, s *scene, r *suite.Report) error {
 	if spread.Seconds() > nearBound*bound.Seconds() {
 		late = fmt.Errorf("the last pull came %s after the first, want %.2f of %s at most", spread.Round(time.Second), nearBound, bound)
 	}
-	return all(late, none429(s.Stage), exactly(s.Stage, pulls), s.grewBy(ctx, pulls))
+	return all(late, none429(s.Stage), exactly(s.Stage, pulls), s.grewBy(ctx, pulls), s.allNeeded(ctx, 1))
 }
 
 // leftAlone is the control: the same, held by nobody, is refused, and brings as many nodes.
 func leftAlone(ctx context.Context, s *scene, r *suite.Report) error {
-	if err := s.deploy(ctx, "app", pulls); err != nil {
+	if err := s.deploy(ctx, "app", pulls, oneANode); err != nil {
 		return err
 	}
 	f := s.Own()
@@ -65,7 +65,7 @@ func waves(ctx context.Context, s *scene, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	if err := s.deploy(ctx, "app", pulls); err != nil {
+	if err := s.deploy(ctx, "app", pulls, oneANode); err != nil {
 		return err
 	}
 	_, err = s.AwaitPods(ctx, "app", "all pods to be held", func(pods []corev1.Pod) bool {
@@ -83,17 +83,38 @@ func waves(ctx context.Context, s *scene, r *suite.Report) error {
 	if err := s.Await(ctx, "app"); err != nil {
 		return err
 	}
-	return all(none429(s.Stage), exactly(s.Stage, pulls), s.grewBy(ctx, pulls), s.inWaves(ctx, r))
+	return all(none429(s.Stage), exactly(s.Stage, pulls), s.grewBy(ctx, pulls), s.allNeeded(ctx, 1), s.inWaves(ctx, r))
 }
 
-// inWaves complains unless each NodeClaim came after the release of a pod for it, and pods
-// went in as many waves as it took.
-func (s *scene) inWaves(ctx context.Context, r *suite.Report) error {
-	pods, err := s.Pods(ctx, "app")
-	if err != nil {
+// packed adds a workload of which three pods fit on a node, again on three times as many
+// nodes as the budget feeds in a window: those that find room on a node that is there or
+// on its way go to it, and bring none.
+func packed(ctx context.Context, s *scene, r *suite.Report) error {
+	const each = 3
+	nodes := 3 * int(s.Options.Limit)
+	if err := s.deploy(ctx, "app", int32(each*nodes), threeANode); err != nil {
 		return err
 	}
-	releases, err := stage.Releases(pods)
+	if err := s.Await(ctx, "app"); err != nil {
+		return err
+	}
+	r.Note("spread", s.Spread().Round(time.Second))
+	return all(none429(s.Stage), exactly(s.Stage, int64(nodes)), s.grewBy(ctx, nodes), s.allNeeded(ctx, each))
+}
+
+// released are the releases of the app's pods, oldest first.
+func (s *scene) released(ctx context.Context) ([]stage.Release, error) {
+	pods, err := s.Pods(ctx, "app")
+	if err != nil {
+		return nil, err
+	}
+	return stage.Releases(pods)
+}
+
+// allNeeded complains about NodeClaims that were made while the pods that had been let go
+// fitted on the nodes before, those that were starting among them: so many on each.
+func (s *scene) allNeeded(ctx context.Context, each int) error {
+	releases, err := s.released(ctx)
 	if err != nil {
 		return err
 	}
@@ -110,21 +131,41 @@ func (s *scene) inWaves(ctx context.Context, r *suite.Report) error {
 				gone++
 			}
 		}
-		if gone <= i {
-			wrong = all(wrong, fmt.Errorf("NodeClaim %d was made at %s, when %d pods had been let go", i+1, at.Format(time.TimeOnly), gone))
+		if gone <= i*each {
+			wrong = all(wrong, fmt.Errorf("NodeClaim %d was made at %s, when %d pods had been let go: those before it had room for %d", i+1, at.Format(time.TimeOnly), gone, i*each))
 		}
 	}
-	waves := 1
-	for i := 1; i < len(releases); i++ {
-		if releases[i].At.Sub(releases[i-1].At) > s.Options.Window/2 {
+	return wrong
+}
+
+// inWaves complains unless pods went in as many waves as it took.
+func (s *scene) inWaves(ctx context.Context, r *suite.Report) error {
+	releases, err := s.released(ctx)
+	if err != nil {
+		return err
+	}
+	var at []time.Time
+	for _, rel := range releases {
+		at = append(at, rel.At)
+	}
+	waves := s.wavesOf(at)
+	r.Note("waves", waves)
+	if want := pulls / stage.Limit; waves < want {
+		return fmt.Errorf("pods went in %d waves, want %d", waves, want)
+	}
+	return nil
+}
+
+// wavesOf counts the waves of moments, which are in their order: between two of them
+// passes half of a window at least.
+func (s *scene) wavesOf(at []time.Time) int {
+	waves := min(1, len(at))
+	for i := 1; i < len(at); i++ {
+		if at[i].Sub(at[i-1]) > s.Options.Window/2 {
 			waves++
 		}
 	}
-	r.Note("waves", waves)
-	if want := pulls / stage.Limit; waves < want {
-		wrong = all(wrong, fmt.Errorf("pods went in %d waves, want %d", waves, want))
-	}
-	return wrong
+	return waves
 }
 
 // none429 complains about refusals.

@@ -33,9 +33,16 @@ metadata: {name: default}
 // scene is a stage with a NodePool of its name.
 type scene struct{ *stage.Stage }
 
-// pool makes a NodePool whose nodes have 4 processors, and so room for one pod of the
-// workloads here.
-func (s *scene) pool(ctx context.Context) error {
+// pool makes a NodePool whose nodes have 4 processors, and register with those taints,
+// which go when somebody takes them off.
+func (s *scene) pool(ctx context.Context, startupTaints []string) error {
+	startup := ""
+	for _, key := range startupTaints {
+		startup += fmt.Sprintf("\n      - {key: %s, effect: NoSchedule}", key)
+	}
+	if startup != "" {
+		startup = "\n      startupTaints:" + startup
+	}
 	return s.Apply(ctx, fmt.Sprintf(`apiVersion: karpenter.sh/v1
 kind: NodePool
 metadata: {name: %[1]s}
@@ -45,12 +52,12 @@ spec:
       nodeClassRef: {group: karpenter.kwok.sh, kind: KWOKNodeClass, name: default}
       expireAfter: Never
       taints:
-      - {key: %[2]s, value: %[1]s, effect: NoSchedule}
+      - {key: %[2]s, value: %[1]s, effect: NoSchedule}%[3]s
       requirements:
       - {key: karpenter.sh/capacity-type, operator: In, values: [on-demand]}
       - {key: node.kubernetes.io/instance-type, operator: In, values: [c-4x-amd64-linux]}
   disruption: {consolidationPolicy: WhenEmpty, consolidateAfter: Never}
-`, s.Name, own))
+`, s.Name, own, startup))
 }
 
 // clear removes the NodePool, and with it its nodes, unless the case failed and is to be
@@ -65,9 +72,16 @@ func (s *scene) clear(ctx context.Context, failed error) error {
 	return nil
 }
 
-// workload pushes the app's image and returns a Deployment of it, of whose pods a node of
-// the pool has room for one.
-func (s *scene) workload(ctx context.Context, app string, replicas int32) (*appsv1.Deployment, error) {
+// oneANode is what a pod asks for of whose kind a node of the pool has room for one,
+// threeANode for three: of 4 processors Karpenter keeps a tenth of one back.
+const (
+	oneANode   = "3"
+	threeANode = "1200m"
+)
+
+// workload pushes the app's image and returns a Deployment of it whose pods go to the
+// nodes of the pool and ask for so many processors.
+func (s *scene) workload(ctx context.Context, app string, replicas int32, cpu string) (*appsv1.Deployment, error) {
 	d, err := s.Deployment(ctx, app, replicas)
 	if err != nil {
 		return nil, err
@@ -76,13 +90,13 @@ func (s *scene) workload(ctx context.Context, app string, replicas int32) (*apps
 	pod.TopologySpreadConstraints = nil
 	pod.NodeSelector = map[string]string{labelPool: s.Name}
 	pod.Tolerations = []corev1.Toleration{{Key: own, Operator: corev1.TolerationOpExists}}
-	pod.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("3")}
+	pod.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}
 	return d, nil
 }
 
 // deploy makes a workload.
-func (s *scene) deploy(ctx context.Context, app string, replicas int32) error {
-	d, err := s.workload(ctx, app, replicas)
+func (s *scene) deploy(ctx context.Context, app string, replicas int32, cpu string) error {
+	d, err := s.workload(ctx, app, replicas, cpu)
 	if err != nil {
 		return err
 	}
