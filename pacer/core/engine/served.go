@@ -5,7 +5,38 @@ import (
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/quota"
 )
+
+// book notes that a pod is being let go.
+func (e *Engine) book(now time.Time, b Booking) {
+	p := e.pods.find(b.Pod)
+	if p == nil || !p.held() {
+		return
+	}
+	lift(p)
+	if g := p.group.of(); g != nil {
+		e.try(now, g, p)
+	}
+	p.booked, p.released = true, true
+	e.place(now, p)
+	e.serve(now, p, b.Decision)
+}
+
+// refuse takes a booking back.
+func (e *Engine) refuse(now time.Time, id core.PodID) {
+	p := e.pods.find(id)
+	if p == nil || !p.booked {
+		return
+	}
+	lift(p)
+	p.booked, p.released = false, false
+	e.leavePulls(now, p, func(*node) quota.Outcome { return quota.Present }) // of a node: it is held still
+	e.place(now, p)
+	if g := p.group.of(); g != nil {
+		g.refusedUntil = now.Add(e.cfg.RefusedPause)
+	}
+}
 
 // serve books the release of one pod under a decision: its namespace was served,
 // and the next pod that goes without units waits for the refill.
