@@ -64,9 +64,8 @@ func (h *host) turn() {
 // take tells the engine what became known, in the order of the controller: nodes,
 // workloads, pods that ended, pods that are not held, held pods by age, readings.
 func (h *host) take(now time.Duration) {
-	tell := func(ev engine.Event) {
-		h.engine.Observe(at(now), ev)
-	}
+	moment := at(now)
+	tell := func(ev engine.Event) { h.engine.Observe(moment, ev) }
 	var readings []engine.Event
 	for _, ev := range h.news {
 		if ev.Reading != nil || ev.Shape != nil {

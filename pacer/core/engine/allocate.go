@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/pullpace/pace/pacer/core"
-	"github.com/pullpace/pace/pacer/core/plan"
 	"github.com/pullpace/pace/pacer/core/quota"
 )
 
@@ -146,14 +145,14 @@ func (t *turn) pay(c *candidate, n int) (core.Units, bool) {
 			case quota.GradeLost, quota.GradeStale, quota.GradeMismatch:
 				reason = core.FailOpen
 			}
-		case a.ledger.Opened(t.now) && !a.Paused && !t.blocked[id] && t.mayDrip(a, units):
+		case a.ledger.Opened(t.now) && !a.Paused && !a.turn.blocked && t.mayDrip(a, units):
 			reason = core.FailOpen
-		case t.blocked[id] || a.Paused || a.ledger.Opened(t.now) || t.freeFor(a, c.Class, units) < min(units, t.ceiling(a, units)):
+		case a.turn.blocked || a.Paused || a.ledger.Opened(t.now) || t.freeFor(a, c.Class, units) < min(units, t.ceiling(a, units)):
 			if !short {
 				c.account, c.reason = id, t.whyShort(c, a, units)
 			}
-			short, t.blocked[id] = true, true
-			t.nodesFirst[id] = t.nodesFirst[id] || c.Pinned
+			short, a.turn.blocked = true, true
+			a.turn.nodesFirst = a.turn.nodesFirst || c.Pinned
 		}
 		if t.ceiling(a, units) < units {
 			reason = core.Hopeless
@@ -164,8 +163,8 @@ func (t *turn) pay(c *candidate, n int) (core.Units, bool) {
 		return 0, false
 	}
 	for _, cost := range c.costs {
-		if t.e.accounts[cost.Account].ledger.Opened(t.now) {
-			t.dripped[cost.Account] = true
+		if a := t.e.accounts[cost.Account]; a.ledger.Opened(t.now) {
+			a.turn.dripped = true
 		}
 	}
 	t.tries(c)
@@ -199,7 +198,7 @@ func (t *turn) ceiling(a *account, units core.Units) core.Units {
 // freeFor is what is free for a grant of that price: one that could never fit
 // beside the reserve of its class may use it.
 func (t *turn) freeFor(a *account, class core.Class, units core.Units) core.Units {
-	if a.ledger.Usable(t.now) && units > a.ledger.Most(class, t.demand[a.ID]) {
+	if a.ledger.Usable(t.now) && units > a.ledger.Most(class, a.turn.demand) {
 		class = core.ClassNodeCritical
 	}
 	return t.free(a, class)
@@ -207,13 +206,13 @@ func (t *turn) freeFor(a *account, class core.Class, units core.Units) core.Unit
 
 // free is what a class may still spend of an account in this turn.
 func (t *turn) free(a *account, class core.Class) core.Units {
-	key := accountClass{a.ID, class}
-	free, ok := t.available[key]
-	if !ok {
-		free = a.ledger.Available(t.now, class, t.demand[a.ID])
-		t.available[key] = free
+	of := &a.turn
+	i := slices.IndexFunc(of.available, func(w allowance) bool { return w.class == class })
+	if i < 0 {
+		i = len(of.available)
+		of.available = append(of.available, allowance{class, a.ledger.Available(t.now, class, of.demand)})
 	}
-	return free - t.used[a.ID]
+	return of.available[i].units - of.used
 }
 
 // whyShort names what an account lacks.
@@ -228,7 +227,7 @@ func (t *turn) whyShort(c *candidate, a *account, units core.Units) core.Reason 
 		return core.BreakerOpen
 	case !a.ledger.Usable(t.now):
 		return core.WaitingForReading
-	case t.nodesFirst[a.ID] && !c.Pinned:
+	case a.turn.nodesFirst && !c.Pinned:
 		return core.NodeHeld
 	case t.free(a, core.ClassNodeCritical) >= units:
 		return core.Reserve
@@ -258,9 +257,13 @@ func (t *turn) holds() {
 		t.makeRoom(c)
 		h := Hold{Group: c.ID, Count: c.left, Reason: c.reason, Account: c.account}
 		if a := t.e.accounts[c.account]; a != nil {
-			h.Need = plan.Marginal(c.asks, c.waiting+c.granted, c.left)[c.account]
+			for _, ask := range c.asks {
+				if ask.Account == c.account {
+					h.Need += ask.More(c.waiting+c.granted, c.left)
+				}
+			}
 			h.Free = max(0, t.free(a, c.Class))
-			h.Ahead = t.ahead[c.account]
+			h.Ahead = a.turn.ahead
 			h.Expected = a.ledger.Expected(t.now, max(1, h.Need-h.Free))
 			if until := a.breaker.Until; c.reason == core.BreakerOpen && until.After(h.Expected.From) {
 				h.Expected.From = until
@@ -269,23 +272,12 @@ func (t *turn) holds() {
 				}
 			}
 		}
-		for _, id := range c.accounts() {
-			t.ahead[id] += c.left
+		for _, a := range c.draws {
+			a.turn.ahead += c.left
 		}
 		t.wakeForHold(c)
 		t.out.Holds = append(t.out.Holds, h)
 	}
-}
-
-// accounts lists what a candidate waits on, each once.
-func (c *candidate) accounts() []core.AccountID {
-	var ids []core.AccountID
-	for _, a := range c.asks {
-		if a.Pulls() && !slices.Contains(ids, a.Account) {
-			ids = append(ids, a.Account)
-		}
-	}
-	return ids
 }
 
 // explain settles the Reason of a hold that no account explains.

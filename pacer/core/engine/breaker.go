@@ -154,8 +154,8 @@ func (e *Engine) openHost(now time.Time, a *account, at time.Time, c feedback.Ca
 	if !ofTransport(c.Class) {
 		return
 	}
-	for _, id := range e.accountIDs() {
-		if o := e.accounts[id]; o.Host == a.Host && o.breaker.Closed() && !o.rate.Works(now, o.rateOf()) {
+	for _, o := range e.listAccounts() {
+		if o.Host == a.Host && o.breaker.Closed() && !o.rate.Works(now, o.rateOf()) {
 			e.openAccount(o, at, c, 0)
 		}
 	}
@@ -171,8 +171,8 @@ func (e *Engine) countEgress(now time.Time, a *account, n *node, f PullFailed) {
 	if v.Blame != feedback.BlameAll || !r.Several(feedback.BlameRevision) {
 		return
 	}
-	for _, id := range e.accountIDs() {
-		if o := e.accounts[id]; o.Egress == n.Egress && o.breaker.Closed() && o.suffers(now) {
+	for _, o := range e.listAccounts() {
+		if o.Egress == n.Egress && o.breaker.Closed() && o.suffers(now) {
 			e.openAccount(o, f.At, v.Cause, 0)
 		}
 	}
@@ -247,10 +247,7 @@ func (e *Engine) passes(now time.Time, running *pull) {
 	if e.replacing {
 		return
 	}
-	a := e.accounts[running.account]
-	if a == nil {
-		return
-	}
+	a := running.account
 	if running.node.trouble != nil {
 		running.node.trouble.Close(now)
 	}
@@ -292,7 +289,7 @@ func (e *Engine) resume(now time.Time, a *account) {
 	a.excused, a.excusedUntil = map[core.PodID]bool{}, now.Add(excusedFor)
 	e.everyPull(func(running *pull) {
 		for _, p := range running.pods {
-			if running.account == a.ID {
+			if running.account == a {
 				a.excused[p.ID] = true
 			}
 		}
@@ -311,7 +308,7 @@ func (a *account) excuses(now time.Time, f PullFailed) bool {
 
 // passTime has breakers try one when their time has come, and forgets what is over.
 func (e *Engine) passTime(now time.Time) {
-	for _, a := range e.accounts {
+	for _, a := range e.listAccounts() {
 		a.breaker.Turn(now, e.asked(a, now))
 	}
 	e.open = slices.DeleteFunc(e.open, func(r *revision) bool {

@@ -86,7 +86,7 @@ func (e *Engine) observeGroup(now time.Time, g Group) {
 	if moved {
 		e.part(known)
 	}
-	known.Group = g
+	known.Group, known.uses = g, nil
 	if moved {
 		e.join(known)
 	}

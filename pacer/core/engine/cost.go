@@ -11,12 +11,14 @@ import (
 )
 
 // asks lists what pods of g that are on no node yet may be charged, wherever
-// they land among the nodes they can use.
+// they land among the nodes they can use. It holds until the next call for the group.
 func (e *Engine) asks(g *group) []plan.Ask {
 	if g.Pinned {
-		return e.asksFor(g.Images, g.heldNodes())
+		g.asks = e.asksFor(g.asks[:0], g.Images, g.heldNodes())
+	} else {
+		g.asks = e.grow(g, e.asksFor(g.asks[:0], g.Images, e.nodesOf(g.Pool)))
 	}
-	return e.grow(g, e.asksFor(g.Images, e.nodesOf(g.Pool)))
+	return g.asks
 }
 
 // rollbackNeed adds up what going back from every rollout under way would have to
@@ -28,15 +30,15 @@ func (e *Engine) rollbackNeed() map[core.AccountID]core.Units {
 			continue
 		}
 		pods := len(g.held.pods) + len(g.waiting.pods) + len(g.bound.pods) + len(g.pulled.pods) + max(g.More, 0)
-		for _, a := range e.asksFor(g.Back, e.nodesOf(g.Pool)) {
+		for _, a := range e.asksFor(nil, g.Back, e.nodesOf(g.Pool)) {
 			need[a.Account] += a.UpTo(pods)
 		}
 	}
 	return need
 }
 
-func (e *Engine) asksFor(images []ImageUse, nodes bitset) []plan.Ask {
-	var out []plan.Ask
+// asksFor adds what pulling images to nodes may be charged.
+func (e *Engine) asksFor(out []plan.Ask, images []ImageUse, nodes bitset) []plan.Ask {
 	for _, use := range images {
 		has := e.fleet.has(use)
 		var earlier []bitset
@@ -47,11 +49,11 @@ func (e *Engine) asksFor(images []ImageUse, nodes bitset) []plan.Ask {
 			}
 			drawing := *e.fleet.egressSet(a.Egress)
 			var claimed bitset
-			if set := e.claimed[imageAccount{use.Image, id}]; set != nil {
+			if set := e.claimed[imageAccount{use.Image, a}]; set != nil {
 				claimed = *set
 			}
 			cold := nodes.count(drawing, append([]bitset{has, claimed}, earlier...)...)
-			out = append(out, plan.Ask{Account: id, Image: use.Image, Price: e.price(use.Image, id), Cold: cold})
+			out = append(out, plan.Ask{Account: id, Image: use.Image, Price: e.price(use.Image, a), Cold: cold})
 			earlier = append(earlier, drawing)
 		}
 	}
@@ -76,19 +78,29 @@ func (e *Engine) setPools(now time.Time) {
 		}
 		for _, a := range e.asks(g) {
 			l := e.accounts[a.Account].ledger
-			oursID, ungatedID := g.pooledAs(a.Image)
+			named := g.pooledAs(a.Image)
 			mine := a.UpTo(ours)
-			l.Set(now, oursID, quota.Claim{Units: mine})
-			l.Set(now, ungatedID, quota.Claim{Units: a.UpTo(ours+ungated) - mine, Ungated: true})
+			l.Set(now, named.ours, quota.Claim{Units: mine})
+			l.Set(now, named.ungated, quota.Claim{Units: a.UpTo(ours+ungated) - mine, Ungated: true})
 		}
 		g.pooled = ours+ungated > 0
 	}
 }
 
-// pooledAs names what is booked for an image of a group's pods that are on no node.
-func (g *group) pooledAs(image core.Image) (ours, ungated string) {
+// pooled is what the bookings for an image of a group's pods that are on no node are called.
+type pooled struct {
+	image         core.Image
+	ours, ungated string
+}
+
+// pooledAs names them. The names are kept: each turn asks.
+func (g *group) pooledAs(image core.Image) pooled {
+	if i := slices.IndexFunc(g.pools, func(p pooled) bool { return p.image == image }); i >= 0 {
+		return g.pools[i]
+	}
 	name := "unbound/" + string(g.ID) + "/" + string(image)
-	return name + "/ours", name + "/ungated"
+	g.pools = append(g.pools, pooled{image, name + "/ours", name + "/ungated"})
+	return g.pools[len(g.pools)-1]
 }
 
 // unpool takes back what is booked for pods of a group that are on no node: nobody
@@ -102,15 +114,15 @@ func (e *Engine) unpool(now time.Time, g *group) {
 		uses = slices.Concat(uses, p.Growth.Bundle)
 	}
 	for _, use := range uses {
-		ours, ungated := g.pooledAs(use.Image)
+		named := g.pooledAs(use.Image)
 		for _, id := range use.Accounts {
 			if a := e.accounts[id]; a != nil {
-				a.ledger.Set(now, ours, quota.Claim{})
-				a.ledger.Set(now, ungated, quota.Claim{Ungated: true})
+				a.ledger.Set(now, named.ours, quota.Claim{})
+				a.ledger.Set(now, named.ungated, quota.Claim{Ungated: true})
 			}
 		}
 	}
-	g.pooled = false
+	g.pooled, g.pools = false, nil
 }
 
 // warmNodes lists up to most nodes of the pool that have every image of the

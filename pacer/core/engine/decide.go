@@ -2,8 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -17,35 +15,41 @@ type turn struct {
 	e    *Engine
 	now  time.Time
 	line []*candidate // every group with something to release, in order of id
-	// used is what this turn has given away of each account.
-	used   map[core.AccountID]core.Units
-	demand map[core.AccountID]quota.Demand
-	ahead  map[core.AccountID]int
-	// blocked are the accounts on which a group that did not fit waits: those
-	// behind it must not take what it lacks.
-	blocked map[core.AccountID]bool
-	// nodesFirst are those on which a held node waits.
-	nodesFirst map[core.AccountID]bool
-	available  map[accountClass]core.Units
-	// dripped are the accounts that a pod went for without units in this turn.
-	dripped map[core.AccountID]bool
-	// opened says that the breaker of an account is not closed; tried are the accounts
-	// and revisions of which this turn lets the one go that is tried.
+	sort []*candidate // the line as it was ordered last
+	// opened says that the breaker of an account is not closed; tried are the revisions
+	// of which this turn lets the one go that is tried.
 	opened bool
 	tried  map[string]bool
 	out    Decision
 }
 
-// accountClass is a class on an account.
-type accountClass struct {
-	account core.AccountID
-	class   core.Class
+// tally is what a turn notes of an account.
+type tally struct {
+	// used is what the turn has given away of it, available what each class that asked
+	// might spend before.
+	used      core.Units
+	available []allowance
+	demand    quota.Demand
+	ahead     int
+	// blocked says that a group that did not fit waits on it: those behind it must not
+	// take what it lacks. nodesFirst says that a held node does.
+	blocked, nodesFirst bool
+	// dripped says that a pod went for it without units, tried that the one goes that its
+	// breaker tries.
+	dripped, tried bool
+}
+
+// allowance is what a class may spend.
+type allowance struct {
+	class core.Class
+	units core.Units
 }
 
 // candidate is a group whose pods are held.
 type candidate struct {
 	*group
-	asks []plan.Ask
+	// draws are the accounts that it waits on, each once.
+	draws []*account
 	// waiting is how many of its pods are free to go and on no node yet.
 	waiting int
 	wave    wave
@@ -67,8 +71,8 @@ func (e *Engine) Decide(now time.Time) Decision {
 	t := e.newTurn(now)
 	t.queue()
 	t.countDemand()
-	for _, id := range e.accountIDs() {
-		e.accounts[id].ledger.Watch(now, t.demand[id].Held)
+	for _, a := range e.listAccounts() {
+		a.ledger.Watch(now, a.turn.demand.Held)
 	}
 	for _, c := range t.line {
 		t.letPass(c)
@@ -88,26 +92,17 @@ func (e *Engine) Decide(now time.Time) Decision {
 
 func (e *Engine) newTurn(now time.Time) *turn {
 	opened := false
-	for _, a := range e.accounts {
+	for _, a := range e.listAccounts() {
 		opened = opened || !a.breaker.Closed()
+		a.turn = tally{available: a.turn.available[:0]}
 	}
 	t := &e.turn
 	if t.e == nil {
-		*t = turn{
-			e: e, used: map[core.AccountID]core.Units{}, ahead: map[core.AccountID]int{},
-			blocked: map[core.AccountID]bool{}, nodesFirst: map[core.AccountID]bool{}, available: map[accountClass]core.Units{},
-			dripped: map[core.AccountID]bool{}, demand: map[core.AccountID]quota.Demand{}, tried: map[string]bool{},
-		}
+		*t = turn{e: e, tried: map[string]bool{}}
 	}
-	clear(t.used)
-	clear(t.ahead)
-	clear(t.blocked)
-	clear(t.nodesFirst)
-	clear(t.available)
-	clear(t.dripped)
-	clear(t.demand)
 	clear(t.tried)
 	clear(t.line)
+	clear(t.sort)
 	t.now, t.opened, t.line, t.out = now, opened, t.line[:0], Decision{ID: e.decisionID(now), At: now}
 	return t
 }
@@ -116,7 +111,12 @@ func (e *Engine) newTurn(now time.Time) *turn {
 // because people read it out.
 func (e *Engine) decisionID(now time.Time) string {
 	h := fnv(fnv(fnvStart, uint64(now.UnixNano())), e.events^e.cfg.Seed)
-	return fmt.Sprintf("%08x", uint32(h^h>>32))
+	word := uint32(h ^ h>>32)
+	var id [8]byte
+	for i := range id {
+		id[i] = "0123456789abcdef"[word>>(28-4*i)&15]
+	}
+	return string(id[:])
 }
 
 // queue collects the groups with held pods.
@@ -126,9 +126,12 @@ func (t *turn) queue() {
 			continue
 		}
 		ours, ungated := t.e.inLine(g, t.now)
-		c := &candidate{
-			group: g, asks: t.e.asks(g), waiting: ours + ungated, left: len(g.held.pods),
-			wave: t.e.wave(g, ours+ungated),
+		t.e.asks(g)
+		c := &candidate{group: g, waiting: ours + ungated, left: len(g.held.pods), wave: t.e.wave(g, ours+ungated)}
+		for _, ask := range c.asks {
+			if a := t.e.accounts[ask.Account]; ask.Pulls() && !slices.Contains(c.draws, a) {
+				c.draws = append(c.draws, a)
+			}
 		}
 		if g.Pinned {
 			c.nodes = newNodeLine(g)
@@ -141,14 +144,12 @@ func (t *turn) queue() {
 // finite demand can be recognised.
 func (t *turn) countDemand() {
 	need := t.e.rollbackNeed()
-	for id, a := range t.e.accounts {
-		t.demand[id] = quota.Demand{Rollback: a.RollbackNeed + need[id]}
+	for _, a := range t.e.listAccounts() {
+		a.turn.demand.Rollback = a.RollbackNeed + need[a.ID]
 	}
 	for _, c := range t.line {
-		for id, units := range plan.Marginal(c.asks, c.waiting, c.left+max(c.More, 0)) {
-			d := t.demand[id]
-			d.Held += units
-			t.demand[id] = d
+		for _, a := range c.asks {
+			t.e.accounts[a.Account].turn.demand.Held += a.More(c.waiting, c.left+max(c.More, 0))
 		}
 	}
 }
@@ -240,7 +241,7 @@ func (t *turn) release(c *candidate, n int, reason core.Reason) {
 	}
 	r := &t.out.Releases[c.went[at]]
 	for _, cost := range c.marginal(n) {
-		t.used[cost.Account] += cost.Units
+		t.e.accounts[cost.Account].turn.used += cost.Units
 		r.Cost = addCost(r.Cost, cost)
 	}
 	r.Count += n
@@ -272,7 +273,7 @@ func (c *candidate) marginal(n int) []Cost {
 	}
 	from := c.waiting + c.granted
 	for _, a := range c.asks {
-		if units := a.UpTo(from+n) - a.UpTo(from); units > 0 {
+		if units := a.More(from, n); units > 0 {
 			c.costs = addCost(c.costs, Cost{a.Account, units})
 		}
 	}
@@ -292,27 +293,26 @@ func addCost(costs []Cost, c Cost) []Cost {
 // finish fills in holds, probes, views and the wake.
 func (t *turn) finish() {
 	t.holds()
-	ids := t.e.accountIDs()
-	t.out.Accounts, t.out.Probes = make([]View, 0, len(ids)), make([]Probe, 0, len(ids))
-	for _, id := range ids {
-		a := t.e.accounts[id]
-		d := t.demand[id]
+	accounts := t.e.listAccounts()
+	t.out.Accounts, t.out.Probes = make([]View, 0, len(accounts)), make([]Probe, 0, len(accounts))
+	for _, a := range accounts {
+		d := a.turn.demand
 		books := a.ledger.Books(t.now, d)
 		if short := d.Held - max(0, a.ledger.Available(t.now, core.ClassRollout, d)); short > 0 {
 			books.Forecast = a.ledger.Expected(t.now, short)
 		}
 		t.out.Accounts = append(t.out.Accounts, View{
-			Account: id, Books: books, Held: t.ahead[id], Demand: d.Held,
+			Account: a.ID, Books: books, Held: a.turn.ahead, Demand: d.Held,
 			Paused: a.Paused,
 		})
 		view := &t.out.Accounts[len(t.out.Accounts)-1]
-		waiting, next := t.ahead[id] > 0, a.ledger.NotBefore()
+		waiting, next := a.turn.ahead > 0, a.ledger.NotBefore()
 		if at := a.ledger.NextUnit(t.now); waiting && !at.IsZero() {
 			t.wakeAt(at) // nobody tells of it
 		}
-		if at := a.ledger.NextProbe(waiting, t.jitter(id, a)); !at.IsZero() {
+		if at := a.ledger.NextProbe(waiting, t.jitter(a)); !at.IsZero() {
 			at = a.hurry(at)
-			t.out.Probes = append(t.out.Probes, Probe{Account: id, At: at, Twice: a.ledger.WantsPair()})
+			t.out.Probes = append(t.out.Probes, Probe{Account: a.ID, At: at, Twice: a.ledger.WantsPair()})
 			if waiting {
 				t.wakeAt(at)
 			}
@@ -349,9 +349,9 @@ func (t *turn) wakeAt(at time.Time) {
 
 // jitter spreads the probes of accounts and clusters: within a tenth, the same
 // for the same reading.
-func (t *turn) jitter(id core.AccountID, a *account) float64 {
+func (t *turn) jitter(a *account) float64 {
 	h := fnv(fnvStart, t.e.cfg.Seed)
-	for _, b := range []byte(id) {
+	for _, b := range []byte(a.ID) {
 		h = fnv(h, uint64(b))
 	}
 	h = fnv(h, uint64(a.ledger.LastAttempt().UnixNano()))
@@ -371,9 +371,10 @@ func fnv(h, word uint64) uint64 {
 
 // namespaces lists the namespaces of candidates, sorted.
 func namespaces(line []*candidate) []string {
-	set := map[string]bool{}
-	for _, c := range line {
-		set[c.Namespace] = true
+	names := make([]string, len(line))
+	for i, c := range line {
+		names[i] = c.Namespace
 	}
-	return slices.Sorted(maps.Keys(set))
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -55,26 +55,26 @@ func (t *turn) dripOf(c *candidate, reason core.Reason, match func(*pod) bool) {
 // dripOne takes the turn of every account that one more pod of a candidate draws on;
 // false: one of them has had it.
 func (t *turn) dripOne(c *candidate) bool {
-	var accounts []core.AccountID
-	for _, a := range c.asks {
-		acct := t.e.accounts[a.Account]
-		if acct.ledger.Unlimited(t.now) || !a.Pulls() {
+	var accounts []*account
+	for _, ask := range c.asks {
+		a := t.e.accounts[ask.Account]
+		if a.ledger.Unlimited(t.now) || !ask.Pulls() {
 			continue
 		}
-		if !t.mayDrip(acct, a.Price) {
+		if !t.mayDrip(a, ask.Price) {
 			return false
 		}
-		accounts = append(accounts, a.Account)
+		accounts = append(accounts, a)
 	}
-	for _, id := range accounts {
-		t.dripped[id] = true
+	for _, a := range accounts {
+		a.turn.dripped = true
 	}
 	return true
 }
 
 // mayDrip reports whether a pod may go now without units of an account.
 func (t *turn) mayDrip(a *account, units core.Units) bool {
-	return !t.dripped[a.ID] && !t.now.Before(a.nextDrip) && !t.drippedDry(a, units)
+	return !a.turn.dripped && !t.now.Before(a.nextDrip) && !t.drippedDry(a, units)
 }
 
 // drippedDry reports whether the last pod that went without units met a 429: the
@@ -88,19 +88,19 @@ func (t *turn) drippedDry(a *account, units core.Units) bool {
 	return t.free(a, core.ClassNodeCritical) < units && t.now.Sub(refused) < window
 }
 
-// inOrder is the line in the order of release.
+// inOrder is the line in the order of release. It holds until the next call.
 func (t *turn) inOrder() []*candidate {
-	line := slices.Clone(t.line)
-	slices.SortStableFunc(line, func(a, b *candidate) int {
+	t.sort = append(t.sort[:0], t.line...)
+	slices.SortStableFunc(t.sort, func(a, b *candidate) int {
 		return cmp.Or(cmp.Compare(a.Class, b.Class), t.before(a, b))
 	})
-	return line
+	return t.sort
 }
 
 // wakeForDrip makes sure that the next pod of a drip goes in time.
 func (t *turn) wakeForDrip(c *candidate) {
-	for _, id := range c.accounts() {
-		if a := t.e.accounts[id]; a.nextDrip.After(t.now) && (a.ledger.Opened(t.now) || c.dripping(t.now) || c.Pinned) {
+	for _, a := range c.draws {
+		if a.nextDrip.After(t.now) && (a.ledger.Opened(t.now) || c.dripping(t.now) || c.Pinned) {
 			t.wakeAt(a.nextDrip)
 		}
 	}

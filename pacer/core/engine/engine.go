@@ -51,7 +51,8 @@ type Engine struct {
 
 	fleet    fleet
 	accounts map[core.AccountID]*account
-	ids      []core.AccountID // of accounts, in order; nil: to be listed again
+	listed   []*account // the accounts in order; nil: to be listed again
+	edition  int        // how often an account came or went
 	pools    map[core.PoolID]*pool
 	groups   map[core.GroupID]*group
 	names    names[core.GroupID, group] // of groups
@@ -99,6 +100,7 @@ type account struct {
 	excusedUntil time.Time
 	// lastDrip is when an expired hold went, nextDrip when the next may go.
 	lastDrip, nextDrip time.Time
+	turn               tally
 }
 
 // pool is a Pool as a set of node indices, built when needed.
@@ -228,8 +230,13 @@ func (e *Engine) observeAccount(now time.Time, a Account) {
 		known.Account = a
 		return
 	}
-	e.accounts[a.ID], e.ids = &account{Account: a, ledger: quota.New(now, a.Settings, a.Credentials)}, nil
+	e.addAccount(&account{Account: a, ledger: quota.New(now, a.Settings, a.Credentials)})
 	e.replaceBound(now, a.ID)
+}
+
+func (e *Engine) addAccount(a *account) {
+	e.accounts[a.ID], e.listed = a, nil
+	e.edition++
 }
 
 // replaceBound books the pulls of pods that were bound before their account was
@@ -247,10 +254,12 @@ func (e *Engine) replaceBound(now time.Time, id core.AccountID) {
 
 // dropAccount forgets an account; pulls that drew on it cost nothing any more.
 func (e *Engine) dropAccount(id core.AccountID) {
+	gone := e.accounts[id]
 	delete(e.accounts, id)
-	e.ids = nil
+	e.listed = nil
+	e.edition++
 	e.everyPull(func(running *pull) {
-		if running.account != id {
+		if running.account != gone {
 			return
 		}
 		running.node.forgetPull(running)
@@ -259,7 +268,7 @@ func (e *Engine) dropAccount(id core.AccountID) {
 		}
 	})
 	for key := range e.claimed {
-		if key.account == id {
+		if key.account == gone {
 			delete(e.claimed, key)
 		}
 	}
@@ -302,8 +311,8 @@ func (e *Engine) inOrder() []*group {
 func (e *Engine) Replace(now time.Time, w World) {
 	now = e.clock(now)
 	e.clear()
-	for _, id := range e.accountIDs() {
-		e.accounts[id].ledger.Reset()
+	for _, a := range e.listAccounts() {
+		a.ledger.Reset()
 	}
 	named := map[core.AccountID]bool{}
 	e.replacing = true
@@ -314,17 +323,16 @@ func (e *Engine) Replace(now time.Time, w World) {
 		e.Observe(now, ev)
 	}
 	e.replacing = false
-	for _, id := range e.accountIDs() {
-		if !named[id] {
-			e.dropAccount(id)
+	for _, a := range e.listAccounts() {
+		if !named[a.ID] {
+			e.dropAccount(a.ID)
 		}
 	}
 	e.setPools(now)
 	e.findTried(now)
-	for _, id := range e.accountIDs() {
-		l := e.accounts[id].ledger
-		l.Reopened(now)
-		l.Distrust(now)
+	for _, a := range e.listAccounts() {
+		a.ledger.Reopened(now)
+		a.ledger.Distrust(now)
 	}
 }
 
@@ -333,9 +341,8 @@ func (e *Engine) Replace(now time.Time, w World) {
 func (e *Engine) Export() State {
 	e.setPools(e.now)
 	var s State
-	for _, id := range e.accountIDs() {
-		a := e.accounts[id]
-		s.Accounts = append(s.Accounts, AccountState{Account: id, State: a.ledger.Export(e.now), Breaker: a.breaker.Export()})
+	for _, a := range e.listAccounts() {
+		s.Accounts = append(s.Accounts, AccountState{Account: a.ID, State: a.ledger.Export(e.now), Breaker: a.breaker.Export()})
 	}
 	for _, r := range e.open {
 		s.Revisions = append(s.Revisions, RevisionState{Workload: r.key.workload, Revision: r.key.revision, Breaker: *r.breaker.Export()})
@@ -350,7 +357,7 @@ func (e *Engine) Restore(now time.Time, s State) {
 		known := e.accounts[a.Account]
 		if known == nil {
 			known = &account{Account: Account{ID: a.Account}, ledger: quota.New(now, quota.Settings{}, false)}
-			e.accounts[a.Account], e.ids = known, nil
+			e.addAccount(known)
 		}
 		known.ledger.Restore(now, a.State)
 		if a.Breaker != nil {
@@ -365,12 +372,14 @@ func (e *Engine) Restore(now time.Time, s State) {
 	}
 }
 
-// accountIDs lists the accounts in order; nobody changes the list.
-func (e *Engine) accountIDs() []core.AccountID {
-	if e.ids == nil {
-		e.ids = sortedKeys(e.accounts)
+// listAccounts lists the accounts in order of their ids; nobody changes the list.
+func (e *Engine) listAccounts() []*account {
+	if e.listed == nil {
+		for _, id := range sortedKeys(e.accounts) {
+			e.listed = append(e.listed, e.accounts[id])
+		}
 	}
-	return e.ids
+	return e.listed
 }
 
 func sortedKeys[K ~string, V any](m map[K]V) []K {

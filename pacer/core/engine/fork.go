@@ -18,10 +18,10 @@ func (e *Engine) Fork(now time.Time, w World) *Engine {
 	for class, served := range e.fair {
 		f.fair[class] = maps.Clone(served)
 	}
-	for id, a := range e.accounts {
-		f.accounts[id] = &account{Account: a.Account, ledger: a.ledger.Fork(), lastDrip: a.lastDrip, nextDrip: a.nextDrip,
+	for _, a := range e.accounts {
+		f.addAccount(&account{Account: a.Account, ledger: a.ledger.Fork(), lastDrip: a.lastDrip, nextDrip: a.nextDrip,
 			excused: maps.Clone(a.excused), excusedUntil: a.excusedUntil,
-			breaker: a.breaker, trial: a.trial}
+			breaker: a.breaker, trial: a.trial})
 	}
 	for _, r := range e.open {
 		known := f.revisionOf(r.key.workload, r.key.revision)
@@ -48,13 +48,13 @@ type Readings struct {
 // [quota.Ledger.Follow]. moved gives the units for each account.
 func (e *Engine) Follow(now time.Time, from *Engine, moved func(core.AccountID, Readings) core.Units) {
 	e.clock(now)
-	for _, id := range e.accountIDs() {
-		other := from.accounts[id]
+	for _, a := range e.listAccounts() {
+		other := from.accounts[a.ID]
 		if other == nil {
 			continue
 		}
 		l := other.ledger
-		e.accounts[id].ledger.Follow(l, moved(id, Readings{SentAt: l.LastSent(), Lag: l.Lag(), Window: l.Window()}))
+		a.ledger.Follow(l, moved(a.ID, Readings{SentAt: l.LastSent(), Lag: l.Lag(), Window: l.Window()}))
 	}
 }
 
@@ -78,12 +78,13 @@ func (e *Engine) Pulls(group core.GroupID, id core.NodeID) []Pull {
 
 func (e *Engine) pullsOn(g *group, n *node) []Pull {
 	var out []Pull
-	for i := range g.Images {
-		use := &g.Images[i]
-		account := e.drawsOn(use, n)
-		running := pullKey{imageAccount{use.Image, account}, n}.running() != nil
-		if account != "" && (running || !e.fleet.hasOn(use, n)) {
-			out = append(out, Pull{Image: use.Image, Account: account, Units: e.price(use.Image, account), Running: running})
+	uses := e.uses(g)
+	for i := range uses {
+		use := &uses[i]
+		account := use.drawnOn(n)
+		running := pullKey{imageAccount{use.image, account}, n}.running() != nil
+		if account != nil && (running || !use.has(n)) {
+			out = append(out, Pull{Image: use.image, Account: account.ID, Units: e.price(use.image, account), Running: running})
 		}
 	}
 	return out
@@ -92,10 +93,11 @@ func (e *Engine) pullsOn(g *group, n *node) []Pull {
 // Price is what one cold pull of an image is charged on an account at most, as far as
 // is known by now.
 func (e *Engine) Price(image core.Image, id core.AccountID) core.Units {
-	if e.accounts[id] == nil {
+	a := e.accounts[id]
+	if a == nil {
 		return 0
 	}
-	return e.price(image, id)
+	return e.price(image, a)
 }
 
 // Knows reports whether the pod was seen and is not gone.

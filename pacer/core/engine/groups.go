@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/core/plan"
 )
 
 // podSet is pods of a group that need the same. A pod knows its place, so that it
@@ -75,10 +76,15 @@ type group struct {
 	firstExpiry stamp
 	// refusedUntil is when the next may go after a refused release.
 	refusedUntil time.Time
-	// pooled says that the books hold something for pods on no node yet.
+	// pooled says that the books hold something for pods on no node yet, pools under
+	// which names.
 	pooled bool
+	pools  []pooled
+	asks   []plan.Ask
 	places places
 	one    *images // a list that many pods share
+	uses   []use   // of its images, as of an edition
+	usesOf edition
 	of     *revision
 }
 

@@ -77,8 +77,8 @@ func (e *Engine) grow(g *group, asks []plan.Ask) []plan.Ask {
 		}
 		drawn := e.drawnByNew(growth, use)
 		for _, id := range use.Accounts {
-			if e.accounts[id] != nil {
-				asks = append(asks, plan.Ask{Account: id, Image: use.Image, Price: e.price(use.Image, id), Grows: slices.Contains(drawn, id), Room: room})
+			if a := e.accounts[id]; a != nil {
+				asks = append(asks, plan.Ask{Account: id, Image: use.Image, Price: e.price(use.Image, a), Grows: slices.Contains(drawn, id), Room: room})
 			}
 		}
 	}

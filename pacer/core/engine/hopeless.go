@@ -9,8 +9,8 @@ func (t *turn) despair(c *candidate) {
 	if c.Paused || c.Pinned || t.releasable(c) <= 0 || !t.hopeless(c) || t.outOfReach(c) {
 		return
 	}
-	for _, id := range c.accounts() {
-		if a := t.e.accounts[id]; t.now.Before(a.nextDrip) {
+	for _, a := range c.draws {
+		if t.now.Before(a.nextDrip) {
 			t.wakeAt(a.nextDrip)
 			return
 		}
@@ -19,8 +19,8 @@ func (t *turn) despair(c *candidate) {
 	if c.Whole {
 		n = t.releasable(c)
 	}
-	for _, id := range c.accounts() {
-		t.dripped[id] = true
+	for _, a := range c.draws {
+		a.turn.dripped = true
 	}
 	t.release(c, n, core.Hopeless)
 }
@@ -28,11 +28,10 @@ func (t *turn) despair(c *candidate) {
 // hopeless reports whether a candidate waits for accounts, all of them hopeless and
 // none of which has had its turn.
 func (t *turn) hopeless(c *candidate) bool {
-	ids := c.accounts()
-	for _, id := range ids {
-		if a := t.e.accounts[id]; !a.ledger.Hopeless() || a.Paused || t.dripped[id] {
+	for _, a := range c.draws {
+		if !a.ledger.Hopeless() || a.Paused || a.turn.dripped {
 			return false
 		}
 	}
-	return len(ids) > 0
+	return len(c.draws) > 0
 }

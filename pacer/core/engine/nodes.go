@@ -24,6 +24,7 @@ type node struct {
 	// seen: it may have been one of a pod that nobody saw there yet.
 	gained []sight
 	pulls  []*pull
+	first  [1]*pull // most have one at a time
 	// trouble is set while failures are put down to the node.
 	trouble *feedback.Breaker
 }
@@ -54,6 +55,8 @@ type fleet struct {
 	// getting are the nodes whose runtime asks by GET for images that it has.
 	getting bitset
 	egress  map[string]*bitset
+	// edition is how often an image came to its first node or left its last.
+	edition int
 }
 
 func newFleet() fleet {
@@ -104,6 +107,7 @@ func (f *fleet) add(n Node) *node {
 		f.byIndex = append(f.byIndex, nil)
 	}
 	known := &node{Node: Node{ID: n.ID, BootID: n.BootID}, index: index}
+	known.pulls = known.first[:0]
 	f.byIndex[index] = known
 	f.names.give(n.ID, known)
 	f.alive.add(index)
@@ -214,6 +218,7 @@ func (f *fleet) mark(n *node, image core.Image) {
 		if set == nil {
 			set = &bitset{}
 			f.present[image] = set
+			f.edition++
 		}
 		set.add(n.index)
 		return
@@ -222,6 +227,7 @@ func (f *fleet) mark(n *node, image core.Image) {
 		set.remove(n.index)
 		if !slices.ContainsFunc(*set, func(w uint64) bool { return w != 0 }) {
 			delete(f.present, image)
+			f.edition++
 		}
 	}
 }
@@ -259,10 +265,4 @@ func (f *fleet) has(use ImageUse) bitset {
 		asked[w] = (*set)[w] &^ f.getting.word(w)
 	}
 	return asked
-}
-
-// hasOn reports whether a node need not ask for an image.
-func (f *fleet) hasOn(use *ImageUse, n *node) bool {
-	set := f.present[use.Image]
-	return set != nil && set.has(n.index) && (!use.Always || !n.AlwaysCosts)
 }

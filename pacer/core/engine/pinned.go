@@ -170,7 +170,7 @@ func (t *turn) dripNodes(c *candidate, due []core.PodID, reason core.Reason) {
 			continue
 		}
 		for _, pull := range pulls {
-			t.dripped[pull.Account] = true
+			t.e.accounts[pull.Account].turn.dripped = true
 		}
 		t.releaseNodes(c, []core.PodID{id}, reason)
 	}

@@ -71,19 +71,19 @@ func (e *Engine) placeOnNode(now time.Time, g *group, p *pod) {
 		e.leavePulls(now, p, (*node).leaves)
 	}
 	for i := range g.Images {
-		use := &g.Images[i]
-		key := pullKey{imageAccount{use.Image, e.drawsOn(use, n)}, n}
-		started := p.phase == phasePulled || p.more != nil && slices.Contains(p.more.started, use.Image)
+		use := &e.uses(g)[i]
+		key := pullKey{imageAccount{use.image, use.drawnOn(n)}, n}
+		started := p.phase == phasePulled || p.more != nil && slices.Contains(p.more.started, use.image)
 		switch {
 		case started:
 			e.startUnseen(now, key, use, p)
 			e.endPull(now, key.running(), quota.Pulled)
-			e.recover(now, p, use.Image)
-			e.fleet.believe(now, n, use.Image)
-		case key.account != "" && (key.running() != nil || !e.fleet.hasOn(use, n) || p.ours() && n.gainedSince(use.Image, p.since())):
+			e.recover(now, p, use.image)
+			e.fleet.believe(now, n, use.image)
+		case key.account != nil && (key.running() != nil || !use.has(n) || p.ours() && n.gainedSince(use.image, p.since())):
 			e.joinPull(now, key, p)
 		default:
-			n.account(use.Image) // it was there before
+			n.account(use.image) // it was there before
 		}
 	}
 }
@@ -92,16 +92,16 @@ func (e *Engine) placeOnNode(now time.Time, g *group, p *pod) {
 // wait for it: of changes that come together only the last is seen. The node may list it
 // by then, and did not before the pod was let go. A world that is given at once tells
 // nothing of when its pods pulled.
-func (e *Engine) startUnseen(now time.Time, key pullKey, use *ImageUse, p *pod) {
+func (e *Engine) startUnseen(now time.Time, key pullKey, use *use, p *pod) {
 	g := p.group.of()
-	if p.started.has(use.Image) {
+	if p.started.has(use.image) {
 		return
 	}
-	p.started = g.startedWith(p.started, use.Image)
-	if e.replacing || key.account == "" || key.running() != nil {
+	p.started = g.startedWith(p.started, use.image)
+	if e.replacing || key.account == nil || key.running() != nil {
 		return
 	}
-	if !e.fleet.hasOn(use, key.node) || key.node.gainedSince(use.Image, p.since()) {
+	if !use.has(key.node) || key.node.gainedSince(use.image, p.since()) {
 		e.joinPull(now, key, p)
 	}
 }

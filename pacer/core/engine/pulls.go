@@ -22,7 +22,7 @@ type pullKey struct {
 // imageAccount names an image as one account charges it.
 type imageAccount struct {
 	image   core.Image
-	account core.AccountID
+	account *account
 }
 
 // pull is one expected or running pull and the pods that wait for it.
@@ -44,24 +44,13 @@ func (k pullKey) running() *pull {
 	return nil
 }
 
-// drawsOn is the account that pulling an image to a node is charged to.
-func (e *Engine) drawsOn(use *ImageUse, n *node) core.AccountID {
-	for _, id := range use.Accounts {
-		if a := e.accounts[id]; a != nil && (a.Egress == "" || a.Egress == n.Egress) {
-			return id
-		}
-	}
-	return ""
-}
-
 // joinPull makes a pod wait for a pull and books the pull if it is new. Kubelets
 // ask once per image and node however many pods wait: the runtime shares it.
 func (e *Engine) joinPull(now time.Time, key pullKey, p *pod) {
 	running := key.running()
 	if running == nil {
 		e.nextID++
-		claim := "pull/" + string(key.node.ID) + "/" + string(key.image) + "/" + strconv.FormatUint(e.nextID, 10)
-		running = &pull{pullKey: key, claim: claim, since: stampOf(now)}
+		running = &pull{pullKey: key, claim: claimOf(key, e.nextID), since: stampOf(now)}
 		running.pods = running.first[:0]
 		key.node.pulls = append(key.node.pulls, running)
 		e.claimedSet(key.imageAccount).add(key.node.index)
@@ -73,6 +62,14 @@ func (e *Engine) joinPull(now time.Time, key pullKey, p *pod) {
 	e.setClaim(now, running, false)
 }
 
+// claimOf names what is booked for a pull.
+func claimOf(key pullKey, number uint64) string {
+	var scratch [96]byte
+	name := append(append(scratch[:0], "pull/"...), key.node.ID...)
+	name = append(append(append(name, '/'), key.image...), '/')
+	return string(strconv.AppendUint(name, number, 10))
+}
+
 // setClaim books a pull, unless no attempt of it can be charged at present; done
 // says that one got through.
 func (e *Engine) setClaim(now time.Time, running *pull, done bool) {
@@ -81,15 +78,12 @@ func (e *Engine) setClaim(now time.Time, running *pull, done bool) {
 		free = free && p.failsFree(running.image)
 		ungated = ungated && !p.ours()
 	}
-	a := e.accounts[running.account]
-	if a == nil {
-		return
-	}
+	l := running.account.ledger
 	if free {
-		a.ledger.Set(now, running.claim, quota.Claim{Ungated: ungated})
+		l.Set(now, running.claim, quota.Claim{Ungated: ungated})
 		return
 	}
-	a.ledger.Set(now, running.claim, quota.Claim{
+	l.Set(now, running.claim, quota.Claim{
 		Units: e.price(running.image, running.account), Ungated: ungated, Manifests: e.manifests(running.image), Host: running.image.Host(), By: e.payer(running),
 	})
 }
@@ -106,8 +100,8 @@ func (e *Engine) payer(running *pull) string {
 }
 
 // price is what one cold pull of an image is charged on an account at most.
-func (e *Engine) price(image core.Image, id core.AccountID) core.Units {
-	return e.accounts[id].ledger.PerPull(image.Host(), e.manifests(image))
+func (e *Engine) price(image core.Image, a *account) core.Units {
+	return a.ledger.PerPull(image.Host(), e.manifests(image))
 }
 
 // manifests is how many manifests a cold pull of an image asks for; both an index
@@ -135,12 +129,10 @@ func (e *Engine) endPull(now time.Time, running *pull, outcome quota.Outcome) {
 	}
 	running.node.forgetPull(running)
 	e.claimedSet(running.imageAccount).remove(running.node.index)
-	if a := e.accounts[running.account]; a != nil {
-		if outcome == quota.Pulled {
-			e.setClaim(now, running, true)
-		}
-		a.ledger.Close(now, running.claim, outcome)
+	if outcome == quota.Pulled {
+		e.setClaim(now, running, true)
 	}
+	running.account.ledger.Close(now, running.claim, outcome)
 	if outcome == quota.Pulled {
 		e.passes(now, running)
 	}

@@ -45,7 +45,8 @@ func (e *Engine) serve(now time.Time, p *pod, decision string) {
 	if g == nil || decision != e.last.ID {
 		return
 	}
-	for _, r := range e.last.Releases {
+	for i := range e.last.Releases {
+		r := &e.last.Releases[i]
 		if r.Group != g.ID || r.Count == 0 || g.Pinned && !slices.Contains(r.Pods, p.ID) {
 			continue
 		}
@@ -71,7 +72,7 @@ func (e *Engine) serve(now time.Time, p *pod, decision string) {
 	}
 }
 
-func (e *Engine) served(g *group, r Release) {
+func (e *Engine) served(g *group, r *Release) {
 	var units core.Units
 	for _, c := range r.Cost {
 		units += c.Units

@@ -29,7 +29,7 @@ func (t *turn) shutFor(c *candidate) (shut, bool) {
 			if a == nil || a.breaker.Closed() || !t.e.draws(c.group, use, a) {
 				continue
 			}
-			if !a.breaker.MayTry(t.now, t.e.asked(a, t.now)) || t.tried[string(id)] || t.e.trying(t.now, a.trial) != "" {
+			if !a.breaker.MayTry(t.now, t.e.asked(a, t.now)) || a.turn.tried || t.e.trying(t.now, a.trial) != "" {
 				return shut{core.BreakerOpen, id}, true
 			}
 		}
@@ -48,7 +48,7 @@ func (t *turn) tries(c *candidate) {
 	for i := range c.Images {
 		for _, id := range c.Images[i].Accounts {
 			if a := t.e.accounts[id]; a != nil && !a.breaker.Closed() && t.e.draws(c.group, &c.Images[i], a) {
-				t.tried[string(id)] = true
+				a.turn.tried = true
 			}
 		}
 	}

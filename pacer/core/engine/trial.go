@@ -37,9 +37,10 @@ func (e *Engine) try(now time.Time, g *group, p *pod) {
 	if !g.of.breaker.Closed() && e.trying(now, g.of.trial) == "" {
 		g.of.trial = trial{p.ID, now}
 	}
-	for i := range g.Images {
-		for _, id := range g.Images[i].Accounts {
-			if a := e.accounts[id]; a != nil && !a.breaker.Closed() && e.trying(now, a.trial) == "" && e.draws(g, &g.Images[i], a) {
+	uses := e.uses(g)
+	for i := range uses {
+		for _, a := range uses[i].draws {
+			if !a.breaker.Closed() && e.trying(now, a.trial) == "" && e.draws(g, &g.Images[i], a) {
 				a.trial = trial{p.ID, now}
 			}
 		}

@@ -93,7 +93,11 @@ func (e *Engine) coldByDomain(g *group) []domain {
 }
 
 func (e *Engine) lacksAny(g *group, n *node) bool {
-	return slices.ContainsFunc(g.Images, func(use ImageUse) bool {
-		return len(use.Accounts) > 0 && !e.fleet.hasOn(&use, n)
-	})
+	uses := e.uses(g)
+	for i := range uses {
+		if len(g.Images[i].Accounts) > 0 && !uses[i].has(n) {
+			return true
+		}
+	}
+	return false
 }

@@ -27,6 +27,9 @@ func (a Ask) UpTo(n int) core.Units {
 	return core.Units(min(n-beyond, a.Cold)+beyond) * a.Price
 }
 
+// More is what more pods beyond n may add.
+func (a Ask) More(n, more int) core.Units { return a.UpTo(n+more) - a.UpTo(n) }
+
 // Pulls reports whether a pod may cause a pull at all.
 func (a Ask) Pulls() bool { return a.Cold > 0 || a.Grows }
 
@@ -35,7 +38,7 @@ func (a Ask) Pulls() bool { return a.Cold > 0 || a.Grows }
 func Marginal(asks []Ask, n, more int) map[core.AccountID]core.Units {
 	sum := map[core.AccountID]core.Units{}
 	for _, a := range asks {
-		if d := a.UpTo(n+more) - a.UpTo(n); d > 0 {
+		if d := a.More(n, more); d > 0 {
 			sum[a.Account] += d
 		}
 	}
