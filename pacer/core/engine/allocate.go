@@ -128,7 +128,17 @@ func (t *turn) grant(c *candidate) (core.Units, bool) {
 	case c.Whole:
 		return t.pay(c, t.releasable(c))
 	}
-	return t.pay(c, 1)
+	return t.pay(c, t.together(c))
+}
+
+// together is how many pods of a candidate go at a time: one, or where they are free all
+// that may, as each would find the next as it was found.
+func (t *turn) together(c *candidate) int {
+	n := min(t.releasable(c), c.wave.room-c.granted)
+	if t.opened || !c.of.breaker.Closed() || c.grows() || len(c.marginal(n)) > 0 {
+		return 1
+	}
+	return n
 }
 
 // pay releases n pods of a candidate if all their accounts have the units.

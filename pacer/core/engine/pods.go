@@ -9,10 +9,7 @@ import (
 )
 
 func (e *Engine) observePod(now time.Time, seen *Pod) {
-	p := e.pods.find(seen.ID)
-	if p == nil {
-		p = e.pods.add(seen.ID)
-	}
+	p := e.pods.meet(seen.ID)
 	lift(p)
 	if p.group != nil && p.group.id != seen.Group {
 		e.leavePulls(now, p, (*node).leaves)

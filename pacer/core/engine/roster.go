@@ -7,72 +7,97 @@ import (
 )
 
 // roster finds pods by their names, which it reads from the pods: of a million it
-// takes a third of what a map takes. Pods are made many at a time, and those that are
-// gone are made anew. The zero value is empty.
+// takes a third of what a map takes. Pods are made many at a time and numbered, and those
+// that are gone are made anew. The zero value is empty.
 type roster struct {
 	// slots are open to probing, a power of two of them and a quarter free at least.
-	slots []*pod
+	slots []slot
 	count int
-	fresh []pod
-	spare []*pod
+	pages []*page
+	made  int // pods in the pages
+	spare []uint32
 }
+
+// slot is where a name is kept: its hash, so that a search looks at few other pods than
+// the one that it finds, and the number of its pod, from one on; zero is free.
+type slot struct{ hash, pod uint32 }
+
+// page is pods that are made at a time.
+type page [podsAtATime]pod
 
 const (
 	leastSlots  = 64
-	podsAtATime = 51 // a page of them
+	podsAtATime = 51 // a page of memory
 )
+
+// numbered is a pod by its number.
+func (r *roster) numbered(n uint32) *pod { return &r.pages[(n-1)/podsAtATime][(n-1)%podsAtATime] }
 
 // find is the pod of a name; nil if there is none.
 func (r *roster) find(id core.PodID) *pod {
 	if len(r.slots) == 0 {
 		return nil
 	}
-	return r.slots[r.slot(id)]
+	if n := r.slots[r.place(uint32(spread(id)), id)].pod; n != 0 {
+		return r.numbered(n)
+	}
+	return nil
 }
 
-// slot is where a name is, or would be.
-func (r *roster) slot(id core.PodID) int {
+// place is the slot where a name is, or would be.
+func (r *roster) place(hash uint32, id core.PodID) int {
 	last := len(r.slots) - 1
-	at := int(spread(id)) & last
-	for r.slots[at] != nil && r.slots[at].ID != id {
+	at := int(hash) & last
+	for s := r.slots[at]; s.pod != 0 && (s.hash != hash || r.numbered(s.pod).ID != id); s = r.slots[at] {
 		at = (at + 1) & last
 	}
 	return at
 }
 
-// add makes the pod of a name that has none.
-func (r *roster) add(id core.PodID) *pod {
+// meet is the pod of a name, which is made where there is none.
+func (r *roster) meet(id core.PodID) *pod {
 	if 4*(r.count+1) > 3*len(r.slots) {
 		r.grow()
 	}
-	p := r.take()
-	*p = pod{ID: id}
-	r.slots[r.slot(id)] = p
+	hash := uint32(spread(id))
+	s := &r.slots[r.place(hash, id)]
+	if s.pod != 0 {
+		return r.numbered(s.pod)
+	}
+	*s = slot{hash, r.take()}
 	r.count++
+	p := r.numbered(s.pod)
+	*p = pod{ID: id}
 	return p
 }
 
-func (r *roster) take() *pod {
+// take is the number of a pod that is of no name.
+func (r *roster) take() uint32 {
 	if last := len(r.spare) - 1; last >= 0 {
-		p := r.spare[last]
+		n := r.spare[last]
 		r.spare = r.spare[:last]
-		return p
+		return n
 	}
-	if len(r.fresh) == 0 {
-		r.fresh = make([]pod, podsAtATime)
+	if r.made == podsAtATime*len(r.pages) {
+		r.pages = append(r.pages, new(page))
 	}
-	p := &r.fresh[0]
-	r.fresh = r.fresh[1:]
-	return p
+	r.made++
+	return uint32(r.made)
 }
 
 func (r *roster) grow() {
 	old := r.slots
-	r.slots = make([]*pod, max(leastSlots, 2*len(old)))
-	for _, p := range old {
-		if p != nil {
-			r.slots[r.slot(p.ID)] = p
+	r.slots = make([]slot, max(leastSlots, 2*len(old)))
+	last := len(r.slots) - 1
+	for _, s := range old {
+		if s.pod == 0 {
+			continue
 		}
+		at := int(s.hash) & last
+		for r.slots[at].pod != 0 {
+			at = (at + 1) & last
+		}
+		r.slots[at] = s
 	}
 }
 
@@ -80,17 +105,17 @@ func (r *roster) grow() {
 // place kept from theirs move up.
 func (r *roster) remove(p *pod) {
 	last := len(r.slots) - 1
-	free := r.slot(p.ID)
-	for at := (free + 1) & last; r.slots[at] != nil; at = (at + 1) & last {
-		home := int(spread(r.slots[at].ID)) & last
+	free := r.place(uint32(spread(p.ID)), p.ID)
+	r.spare = append(r.spare, r.slots[free].pod)
+	for at := (free + 1) & last; r.slots[at].pod != 0; at = (at + 1) & last {
+		home := int(r.slots[at].hash) & last
 		if (at-home)&last >= (at-free)&last {
 			r.slots[free], free = r.slots[at], at
 		}
 	}
-	r.slots[free] = nil
+	r.slots[free] = slot{}
 	r.count--
 	*p = pod{}
-	r.spare = append(r.spare, p)
 }
 
 // spread makes of a name a number of which the low bits differ.

@@ -20,7 +20,7 @@ func TestRosterIsAMap(t *testing.T) {
 			id := core.PodID(fmt.Sprintf(names, rapid.IntRange(0, 120).Draw(t, "pod")))
 			switch p := known[id]; {
 			case p == nil:
-				known[id] = r.add(id)
+				known[id] = r.meet(id)
 			case rapid.Bool().Draw(t, "goes"):
 				r.remove(p)
 				delete(known, id)
@@ -44,9 +44,33 @@ func TestRosterIsAMap(t *testing.T) {
 func TestRosterKeepsWhatItMade(t *testing.T) {
 	t.Parallel()
 	var r roster
-	first := r.add("a")
+	first := r.meet("a")
 	r.remove(first)
-	if again := r.add("b"); again != first || again.ID != "b" || again.unschedulable() != none {
+	if again := r.meet("b"); again != first || again.ID != "b" || again.unschedulable() != none {
 		t.Errorf("the second pod is %+v, want the place of the first", again)
 	}
+}
+
+// TestRosterTellsNamesOfOneHashApart keeps two pods whose names have the same hash.
+func TestRosterTellsNamesOfOneHashApart(t *testing.T) {
+	t.Parallel()
+	seen := map[uint32]core.PodID{}
+	for i := range 1 << 20 {
+		id := core.PodID(fmt.Sprint("pod-", i))
+		other, same := seen[uint32(spread(id))]
+		if seen[uint32(spread(id))] = id; !same {
+			continue
+		}
+		var r roster
+		one := r.meet(other)
+		if r.find(id) != nil {
+			t.Errorf("%s is found for %s", other, id)
+		}
+		two := r.meet(id)
+		if r.remove(one); r.find(id) != two || r.find(other) != nil {
+			t.Errorf("without %s, %s is %v", other, id, r.find(id))
+		}
+		return
+	}
+	t.Fatal("no two names have the same hash")
 }
