@@ -173,8 +173,12 @@ func play(spec *scenario.Spec, index, replication int) (played, error) {
 	figures.Clusters = clusters(spec, out)
 	if replication == 0 {
 		figures.Series = series(spec, out.Series)
+		figures.Steps = stepsOf(spec, out)
 		if n, ok := pacer.(noter); ok {
 			figures.Notes = n.Notes()
+		}
+		if out.StepsLeftOut > 0 {
+			figures.Notes = append(figures.Notes, fmt.Sprintf("%d more steps of Rollouts began than are told", out.StepsLeftOut))
 		}
 	}
 	return played{figures: figures, digest: out.Digest}, nil

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/pullpace/pace/simulate/report"
@@ -53,6 +54,15 @@ func freeSimulation() Simulation {
 	free := report.Bound{Seconds: ptr(0.0), WithReserveSeconds: ptr(0.0), LimitedBy: "none"}
 	run := simulatedRun("none", 0, 0, 50, 0, free)
 	run.Clusters = []report.Cluster{{Name: "east", Pulls: 30, UnitsCharged: 30, LastPullStartSeconds: ptr(29.0)}, {Name: "west", Pulls: 20, UnitsCharged: 20, Throttled: 1500, UnfinishedPods: 2}}
+	for i := range maxSteps + 2 {
+		step := report.Step{Workload: "web", Image: "web-v2", Step: 2 * i, Does: report.GateStep, StartedSeconds: float64(60 * i), Opens: i, Asked: 31, Held: "WaitingForBudget"}
+		next := report.Step{Workload: "web", Image: "web-v2", Step: 2*i + 1, Does: fmt.Sprint("setWeight ", i), StartedSeconds: float64(60*i + 50)}
+		if i <= maxSteps {
+			step.WaitedSeconds, step.WentOnSeconds, step.Went = ptr(50.0), ptr(float64(60*i+50)), "Budget"
+			next.WaitedSeconds, next.WentOnSeconds = ptr(10.0), ptr(float64(60*i+60))
+		}
+		run.Steps = append(run.Steps, step, next)
+	}
 	return Simulation{Result: report.Result{Scenario: "free", Seed: 1, Replications: 1, WallSeconds: 0.2, EventsPerSecond: 100_000, Policies: []report.Policy{run}}}
 }
 

@@ -32,6 +32,7 @@ func SimulationPage(w io.Writer, s Simulation, st Style) error {
 	p.table(t)
 	p.line("%s", painted{"429s: answers to this cluster. Ready: since the start; pod p95: from a pod's creation. Bound: when the last pull can start at the earliest.", faint})
 	s.clusters(&p)
+	s.steps(&p)
 	p.gap()
 	for i, g := range s.Goals {
 		name := "goal"

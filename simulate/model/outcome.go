@@ -53,6 +53,8 @@ type Outcome struct {
 // StepOutcome is how a step of a Rollout went.
 type StepOutcome struct {
 	Step
+	// Image is the first of the pods.
+	Image ImageID
 	// Began is when it did, Ended when it was done; negative: it was not, or was left for
 	// another revision.
 	Began, Ended time.Duration

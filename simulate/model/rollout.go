@@ -294,6 +294,9 @@ func (w *World) noteStep(id WorkloadID) {
 	}
 	r.record = len(w.out.Steps)
 	o := StepOutcome{Step: w.stepOf(id), Began: time.Duration(r.since), Ended: -1}
+	if images := w.sets[l.current].images; len(images) > 0 {
+		o.Image = ImageID(images[0])
+	}
 	if r.steps[r.step].Gate != nil {
 		o.Opens, _, _ = w.Opens(o.Step)
 	}

@@ -129,8 +129,8 @@ func TestAHeldCanaryIsNotDone(t *testing.T) {
 	}
 	// from 70 s a question every 20 s, the last at 290 s
 	want := []StepOutcome{
-		{Step: Step{Revision: 1}, Began: 60 * time.Second, Ended: 70 * time.Second},
-		{Step: Step{Revision: 1, Step: 1}, Began: 70 * time.Second, Ended: -1, Opens: 50, Asked: 12, Held: "why"},
+		{Step: Step{Revision: 1}, Image: 1, Began: 60 * time.Second, Ended: 70 * time.Second},
+		{Step: Step{Revision: 1, Step: 1}, Image: 1, Began: 70 * time.Second, Ended: -1, Opens: 50, Asked: 12, Held: "why"},
 	}
 	if diff := cmp.Diff(want, o.Steps); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)

@@ -16,7 +16,7 @@ var pages embed.FS
 // scenario says is text on it.
 func HTML(w io.Writer, r Result) error {
 	t, err := template.New("page.html.tmpl").Funcs(template.FuncMap{
-		"ratio": Ratio, "span": Span, "grouped": Grouped, "class": func(i int) string { return fmt.Sprintf("c%d", i%8) },
+		"ratio": Ratio, "span": Span, "since": func(seconds float64) string { return Span(&seconds) }, "grouped": Grouped, "class": func(i int) string { return fmt.Sprintf("c%d", i%8) },
 	}).ParseFS(pages, "page.html.tmpl")
 	if err != nil {
 		return fmt.Errorf("parsing the page: %w", err)
@@ -33,6 +33,11 @@ type page struct {
 	Horizon string
 	Panels  []panel
 	Missed  int
+}
+
+// Gated reports whether a policy tells of gates of Rollouts.
+func (p page) Gated() bool {
+	return slices.ContainsFunc(p.Policies, func(p Policy) bool { return slices.ContainsFunc(p.Steps, Step.Gate) })
 }
 
 // Clustered reports whether a policy tells what each of several clusters came to.

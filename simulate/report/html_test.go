@@ -39,6 +39,11 @@ func sample() Result {
 			{Name: "east", Pulls: 150, UnitsCharged: 150, Throttled: raw.Throttled, LastPullStartSeconds: ptr(43200)},
 			{Name: "west", Pulls: 100, UnitsCharged: 100, LastPullStartSeconds: ptr(21600)},
 		}
+		p.Steps = []Step{
+			{Workload: "web", Image: "web-v2", Does: GateStep, StartedSeconds: 600, WaitedSeconds: ptr(0.05), WentOnSeconds: ptr(600.05), Opens: 20, Asked: 1, Went: "Budget"},
+			{Workload: "web", Image: "web-v2", Step: 1, Does: "setWeight 10", StartedSeconds: 600.05, WaitedSeconds: ptr(30), WentOnSeconds: ptr(630.05)},
+			{Workload: "web", Image: "web-v2", Step: 2, Does: GateStep, StartedSeconds: 630.05, Opens: 200, Asked: 4000, Held: "WaitingForBudget"},
+		}
 		p.Series = curves(raw)
 		r.Policies = append(r.Policies, p)
 	}
@@ -125,6 +130,7 @@ func TestPageOnlyShowsWhatScenariosSay(t *testing.T) {
 	r.Scenario, r.Version, r.ScenarioSHA256, r.LogSHA256 = hostile, hostile, hostile, hostile
 	for i := range r.Policies {
 		r.Policies[i].Name, r.Policies[i].Bound.LimitedBy, r.Policies[i].Notes = hostile, hostile, []string{hostile}
+		r.Policies[i].Steps[0].Workload, r.Policies[i].Steps[0].Image, r.Policies[i].Steps[0].Held = hostile, hostile, hostile
 		r.Policies[i].Clusters[0].Name, r.Policies[i].Clusters[1].Name = hostile, hostile
 		for j := range r.Policies[i].Series {
 			r.Policies[i].Series[j].Name = hostile

@@ -73,6 +73,8 @@ type Policy struct {
 	// Clusters are what each of several came to, in the order of the scenario; the other
 	// figures are of all together.
 	Clusters []Cluster `json:"clusters,omitempty"`
+	// Steps are those of Rollouts, in the order in which they began, a thousand at most.
+	Steps []Step `json:"steps,omitempty"`
 	// Notes say what the figures do not, as where a cluster would do otherwise.
 	Notes []string `json:"notes,omitempty"`
 	// Spread is what the figures were over all replications, by the name of the
@@ -97,6 +99,45 @@ type Cluster struct {
 	// LastPullStartSeconds is when the first manifest of its last cold pull was given.
 	LastPullStartSeconds *float64 `json:"lastPullStartSeconds"`
 }
+
+// Step is one step of a Rollout: when it started, how long it waited, and when the
+// Rollout went on.
+type Step struct {
+	// Workload is the Rollout's name in the scenario, Image what it rolls out.
+	Workload string `json:"workload"`
+	Image    string `json:"image"`
+	// Step is its place in the Rollout's list, from 0, Does what it is, as setWeight 10.
+	Step int    `json:"step"`
+	Does string `json:"does"`
+	// StartedSeconds is when it began.
+	StartedSeconds float64 `json:"startedSeconds"`
+	// WaitedSeconds is how long it lasted; null where it was not done at the end of the
+	// run, or another image came before it was.
+	WaitedSeconds *float64 `json:"waitedSeconds"`
+	// WentOnSeconds is when it was done; null where it was not.
+	WentOnSeconds *float64 `json:"wentOnSeconds"`
+	// Opens is how many pods of the image there may be after a gate, Asked how often it
+	// asked.
+	Opens int `json:"opens,omitempty"`
+	Asked int `json:"asked,omitempty"`
+	// Held is the last Reason for which a gate was held, Went why it was let through.
+	Held string `json:"held,omitempty"`
+	Went string `json:"went,omitempty"`
+}
+
+// Gate reports whether the step is a gate.
+func (s Step) Gate() bool { return s.Does == GateStep }
+
+// Why says in Reasons why a gate was held and let through.
+func (s Step) Why() string {
+	if s.Held != "" && s.Went != "" {
+		return s.Held + ", then " + s.Went
+	}
+	return s.Held + s.Went
+}
+
+// GateStep is what a gate does.
+const GateStep = "gate"
 
 // Quantiles are of seconds, by nearest rank. One that a pod reaches which was not
 // Ready at the horizon is null.
