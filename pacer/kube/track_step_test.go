@@ -273,6 +273,27 @@ func TestAStepThatGoesBackIsARollback(t *testing.T) {
 	}
 }
 
+// Controllers of Deployments and Rollouts note a revision in its own history whenever an
+// annotation changes: an order on a workload does not make it go back.
+func TestAnOrderIsNoRollback(t *testing.T) {
+	t.Parallel()
+	for history, want := range map[string]engine.Lane{"": engine.LaneNormal, "3": engine.LaneNormal, "3,3": engine.LaneNormal, "1": engine.LaneRollback, "1,3": engine.LaneRollback} {
+		t.Run(history, func(t *testing.T) {
+			t.Parallel()
+			tr := makeTracker(t)
+			tr.ReplicaSet(rolloutSet("v1", 2, 0))
+			next := rolloutSet("v2", 3, time.Hour)
+			next.Annotations[rolloutHistory] = history
+			tr.ReplicaSet(next)
+			tr.Rollout(start, makeRollout(t, 0, ""))
+			_, events := tr.AskStep(start, stepOf("0"), start, nil)
+			if groups := groupsOf(events); len(groups) != 1 || groups[0].Lane != want {
+				t.Errorf("groups %+v, want one in lane %v", groups, want)
+			}
+		})
+	}
+}
+
 // Pods that are there must not make those to come look like their replacements.
 func TestAStepIsNoRepair(t *testing.T) {
 	t.Parallel()

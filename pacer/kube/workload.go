@@ -17,8 +17,8 @@ import (
 // which they became current; a rollback gives the old one a new, higher number.
 const revisionAnnotation = "deployment.kubernetes.io/revision"
 
-// historyAnnotation lists the revisions that a ReplicaSet was before: only going
-// back to it brings that about.
+// historyAnnotation lists the revisions that a ReplicaSet was before; that it was an
+// earlier one than it is, only going back to it brings about.
 const historyAnnotation = "deployment.kubernetes.io/revision-history"
 
 // Owner is the workload of a pod that a person knows.
@@ -114,12 +114,23 @@ func (r *replicaSet) observe(rs *appsv1.ReplicaSet) {
 	r.revision, _ = strconv.Atoi(cmp.Or(rs.Annotations[revisionAnnotation], rs.Annotations[rolloutRevision]))
 	r.created = rs.CreationTimestamp.Time
 	r.template = &rs.Spec.Template
-	r.returned = rs.Annotations[historyAnnotation] != "" || rs.Annotations[rolloutHistory] != ""
+	r.returned = wasEarlier(r.revision, cmp.Or(rs.Annotations[historyAnnotation], rs.Annotations[rolloutHistory]))
 	r.replicas = 1
 	if rs.Spec.Replicas != nil {
 		r.replicas = *rs.Spec.Replicas
 	}
 	r.served = min(max(r.served, rs.Status.ReadyReplicas), r.replicas)
+}
+
+// wasEarlier reports whether a history names a revision before one. Controllers note the
+// revision itself too, whenever they copy another annotation: that of an order, say.
+func wasEarlier(revision int, history string) bool {
+	for text := range strings.SplitSeq(history, ",") {
+		if n, err := strconv.Atoi(text); err == nil && n < revision {
+			return true
+		}
+	}
+	return false
 }
 
 // laneOf tells what a pod of the ReplicaSet is for, live being how many pods of
