@@ -94,10 +94,7 @@ func (g *gatekeeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.count != nil {
 		g.count(answer.Decision)
 	}
-	body, err := json.Marshal(answer)
-	if err != nil || len(body) == 0 {
-		body = []byte(`{"decision":"hold","reason":"Unverified","retryAfterSeconds":10,"need":0,"free":0,"expected":{}}`)
-	}
+	body := encode(answer)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if answer.Reason == core.NotLeader {
@@ -109,6 +106,23 @@ func (g *gatekeeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, err := w.Write(append(body, '\n')); err != nil {
 		log.FromContext(r.Context()).V(1).Info("answer of the gate not sent", "cause", err.Error())
 	}
+}
+
+// maxAnswer bounds the body of an answer, of which a run keeps ten: what a kubelet says
+// may be made of what takes six times as long in JSON.
+const maxAnswer = 1000
+
+// encode is the body of an answer, an object whatever it says.
+func encode(answer GateAnswer) []byte {
+	body, err := json.Marshal(answer)
+	if over := len(body) - maxAnswer; err == nil && over > 0 {
+		answer.Message = cut(answer.Message, max(0, len(answer.Message)-over))
+		body, err = json.Marshal(answer)
+	}
+	if err != nil || len(body) == 0 {
+		return []byte(`{"decision":"hold","reason":"Unverified","retryAfterSeconds":10,"need":0,"free":0,"expected":{}}`)
+	}
+	return body
 }
 
 func (g *gatekeeper) answer(r *http.Request) GateAnswer {
@@ -227,7 +241,7 @@ func (s *gateServer) Start(ctx context.Context) error {
 	}
 	server := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
-		IdleTimeout: 90 * time.Second, MaxHeaderBytes: 16 << 10,
+		IdleTimeout: 90 * time.Second, MaxHeaderBytes: 16 << 10, DisableGeneralOptionsHandler: true,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	ended := make(chan error, 1)

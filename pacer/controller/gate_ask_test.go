@@ -249,6 +249,54 @@ func TestTheGateServesUntilItEnds(t *testing.T) {
 	}
 }
 
+// Who asked before the server stopped is answered, and who asks while it does is either
+// answered or finds nobody: never half of an answer, or another status.
+func TestTheGateAnswersWhileItStops(t *testing.T) {
+	t.Parallel()
+	g := gateOf(t, true, makeRun("0", "Running", ""))
+	asked := make(chan struct{})
+	g.claims.wake = func() { close(asked) } // no turn answers: it waits for its first answer
+	ctx, cancel := context.WithCancel(t.Context())
+	ready := make(chan string, 1)
+	s := &gateServer{handler: g, address: "127.0.0.1:0", ready: ready}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Start(ctx) }()
+	address := <-ready
+	ask := func() (*httptest.ResponseRecorder, error) {
+		response, err := http.Post("http://"+address+kube.GatePath, "application/json", strings.NewReader(goodAsk))
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = response.Body.Close() }()
+		w := httptest.NewRecorder()
+		w.Code = response.StatusCode
+		_, err = io.Copy(w.Body, response.Body)
+		return w, err
+	}
+	var before *httptest.ResponseRecorder
+	var failed error
+	waits := make(chan struct{})
+	go func() {
+		defer close(waits)
+		before, failed = ask()
+	}()
+	<-asked
+	cancel()
+	for range 20 {
+		if w, err := ask(); err == nil {
+			mustBeAnswer(t, w)
+		}
+	}
+	<-waits
+	if failed != nil {
+		t.Fatalf("who asked before it stopped got no answer: %v", failed)
+	}
+	mustBeAnswer(t, before)
+	if err := <-ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
 func FuzzGate(f *testing.F) {
 	for _, seed := range []string{goodAsk, "", "null", "{}", "[]", `{"namespace":null}`, `{"step":{}}`, "\xff", strings.Repeat("[", 5000)} {
 		f.Add(http.MethodPost, seed)

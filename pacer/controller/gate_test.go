@@ -234,7 +234,22 @@ func TestWhatReleasesAClaim(t *testing.T) {
 			b.argo(u)
 		},
 		"its step is skipped": func(b *bench) { b.argo(makeRollout(1)) },
-		"its run ended":       func(b *bench) { b.argo(makeRun("0", "Failed", `{"decision":"hold"}`)) },
+		"all steps are skipped": func(b *bench) {
+			u := makeRollout(0)
+			u.Object["status"].(map[string]any)["promoteFull"] = true
+			b.argo(u)
+		},
+		"another revision is rolled out": func(b *bench) {
+			u := makeRollout(0)
+			u.Object["status"].(map[string]any)["currentPodHash"] = "v3"
+			b.argo(u)
+		},
+		"it is rolled back": func(b *bench) {
+			u := makeRollout(3)
+			u.Object["status"].(map[string]any)["currentPodHash"] = "v1"
+			b.argo(u)
+		},
+		"its run ended": func(b *bench) { b.argo(makeRun("0", "Failed", `{"decision":"hold"}`)) },
 		"its run is gone": func(b *bench) {
 			b.turn.feed.put(argoKind+1, makeRun("0", "Running", ""), true)
 		},
@@ -263,6 +278,60 @@ func TestWhatReleasesAClaim(t *testing.T) {
 	}
 }
 
+// Who restarts the pods of a Rollout while its step waits changes nothing of the step.
+func TestARestartLeavesAClaimAlone(t *testing.T) {
+	t.Parallel()
+	budget := makeBudget(1)
+	budget.Annotations = map[string]string{v1alpha1.AnnotationPaused: v1alpha1.Order{Reason: "maintenance"}.String()}
+	b := makeBench(t, interceptor.Funcs{}, sixNodes(budget)...)
+	b.argo(makeRollout(0), makeRun("0", "Running", ""))
+	b.mustTake(settled)
+	restarted := makeRollout(0)
+	restarted.Object["spec"].(map[string]any)["restartAt"] = "2026-03-01T12:00:05Z"
+	b.argo(restarted)
+	b.mustTake(time.Second)
+	if v := b.turn.engine.Decide(b.clock.Now()).Accounts[0]; v.Held != 3 {
+		t.Errorf("%d pods are held, want the three of the step still", v.Held)
+	}
+}
+
+// A step that a person holds says who, and why: on its Rollout, or on what it draws on.
+func TestAStepSaysWhoPausedIt(t *testing.T) {
+	t.Parallel()
+	order := map[string]string{v1alpha1.AnnotationPaused: v1alpha1.Order{By: "kim", Reason: "it leaks"}.String()}
+	for name, on := range map[string]func(*unstructured.Unstructured, *v1alpha1.PullBudget){
+		"the Rollout":    func(u *unstructured.Unstructured, _ *v1alpha1.PullBudget) { u.SetAnnotations(order) },
+		"the PullBudget": func(_ *unstructured.Unstructured, budget *v1alpha1.PullBudget) { budget.Annotations = order },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u, budget := makeRollout(0), makeBudget(100)
+			on(u, budget)
+			b := makeBench(t, interceptor.Funcs{}, sixNodes(budget)...)
+			b.argo(u, makeRun("0", "Running", ""))
+			b.mustTake(settled)
+			if a := b.ask("0"); a.Reason != core.Paused || !strings.Contains(a.Message, "it leaks (kim)") {
+				t.Errorf("answer %+v, want Paused by kim, who says that it leaks", a)
+			}
+		})
+	}
+}
+
+// A run keeps ten answers: each is small, whatever a kubelet says.
+func TestAnAnswerIsSmall(t *testing.T) {
+	t.Parallel()
+	for _, words := range []string{"", "plain", strings.Repeat("<&>", 400), strings.Repeat(`"`, 900), strings.Repeat("é", 500), "\xff\x00\n"} {
+		w := httptest.NewRecorder()
+		w.Body.Write(encode(say(GateAnswer{Decision: kube.Abort, Reason: core.ImageFailing}, words)))
+		if a := mustBeAnswer(t, w); (a.Message == "") != (words == "") {
+			t.Errorf("of %.9q is left %q", words, a.Message)
+		}
+	}
+}
+
+// longWords are those of containerd 2.4 of an image with a long name.
+const longWords = `failed to pull and unpack image "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/web:2": failed to resolve image: 123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/web:2: not found`
+
 func TestHealthOfARollout(t *testing.T) {
 	t.Parallel()
 	waiting := func(reason, message string) func(*corev1.Pod) {
@@ -280,8 +349,9 @@ func TestHealthOfARollout(t *testing.T) {
 		"well": {func(p *corev1.Pod) { p.Spec.NodeName = "n1" }, kube.Allow, core.Budget, ""},
 		"throttled": {waiting("ErrImagePull", `failed to pull image "acme/web:2": httpReadSeeker: failed open: unexpected status code 429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit.`),
 			kube.Wait, core.BreakerOpen, "toomanyrequests"},
-		"no such image": {waiting("ErrImagePull", `failed to resolve reference "docker.io/acme/web:2": docker.io/acme/web:2: not found`), kube.Abort, core.ImageFailing, "docker.io/acme/web:2: not found"},
-		"no name":       {waiting("InvalidImageName", `Failed to apply default image tag "acme/web:2": couldn't parse image name`), kube.Abort, core.ImageFailing, ""},
+		"with a long name": {waiting("ErrImagePull", longWords), kube.Abort, core.ImageFailing, longWords},
+		"no such image":    {waiting("ErrImagePull", `failed to resolve reference "docker.io/acme/web:2": docker.io/acme/web:2: not found`), kube.Abort, core.ImageFailing, "docker.io/acme/web:2: not found"},
+		"no name":          {waiting("InvalidImageName", `Failed to apply default image tag "acme/web:2": couldn't parse image name`), kube.Abort, core.ImageFailing, ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
@@ -124,8 +125,25 @@ func ordered(object client.Object) (string, *corev1.PodSpec) {
 		return "node", nil
 	case *v1alpha1.PullBudget:
 		return "budget", nil
+	case *unstructured.Unstructured:
+		if x.GetKind() == kube.RolloutKind {
+			return "rollout", podsOf(x)
+		}
 	}
 	return "", nil
+}
+
+// podsOf are the pods of a Rollout that carries an order: all that change are looked at,
+// and few do. They are empty where a Deployment describes them.
+func podsOf(u *unstructured.Unstructured) *corev1.PodSpec {
+	if notes := u.GetAnnotations(); cmp.Or(notes[v1alpha1.AnnotationOverride], notes[v1alpha1.AnnotationPaused], notes[v1alpha1.AnnotationResumed]) == "" {
+		return nil
+	}
+	r, err := kube.ReadRollout(u)
+	if err != nil {
+		return nil
+	}
+	return &r.Template.Spec
 }
 
 // record notes an order unless it was noted already.

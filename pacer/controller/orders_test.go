@@ -34,6 +34,7 @@ func TestOrdersAreRecordedOnce(t *testing.T) {
 		return d
 	}
 	pause := giving("it leaks", v1alpha1.AnnotationPaused, "kim", 0)
+	ofRollout := v1alpha1.OverrideRecord{At: metav1.NewTime(start), By: "kim", Action: "paused", Object: "rollout/web -n shop", Reason: "it leaks"}
 	record := v1alpha1.OverrideRecord{At: metav1.NewTime(start), By: "kim", Action: "paused", Object: "deploy/web -n shop", Reason: "it leaks"}
 	const said = "Normal Paused paused by kim: it leaks"
 	tests := map[string]struct {
@@ -43,6 +44,7 @@ func TestOrdersAreRecordedOnce(t *testing.T) {
 		records []v1alpha1.OverrideRecord
 	}{
 		"a pause, seen twice":       {nil, []client.Object{pause(deployment()), pause(deployment())}, []string{said}, []v1alpha1.OverrideRecord{record}},
+		"of an Argo Rollout":        {nil, []client.Object{pause(makeRollout(0)), makeRun("0", "Running", "")}, []string{said}, []v1alpha1.OverrideRecord{ofRollout}},
 		"recorded by another":       {[]v1alpha1.OverrideRecord{record}, []client.Object{pause(deployment())}, nil, []v1alpha1.OverrideRecord{record}},
 		"of long ago":               {nil, []client.Object{giving("old", v1alpha1.AnnotationPaused, "kim", -time.Hour)(deployment())}, nil, nil},
 		"no order":                  {nil, []client.Object{deployment(), makeNode("a")}, nil, nil},

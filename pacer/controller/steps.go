@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/core/feedback"
@@ -114,11 +116,29 @@ func (t *Turn) holdAnswer(now time.Time, s kube.Step, h engine.Hold, d engine.De
 		a.RetryAfterSeconds = int(until/time.Second) + 1
 	}
 	causes, _ := causesOf(t.world.tracker, d, []engine.Hold{h})
+	if h.Reason == core.Paused {
+		causes[0] = t.pausedBy(s, h)
+	}
 	a.Message = cut(message(h, causes[0], time.Time{}), maxWords)
 	if why, bad := t.badImage(s, d); bad {
 		a.Decision, a.Reason, a.Message = kube.Abort, core.ImageFailing, why
 	}
 	return a
+}
+
+// pausedBy says who paused a step, and why: its Rollout, or what it draws on.
+func (t *Turn) pausedBy(s kube.Step, h engine.Hold) string {
+	var paused client.Object
+	if b := t.world.budgets[t.world.tracker.BudgetOf(h.Account)]; b != nil {
+		paused = b
+	} else if u := t.world.tracker.RolloutOf(kube.Owner{Kind: kube.RolloutKind, Namespace: s.Namespace, Name: s.Rollout}); u != nil {
+		paused = u
+	}
+	if paused == nil || paused.GetAnnotations()[v1alpha1.AnnotationPaused] == "" {
+		return ""
+	}
+	order := orderOf(paused.GetAnnotations()[v1alpha1.AnnotationPaused])
+	return fmt.Sprintf("%s: %s (%s)", text(h.Reason), order.Reason, order.By)
 }
 
 // badImage reports whether an image of the step's revision cannot be pulled for a
@@ -131,7 +151,7 @@ func (t *Turn) badImage(s kube.Step, d engine.Decision) (string, bool) {
 	if at < 0 || !(feedback.Failure{Class: d.Failing[at].Cause.Class}).OfWorkload() {
 		return "", false
 	}
-	return cut(failingImage(t.world.tracker, owner, s.Hash, d.Failing[at].View), maxWords), true
+	return cut(failingImage(t.world.tracker, owner, s.Hash, d.Failing[at].View), maxSaid), true
 }
 
 // healthOf tells how the pulls of a revision do: abort where an image of it cannot be
