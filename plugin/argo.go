@@ -3,7 +3,6 @@ package plugin
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,7 +14,7 @@ import (
 	"github.com/pullpace/pace/plugin/view"
 )
 
-// gateStep is the step of a canary that asks the gate, by the template that comes with
+// gateStep is a step of a canary that asks the gate, by the template that comes with
 // Pace.
 const gateStep = "analysis pull-budget"
 
@@ -44,7 +43,7 @@ func (w workload) noteGate(cost *view.Cost) {
 	if w.argo == nil {
 		return
 	}
-	if slices.Contains(w.argo.Steps, gateStep) {
+	if w.argo.Gated {
 		cost.NotHeld = ""
 		return
 	}
@@ -86,15 +85,34 @@ func explainRollout(ctx context.Context, c client.Reader, model *view.Explanatio
 	if err != nil {
 		return err
 	}
-	if !model.Steps.Held() {
-		if model.Answer == string(core.NotHeld) {
-			model.Message = argoSays(a)
+	var gate *view.StepGate
+	switch s := model.Steps; {
+	case s.Held():
+		gate = s.Gate
+		model.Since = gate.Since
+	case s.Frozen():
+		gate = s.Health
+		model.Since = gate.AskedAt
+	case model.Answer == string(core.NotHeld):
+		model.Aborted, model.Message = a.Aborted, argoSays(a)
+		if bad := s.BadImage(); bad != nil && a.Aborted {
+			model.Reason = bad.Reason
 		}
-		return nil
 	}
-	gate := model.Steps.Gate
-	model.Answer, model.Reason, model.Message, model.Since = string(core.Held), gate.Reason, gate.Message, gate.Since
+	if gate != nil {
+		model.Answer, model.Reason, model.Message = string(core.Held), gate.Reason, gate.Message
+	}
 	return nil
+}
+
+// abortedBy takes from what happened to an Argo Rollout that went back whether Pace
+// aborted it.
+func abortedBy(model *view.Explanation) {
+	for _, e := range model.History {
+		if model.Aborted && e.Reason == string(core.ImageFailing) {
+			model.Reason = e.Reason
+		}
+	}
 }
 
 // argoSays is how Argo itself says that a Rollout stands.

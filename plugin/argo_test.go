@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -93,7 +95,7 @@ func TestExplainSaysWhyARolloutWaits(t *testing.T) {
 	h := newHarness(t, interceptor.Funcs{}, rollouts(t)...)
 	h.wants(h.run("explain", "rollout/web"), ExitOK, "HELD 20m", "WaitingForBudget", "3 of 5: analysis pull-budget", "needs 2, 0 free, asked 12s ago, waits for 20m",
 		"14:31:00 - 14:52:00", "release rollout/web")
-	h.wants(h.run("status"), ExitOK, "1 step of rollouts", "rollout/web step 3", "WaitingForBudget")
+	h.wants(h.run("status"), ExitOK, "0 pods, 1 rollout step and 0 nodes held.", "rollout/web step 3", "WaitingForBudget")
 }
 
 // TestExplainTellsWhatTheKubeletSays: the image of a canary's pod fails.
@@ -109,6 +111,78 @@ func TestExplainTellsWhatTheKubeletSays(t *testing.T) {
 	done.Object["status"].(map[string]any)["metricResults"].([]any)[0].(map[string]any)["measurements"] = []any{map[string]any{"value": `{"decision":"allow"}`}}
 	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), argoObject(t, canary), done, failing)...)
 	h.wants(h.run("explain", "rollout/web"), ExitOK, "NOT HELD", "a pull FAILS: NotFound", "docker.io/acme/web:2: not found", "Argo says Progressing: more replicas need to be updated")
+}
+
+// healthRun is the AnalysisRun beside all steps, with the last answer of the gate.
+func healthRun(t *testing.T, phase, value string) *unstructured.Unstructured {
+	t.Helper()
+	u := argoObject(t, asking)
+	u.SetName("web-abc-3")
+	u.SetLabels(map[string]string{"rollout-type": "Background", "rollouts-pod-template-hash": "abc"})
+	status := u.Object["status"].(map[string]any)
+	status["phase"] = phase
+	status["metricResults"].([]any)[0].(map[string]any)["measurements"].([]any)[0].(map[string]any)["value"] = value
+	return u
+}
+
+// TestAFrozenRollout waits for Pace, and not for a person.
+func TestAFrozenRollout(t *testing.T) {
+	t.Parallel()
+	u := argoObject(t, canary)
+	status := u.Object["status"].(map[string]any)
+	status["phase"], status["currentStepIndex"], status["controllerPause"] = "Paused", int64(3), true
+	status["pauseConditions"] = []any{map[string]any{"reason": "InconclusiveAnalysisRun"}}
+	run := healthRun(t, "Inconclusive", `{"decision":"hold","reason":"BreakerOpen","message":"a pull is throttled: toomanyrequests"}`)
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), u, run)...)
+	h.wants(h.run("explain", "rollout/web"), ExitOK, "HELD 12s  BreakerOpen", "4 of 5: weight 50", "frozen BreakerOpen: a pull is throttled: toomanyrequests", "lets it go on at the same step")
+	h.wants(h.run("status"), ExitOK, "1 rollout step", "rollout/web frozen", "BreakerOpen")
+	h.env.Terminal = true
+	h.typing("q")
+	h.wants(h.run("rollout", "rollout/web", "--follow"), ExitOK, "held: BreakerOpen", "toomanyrequests")
+	// When it goes on, nothing is left of it.
+	status["phase"], status["pauseConditions"] = "Progressing", nil
+	h = newHarness(t, interceptor.Funcs{}, paced(budget(0), u, run)...)
+	h.wants(h.run("status"), ExitOK, "Nothing is held")
+}
+
+// TestAnAbortedRollout tells why: by its analysis, or by what the controller did itself.
+func TestAnAbortedRollout(t *testing.T) {
+	t.Parallel()
+	const words = "docker.io/acme/web:2: NotFound: failed to resolve image: docker.io/acme/web:2: not found"
+	u := argoObject(t, canary)
+	status := u.Object["status"].(map[string]any)
+	status["phase"], status["message"], status["abort"], status["currentStepIndex"] = "Degraded", "RolloutAborted: Rollout aborted update to revision 3", true, int64(0)
+	told := healthRun(t, "Failed", `{"decision":"abort","reason":"ImageFailing","message":"`+words+`"}`)
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), u, told)...)
+	h.wants(h.run("explain", "rollout/web"), ExitOK, "ABORTED  ImageFailing", "abort ImageFailing: "+words, "Argo says Degraded: RolloutAborted")
+	h.wants(h.run("rollout", "rollout/web", "--follow"), ExitError, "state=failed", words)
+	event := &eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "e"}, EventTime: metav1.NewMicroTime(now), Reason: "ImageFailing", Note: "aborted: " + words,
+		ReportingController: "pullpace.dev/pacer", Regarding: corev1.ObjectReference{Kind: "Rollout", Namespace: "shop", Name: "web", UID: "web"}}
+	h = newHarness(t, interceptor.Funcs{}, paced(budget(0), u, event)...)
+	h.wants(h.run("explain", "rollout/web"), ExitOK, "ABORTED  ImageFailing", "aborted: "+words)
+	h = newHarness(t, interceptor.Funcs{}, paced(budget(0), u)...)
+	h.wants(h.run("explain", "rollout/web"), ExitOK, "ABORTED\n", "Argo says Degraded: RolloutAborted")
+}
+
+// TestABlueGreenRollout waits before its promotion.
+func TestABlueGreenRollout(t *testing.T) {
+	t.Parallel()
+	u, run := argoObject(t, canary), argoObject(t, asking)
+	spec, status := u.Object["spec"].(map[string]any), u.Object["status"].(map[string]any)
+	spec["strategy"] = map[string]any{"blueGreen": map[string]any{"prePromotionAnalysis": map[string]any{"templates": []any{
+		map[string]any{"templateName": "smoke"}, map[string]any{"templateName": "pull-budget", "clusterScope": true}}}}}
+	delete(status, "currentStepIndex")
+	run.SetLabels(map[string]string{"rollout-type": "PrePromotion", "rollouts-pod-template-hash": "abc"})
+	h := newHarness(t, interceptor.Funcs{}, paced(budget(0), node("a", 0), u, run)...)
+	h.wants(h.run("explain", "rollout/web"), ExitOK, "HELD 20m  WaitingForBudget", "analysis smoke, pull-budget, before the promotion", "needs 2, 0 free")
+	h.wants(h.run("status"), ExitOK, "rollout/web promotion", "WaitingForBudget")
+	h.wants(h.run("cost", "rollout/web"), ExitHold, "HOLD")
+	if text := h.out.String(); strings.Contains(text, "Excluded") {
+		t.Errorf("its promotion waits, and the price says that nothing does:\n%s", text)
+	}
+	h.env.Terminal = true
+	h.typing("q")
+	h.wants(h.run("rollout", "rollout/web", "--follow"), ExitOK, "held: WaitingForBudget", "analysis smoke, pull-budget, before the promotion")
 }
 
 func TestCostOfRollout(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/gate"
+	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
@@ -94,12 +95,16 @@ func (o *explainOptions) run(ctx context.Context, t cluster.Target) error {
 		}
 	}
 	o.optional(&model, "policies", explainShadow(ctx, c.Client, &model))
+	o.optional(&model, "accounts", explainAccounts(ctx, c.Client, &model, hostsOf(obj)))
+	o.optional(&model, "failsafe", explainFailsafe(ctx, c.Client, &model))
+	o.optional(&model, "events", history(ctx, c.Client, &model, obj))
+	abortedBy(&model)
 	if info, ok := core.Reason(model.Reason).Info(); ok {
 		model.Meaning, model.Remedy = info.Text, info.Remedy
 	}
-	o.optional(&model, "accounts", explainAccounts(ctx, c.Client, &model))
-	o.optional(&model, "failsafe", explainFailsafe(ctx, c.Client, &model))
-	o.optional(&model, "events", history(ctx, c.Client, &model, obj))
+	if model.Aborted {
+		model.Remedy = "fix what was rolled out, and roll it out again; `kubectl argo rollouts retry rollout NAME` tries the same once more"
+	}
 	return show(o.s, o.out, model, view.ExplanationPage)
 }
 
@@ -215,9 +220,37 @@ func explainPods(ctx context.Context, c client.Reader, model *view.Explanation, 
 	return nil
 }
 
+// hostsOf are the registries of an object's images; nil: it names none, as a node does,
+// and a Rollout whose pods a Deployment describes.
+func hostsOf(obj client.Object) map[string]bool {
+	var pods corev1.PodSpec
+	switch obj := obj.(type) {
+	case *corev1.Pod:
+		pods = obj.Spec
+	case *appsv1.Deployment:
+		pods = obj.Spec.Template.Spec
+	case *batchv1.Job:
+		pods = obj.Spec.Template.Spec
+	case *unstructured.Unstructured:
+		if r, err := kube.ReadRollout(obj); err == nil {
+			pods = r.Template.Spec
+		}
+	}
+	if hosts := registries(&pods); len(hosts) > 0 {
+		return hosts
+	}
+	return nil
+}
+
+// meters reports whether a PullBudget is of one of these registries, or is drawn on
+// through one; nil: of any.
+func meters(b *v1alpha1.PullBudget, hosts map[string]bool) bool {
+	return hosts == nil || slices.ContainsFunc(append([]string{b.Spec.Registry}, b.Spec.UpstreamOf...), func(host string) bool { return hosts[kube.Host(host)] })
+}
+
 // explainAccounts adds the accounts that something waits for, and those of failing
 // pulls that are paused for failures.
-func explainAccounts(ctx context.Context, c client.Reader, model *view.Explanation) error {
+func explainAccounts(ctx context.Context, c client.Reader, model *view.Explanation, hosts map[string]bool) error {
 	held := model.Answer == string(core.Held)
 	if !held && len(model.Failing) == 0 {
 		return nil
@@ -227,6 +260,9 @@ func explainAccounts(ctx context.Context, c client.Reader, model *view.Explanati
 		return err
 	}
 	for i := range budgets {
+		if !meters(&budgets[i], hosts) {
+			continue
+		}
 		for _, row := range cluster.BudgetRows(&budgets[i]) {
 			account := cluster.Account(row)
 			paused := account.Breaker.State != "" && slices.ContainsFunc(model.Failing, func(f view.FailingPull) bool { return strings.HasPrefix(f.Image, row.Registry+"/") })

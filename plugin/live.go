@@ -150,9 +150,9 @@ func (l *live) step(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// held measures the longest time that pods were held without a break.
+// held measures the longest time that pods, or a step, were held without a break.
 func (l *live) held(r *view.Rollout, now time.Time) {
-	if r.New.Held == 0 {
+	if r.New.Held == 0 && !r.Steps.Held() {
 		l.heldSince = time.Time{}
 	} else if l.heldSince.IsZero() {
 		l.heldSince = now
@@ -176,10 +176,11 @@ func (l *live) budgets(ctx context.Context) []view.Account {
 	}
 	l.accounts = nil
 	for i := range budgets {
+		if !meters(&budgets[i], l.hosts) {
+			continue
+		}
 		for _, row := range cluster.BudgetRows(&budgets[i]) {
-			if l.hosts[kube.Host(row.Registry)] {
-				l.accounts = append(l.accounts, cluster.Account(row))
-			}
+			l.accounts = append(l.accounts, cluster.Account(row))
 		}
 	}
 	return l.accounts

@@ -3,7 +3,6 @@ package plugin
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -238,7 +237,7 @@ func setImages(d *appsv1.Deployment, images map[string]string) (*appsv1.Deployme
 
 // warn says what of the strategy works against pacing.
 func (o *rolloutOptions) warn(d workload) {
-	if d.argo != nil && !slices.Contains(d.argo.Steps, gateStep) {
+	if d.argo != nil && !d.argo.Gated {
 		o.s.notef("Warning: no step of %s is %q: its pods are priced and counted, and wait for nothing", o.target, gateStep)
 	}
 	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {

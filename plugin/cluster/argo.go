@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -36,8 +38,12 @@ type Argo struct {
 	Phase, Message string
 	// Paused are the reasons for which it pauses.
 	Paused []string
-	// Steps are those of its canary, in words.
-	Steps []string
+	// Steps are those of its canary, in words; Promotion is what a blue-green rollout
+	// waits for before its promotion, empty where that is nothing.
+	Steps     []string
+	Promotion string
+	// Gated says that one of those asks the gate, by the template that comes with Pace.
+	Gated bool
 	// Source is the Deployment that describes its pods, empty where it does itself.
 	Source string
 
@@ -56,6 +62,9 @@ type argoState struct {
 			Canary *struct {
 				Steps []argoStep `json:"steps"`
 			} `json:"canary"`
+			BlueGreen *struct {
+				PrePromotionAnalysis argoAnalysis `json:"prePromotionAnalysis"`
+			} `json:"blueGreen"`
 		} `json:"strategy"`
 	} `json:"spec"`
 	Status struct {
@@ -78,13 +87,32 @@ type argoStep struct {
 	Pause     *struct {
 		Duration *intstr.IntOrString `json:"duration"`
 	} `json:"pause"`
-	SetCanaryScale *struct{} `json:"setCanaryScale"`
-	Analysis       *struct {
-		Templates []struct {
-			TemplateName string `json:"templateName"`
-		} `json:"templates"`
-	} `json:"analysis"`
+	SetCanaryScale *struct{}    `json:"setCanaryScale"`
+	Analysis       argoAnalysis `json:"analysis"`
 }
+
+// argoAnalysis is an analysis, by its templates.
+type argoAnalysis struct {
+	Templates []struct {
+		TemplateName string `json:"templateName"`
+	} `json:"templates"`
+}
+
+// gateTemplate is the template that comes with Pace and waits for budget.
+const gateTemplate = "pull-budget"
+
+// asksUs reports whether one of the templates is that.
+func (a argoAnalysis) asksUs() bool { return slices.Contains(a.names(), gateTemplate) }
+
+func (a argoAnalysis) names() []string {
+	var names []string
+	for _, t := range a.Templates {
+		names = append(names, t.TemplateName)
+	}
+	return names
+}
+
+func (a argoAnalysis) String() string { return "analysis " + strings.Join(a.names(), ", ") }
 
 // String says what a step does.
 func (s argoStep) String() string {
@@ -97,8 +125,8 @@ func (s argoStep) String() string {
 		return "pause for a person"
 	case s.SetCanaryScale != nil:
 		return "scale"
-	case s.Analysis != nil && len(s.Analysis.Templates) > 0:
-		return "analysis " + s.Analysis.Templates[0].TemplateName
+	case len(s.Analysis.Templates) > 0:
+		return s.Analysis.String()
 	}
 	return "step"
 }
@@ -147,7 +175,11 @@ func ReadArgo(u *unstructured.Unstructured) (*Argo, error) {
 	if canary := a.state.Spec.Strategy.Canary; canary != nil {
 		for _, s := range canary.Steps {
 			a.Steps = append(a.Steps, s.String())
+			a.Gated = a.Gated || s.Analysis.asksUs()
 		}
+	}
+	if bg := a.state.Spec.Strategy.BlueGreen; bg != nil && len(bg.PrePromotionAnalysis.Templates) > 0 {
+		a.Promotion, a.Gated = bg.PrePromotionAnalysis.String(), bg.PrePromotionAnalysis.asksUs()
 	}
 	if ref := a.state.Spec.WorkloadRef; ref != nil && ref.Kind == string(Deployment) {
 		a.Source = ref.Name

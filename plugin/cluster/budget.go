@@ -174,7 +174,10 @@ func Account(row view.Budget) view.Account {
 	if free, ok := row.Available["rollout"]; ok {
 		a.Free = &free
 	}
-	if row.Breaker.State != "ok" {
+	switch {
+	case row.PausedReason != "":
+		a.Paused = row.PausedReason
+	case row.Breaker.State != "ok":
 		a.Breaker = row.Breaker
 	}
 	return a

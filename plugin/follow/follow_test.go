@@ -83,10 +83,13 @@ func isHeld(p *corev1.Pod) {
 }
 
 func isThrottled(p *corev1.Pod) {
-	p.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
-		Reason: "ErrImagePull", Message: "toomanyrequests: You have reached your unauthenticated pull rate limit.",
+	p.Spec = template("docker.io/acme/api:2").Spec
+	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "api", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
+		Reason: "ErrImagePull", Message: throttledWords,
 	}}}}
 }
+
+const throttledWords = "toomanyrequests: You have reached your unauthenticated pull rate limit."
 
 func isPulling(*corev1.Pod) {}
 
@@ -107,7 +110,7 @@ func TestState(t *testing.T) {
 		"pulling":             {[][]corev1.Pod{pods("api-old", 4, isReady), pods("api-new", 1, isPulling)}, nil, view.Progressing, view.Progress{Pulling: 1, ToCome: 3}, 4, "", view.Failures{}},
 		"held":                {[][]corev1.Pod{pods("api-old", 4, isReady), pods("api-new", 2, isHeld)}, nil, view.HeldState, view.Progress{Held: 2, ToCome: 2}, 4, "WaitingForBudget", view.Failures{}},
 		"held beside pulling": {[][]corev1.Pod{pods("api-new", 1, isHeld), pods("api-new", 1, isPulling)}, nil, view.Progressing, view.Progress{Held: 1, Pulling: 1, ToCome: 2}, 0, "WaitingForBudget", view.Failures{}},
-		"throttled":           {[][]corev1.Pod{pods("api-new", 2, isThrottled)}, nil, view.Progressing, view.Progress{Pulling: 2, ToCome: 2}, 0, "", view.Failures{Throttled: 2, Pull: 2}},
+		"throttled":           {[][]corev1.Pod{pods("api-new", 2, isThrottled)}, nil, view.Progressing, view.Progress{Pulling: 2, ToCome: 2}, 0, "", view.Failures{Throttled: 2, Pull: 2, Words: throttledWords}},
 		"going pods":          {[][]corev1.Pod{pods("api-old", 2, isGoing), pods("api-new", 4, isReady)}, nil, view.Progressing, view.Progress{Ready: 4}, 0, "", view.Failures{}},
 		"not observed yet": {nil, func(d *appsv1.Deployment) {
 			d.Generation = 3

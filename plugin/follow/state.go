@@ -13,6 +13,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/core/feedback"
 	"github.com/pullpace/pace/pacer/gate"
+	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
@@ -52,8 +53,12 @@ func (w World) State(now time.Time) view.Rollout {
 		}
 	}
 	w.count(&r, current)
-	if w.Steps.Held() && r.New.Held == 0 {
+	switch {
+	case r.New.Held > 0:
+	case w.Steps.Held():
 		r.Reason, r.Message = w.Steps.Gate.Reason, w.Steps.Gate.Message
+	case w.Steps.Frozen():
+		r.Reason, r.Message = w.Steps.Health.Reason, w.Steps.Health.Message
 	}
 	if w.Argo != nil {
 		r.State, r.Message = w.verdictOfArgo(r)
@@ -146,13 +151,15 @@ func (w World) verdictOfArgo(r view.Rollout) (state, message string) {
 	switch {
 	case w.unobserved():
 		return view.Progressing, ""
+	case a.Aborted && w.Steps.BadImage() != nil:
+		return view.Failed, w.Steps.BadImage().Message
 	case a.Aborted:
 		return view.Failed, cmp.Or(a.Message, "it was aborted")
 	case a.Phase == "Healthy" && a.Hash == a.Stable:
 		return view.Done, ""
 	case cluster.PausedBy(a.Object) != "":
 		return view.PausedState, cluster.PausedBy(a.Object)
-	case w.Steps.Held() || r.New.Held > 0 && r.New.Pulling == 0:
+	case w.Steps.Held() || w.Steps.Frozen() || r.New.Held > 0 && r.New.Pulling == 0:
 		return view.HeldState, r.Message
 	case a.Phase == "Degraded":
 		return view.Failed, a.Message
@@ -168,19 +175,18 @@ func ready(pod *corev1.Pod) bool {
 	})
 }
 
-// failures counts a pod whose image cannot be pulled, by what the kubelet says.
+// failures counts a pod whose image cannot be pulled, by what the kubelet says, and keeps
+// its words of the first.
 func failures(sum *view.Failures, pod *corev1.Pod) {
-	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		waiting := s.State.Waiting
-		if waiting == nil || waiting.Reason != "ErrImagePull" && waiting.Reason != "ImagePullBackOff" {
-			continue
-		}
-		if feedback.Classify(waiting.Reason, waiting.Message, "").Class == feedback.Throttled {
-			sum.Throttled++
-		}
-		sum.Pull++
+	failing := kube.Failing(pod)
+	if len(failing) == 0 {
 		return
 	}
+	if slices.ContainsFunc(failing, func(f kube.PullFailure) bool { return f.Class == feedback.Throttled }) {
+		sum.Throttled++
+	}
+	sum.Pull++
+	sum.Words = cmp.Or(sum.Words, failing[0].Message)
 }
 
 // unavailable is how many pods the strategy may take away at once.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -118,6 +119,7 @@ func (w *Watch) World() (World, bool) {
 			world.Pods = append(world.Pods, *pod)
 		}
 	}
+	slices.SortFunc(world.Pods, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
 	return world, true
 }
 

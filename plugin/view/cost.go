@@ -69,8 +69,10 @@ type Account struct {
 	More          Window `json:"more,omitzero"`
 	// Unlimited accounts hold nothing.
 	Unlimited bool `json:"unlimited,omitempty"`
-	// Breaker is set where failing pulls pause the account.
+	// Breaker is set where failing pulls pause the account, Paused where a person does,
+	// and says why.
 	Breaker Breaker `json:"breaker,omitzero"`
+	Paused  string  `json:"paused,omitempty"`
 }
 
 // Clock is something that gives up waiting.

@@ -38,6 +38,8 @@ type Explanation struct {
 	Steps *Steps `json:"steps,omitempty"`
 	// Failsafe is what ends the hold when the controller is gone; nil: not asked.
 	Failsafe *Failsafe `json:"failsafe,omitempty"`
+	// Aborted says that an Argo Rollout went back, for the Reason if Pace is why.
+	Aborted bool `json:"aborted,omitempty"`
 	// Unknown are parts that could not be read, each with its why.
 	Unknown []string `json:"unknown,omitempty"`
 }
@@ -78,7 +80,7 @@ func ExplanationPage(w io.Writer, e Explanation, st Style) error {
 	if e.Meaning != "" {
 		p.field("because", "%s", e.Meaning)
 	}
-	if e.Message != "" && !e.Steps.Held() {
+	if e.Message != "" && !e.Steps.Held() && !e.Steps.Frozen() {
 		p.field("says", "%s", e.Message)
 	}
 	p.steps(e.Steps)
@@ -127,6 +129,9 @@ func (p *page) failing(f FailingPull) {
 
 // breaker says why an account is paused, until when and what comes then.
 func (p *page) breaker(a Account) {
+	if a.Paused != "" {
+		p.field("paused", "%s", painted{a.Name + " until a person resumes it: " + a.Paused, warn})
+	}
 	switch a.Breaker.State {
 	case "paused":
 		until := "the next reading"
@@ -167,6 +172,9 @@ func (e Explanation) verdict(st Style) painted {
 	case "Released":
 		return e.orFailing("RELEASED  " + e.Reason)
 	}
+	if e.Aborted {
+		return painted{strings.TrimRight("ABORTED  "+e.Reason, " "), bad}
+	}
 	text := strings.TrimRight("NOT HELD  "+e.Reason, " ")
 	if !e.WouldBe.IsZero() {
 		text += ": would be held until about " + st.span(e.WouldBe)
@@ -200,17 +208,19 @@ func (p *page) sooner(e Explanation) {
 	if e.Remedy != "" {
 		p.field("remedy", "%s", e.Remedy)
 	}
-	if e.Answer != "Held" {
-		return
+	if e.Answer != "Held" || e.Steps.Frozen() {
+		return // pulls that fail go no sooner by an order
 	}
+	name := "sooner"
 	if strings.HasPrefix(e.Workload, "deploy/") {
-		p.field("sooner", "kubectl rollout undo %s -n %s", e.Workload, e.Namespace)
+		p.field(name, "kubectl rollout undo %s -n %s", e.Workload, e.Namespace)
+		name = ""
 	}
 	where := ""
 	if e.Namespace != "" {
 		where = " -n " + e.Namespace
 	}
-	p.field("", "%s   (needs pace-edit; expect a 429 if nothing is free)", p.style.command("release", e.Object)+where+` --reason "..."`)
+	p.field(name, "%s   (needs pace-edit; expect a 429 if nothing is free)", p.style.command("release", e.Object)+where+` --reason "..."`)
 }
 
 // Check is the answer of `check rollout`. Its fields are those of the gate

@@ -69,6 +69,13 @@ type Progress struct {
 type Failures struct {
 	Throttled int `json:"throttled"`
 	Pull      int `json:"pull"`
+	// Words are the kubelet's of one of them.
+	Words string `json:"words,omitempty"`
+}
+
+// same reports whether as many fail: what a kubelet says changes from try to try.
+func (f Failures) same(next Failures) bool {
+	return f.Throttled == next.Throttled && f.Pull == next.Pull
 }
 
 // Names implements `-o name`.
@@ -77,7 +84,7 @@ func (r Rollout) Names() []string { return []string{r.Workload} }
 // Same reports whether a reader of lines would learn nothing new from next.
 func (r Rollout) Same(next Rollout) bool {
 	return r.State == next.State && r.New == next.New && r.OldReady == next.OldReady &&
-		r.Reason == next.Reason && r.Errors == next.Errors && r.Replicas == next.Replicas && r.Steps.same(next.Steps)
+		r.Reason == next.Reason && r.Errors.same(next.Errors) && r.Replicas == next.Replicas && r.Steps.same(next.Steps)
 }
 
 // RolloutLine writes one line of key=value pairs after a time of day.
@@ -91,8 +98,8 @@ func RolloutLine(w io.Writer, r Rollout, st Style) error {
 		l.add("to_come", fmt.Sprint(r.New.ToCome))
 		l.add("old", fmt.Sprint(r.OldReady))
 	}
-	if r.Steps != nil {
-		l.add("step", fmt.Sprintf("%d/%d", r.Steps.Number, r.Steps.Of))
+	if r.Steps != nil && r.Steps.Name != "" {
+		l.add("step", r.Steps.mark())
 	}
 	if r.Reason != "" {
 		l.add("reason", r.Reason)
@@ -108,6 +115,9 @@ func RolloutLine(w io.Writer, r Rollout, st Style) error {
 	}
 	l.add("own_429", fmt.Sprint(r.Errors.Throttled))
 	l.add("pull_errors", fmt.Sprint(r.Errors.Pull))
+	if r.Errors.Words != "" {
+		l.add("kubelet", r.Errors.Words)
+	}
 	if r.State == Done {
 		l.add("held_max", span(r.HeldMax))
 		l.add("took", span(r.At.Sub(r.Started)))
@@ -148,6 +158,9 @@ func RolloutScreen(w io.Writer, r Rollout, st Style) error {
 		p.field("next", "%s, at the latest %s", st.span(r.Next), st.clock(r.Until))
 	}
 	p.field("429", "own %d   pulls failed %d", r.Errors.Throttled, r.Errors.Pull)
+	if r.Errors.Words != "" {
+		p.field("kubelet", "%s", painted{r.Errors.Words, bad})
+	}
 	for _, entry := range r.Log {
 		p.field("", "%s", painted{entry, faint})
 	}

@@ -69,7 +69,9 @@ type Policy struct {
 type HeldGroup struct {
 	Namespace string `json:"namespace"`
 	Workload  string `json:"workload"`
-	// Step is that of an Argo Rollout which waits at the gate; its pods do not exist yet.
+	// Step is that of an Argo Rollout which waits at the gate, from 1; its pods do not
+	// exist yet. It is prePromotion before the promotion of a blue-green rollout, and
+	// health where a rollout is frozen since its pulls are throttled.
 	Step    string    `json:"step,omitempty"`
 	Pods    int       `json:"pods"`
 	Reason  string    `json:"reason"`
@@ -80,10 +82,29 @@ type HeldGroup struct {
 
 // what names what is held.
 func (g HeldGroup) what() string {
-	if g.Step == "" {
+	switch g.Step {
+	case "":
 		return g.Workload
+	case prePromotion:
+		return g.Workload + " promotion"
+	case health:
+		return g.Workload + " frozen"
 	}
 	return g.Workload + " step " + g.Step
+}
+
+// The steps that have no number.
+const (
+	prePromotion = "prePromotion"
+	health       = "health"
+)
+
+// count says how many pods wait: of a step none does, since they are not made yet.
+func (g HeldGroup) count() string {
+	if g.Step != "" {
+		return dash("")
+	}
+	return fmt.Sprint(g.Pods)
 }
 
 // HeldNode is a node that Pace taints.
@@ -161,7 +182,7 @@ func (p *page) held(s Status) {
 		p.gap()
 		t := table{heads: []string{"NAMESPACE", "WORKLOAD", ">HELD", "REASON", ">FOR", "LET GO BY", "WHY"}}
 		for _, g := range s.Held {
-			t.row(g.Namespace, g.what(), fmt.Sprint(g.Pods), painted{dash(g.Reason), warn}, p.style.age(g.Since), p.style.clock(g.Until), dash(g.Message))
+			t.row(g.Namespace, g.what(), g.count(), painted{dash(g.Reason), warn}, p.style.age(g.Since), p.style.clock(g.Until), dash(g.Message))
 		}
 		p.table(t)
 	}
@@ -208,7 +229,7 @@ func (s Status) verdict(st Style) painted {
 	}
 	text := noun(s.HeldPods(), "pod")
 	if steps := s.heldSteps(); steps > 0 {
-		text += ", " + noun(steps, "step") + " of rollouts"
+		text += ", " + noun(steps, "rollout step")
 	}
 	return painted{fmt.Sprintf("%s and %s held.", text, noun(len(s.HeldNodes), "node")), warn}
 }

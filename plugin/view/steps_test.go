@@ -1,6 +1,8 @@
 package view
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,6 +27,40 @@ func steppedExplanation() Explanation {
 		Message: waiting().Gate.Message, Since: waiting().Gate.Since, Steps: waiting()}
 }
 
+// frozen is a Rollout that Argo paused since its pulls are throttled.
+func frozen() *Steps {
+	return &Steps{Number: 4, Of: 5, Name: "weight 50", Paused: []string{"InconclusiveAnalysisRun"}, Health: &StepGate{
+		Decision: "hold", Reason: "BreakerOpen", Message: "a pull of docker.io/acme/web:2 is throttled; pod shop/web-1: 429 Too Many Requests", AskedAt: now.Add(-12 * time.Second)}}
+}
+
+func frozenExplanation() Explanation {
+	return Explanation{Namespace: "shop", Object: "rollout/web", Workload: "rollout/web", Answer: "Held", Reason: "BreakerOpen",
+		Message: frozen().Health.Message, Since: frozen().Health.AskedAt, Steps: frozen()}
+}
+
+func abortedExplanation() Explanation {
+	return Explanation{Namespace: "shop", Object: "rollout/web", Workload: "rollout/web", Answer: "NotHeld", Reason: "ImageFailing", Aborted: true,
+		Message: "no step of it waits at the gate; Argo says Degraded: RolloutAborted",
+		Steps:   &Steps{Health: &StepGate{Decision: "abort", Reason: "ImageFailing", Message: "docker.io/acme/web:2: NotFound; pod shop/web-1: not found"}}}
+}
+
+func failingRollout() Rollout {
+	r := steppedRollout()
+	r.State, r.Reason, r.Message, r.Steps = Progressing, "", "", &Steps{Number: 2, Of: 5, Name: "weight 10"}
+	r.New, r.Errors = Progress{Pulling: 1, ToCome: 79}, Failures{Pull: 1, Words: `Back-off pulling image "docker.io/acme/web:2": ErrImagePull: not found`}
+	return r
+}
+
+func steppedStatus() Status {
+	s := sampleStatus()
+	s.Held = nil
+	for step, reason := range map[string]string{"3": "WaitingForBudget", prePromotion: "Paused", health: "BreakerOpen"} {
+		s.Held = append(s.Held, HeldGroup{Namespace: "shop", Workload: "rollout/web", Step: step, Reason: reason, Message: "why", Since: now.Add(-time.Minute)})
+	}
+	slices.SortFunc(s.Held, func(a, b HeldGroup) int { return strings.Compare(a.Step, b.Step) })
+	return s
+}
+
 func TestForPerson(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -34,6 +70,8 @@ func TestForPerson(t *testing.T) {
 		"no steps":     {nil, false},
 		"a timed one":  {&Steps{Name: "pause 30s", Paused: []string{"CanaryPauseStep"}}, false},
 		"for a person": {&Steps{Name: "pause for a person", Paused: []string{"CanaryPauseStep"}}, true},
+		"frozen by us": {frozen(), false},
+		"held by us":   {&Steps{Name: "analysis pull-budget", Paused: []string{"InconclusiveAnalysisRun"}, Gate: &StepGate{Decision: "hold"}}, false},
 		"cannot tell":  {&Steps{Name: "analysis pull-budget", Paused: []string{"InconclusiveAnalysisRun"}}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
