@@ -6,34 +6,34 @@ import (
 	"hash"
 )
 
-// recordSize is the length of one record: time, kind, index and value.
-const recordSize = 8 + 8 + 8
+// mostRecord is the length of the longest record.
+const mostRecord = 4 + 2*binary.MaxVarintLen64
 
-// Digest is the SHA-256 of what happened in a run, record by record, each 24
-// bytes: the time, the kind and the index as of an event, and one value, in order
-// of their bytes from low to high. Two runs with one digest did the same.
+// Digest is the SHA-256 of what happened in a run, record by record: the kind in the
+// highest and the index in the lower bits of a word of 32, its bytes from low to high,
+// then the time since the record before and one value as varints. Two runs with one
+// digest did the same.
 type Digest struct {
 	sum    hash.Hash
+	last   Time
 	buffer []byte
 }
 
 // NewDigest makes a digest of nothing yet.
 func NewDigest() *Digest {
-	return &Digest{sum: sha256.New(), buffer: make([]byte, 0, recordSize*512)}
+	return &Digest{sum: sha256.New(), buffer: make([]byte, 0, 1<<13)}
 }
 
-// Add appends a record.
+// Add appends a record; kind and index fit where those of an event do.
 func (d *Digest) Add(at Time, kind uint8, index int, value int64) {
-	if len(d.buffer) == cap(d.buffer) {
+	if len(d.buffer)+mostRecord > cap(d.buffer) {
 		d.sum.Write(d.buffer)
 		d.buffer = d.buffer[:0]
 	}
-	end := len(d.buffer)
-	d.buffer = d.buffer[:end+recordSize]
-	record := (*[recordSize]byte)(d.buffer[end:])
-	binary.LittleEndian.PutUint64(record[:], uint64(at))
-	binary.LittleEndian.PutUint64(record[8:], uint64(kind)<<56|uint64(index)&(1<<56-1))
-	binary.LittleEndian.PutUint64(record[16:], uint64(value))
+	d.buffer = binary.LittleEndian.AppendUint32(d.buffer, uint32(kind)<<indexBits|uint32(index)&MaxIndex)
+	d.buffer = binary.AppendVarint(d.buffer, int64(at-d.last))
+	d.buffer = binary.AppendVarint(d.buffer, value)
+	d.last = at
 }
 
 // Sum is the digest of all records so far; more may follow.
