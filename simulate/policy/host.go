@@ -92,6 +92,7 @@ type host struct {
 	due       time.Duration // of the next turn
 	timer     int32         // that is waited for
 	scratch   engine.Pod    // what the engine is told of
+	reported  engine.Node
 	booking   engine.Booking
 }
 

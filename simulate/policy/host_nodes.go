@@ -60,7 +60,8 @@ func (h *host) owns(n model.Node) bool { return h.spec.NodePools[n.Pool].Cluster
 // meetNode takes in a node.
 func (h *host) meetNode(id model.NodeID) {
 	for n := len(h.nodes); n <= int(id); n++ { // those of other clusters too: they count on
-		h.nodes = append(h.nodes, core.NodeID(appendDigits([]byte(nodePrefix), n, nodeDigits)))
+		var scratch [len(nodePrefix) + 20]byte
+		h.nodes = append(h.nodes, core.NodeID(appendDigits(append(scratch[:0], nodePrefix...), n, nodeDigits)))
 		h.noted = append(h.noted, false)
 	}
 	node := h.world.Node(id)
@@ -78,9 +79,16 @@ func (h *host) meetNode(id model.NodeID) {
 
 // status is a node as its object shows it.
 func (h *host) status(id model.NodeID) engine.Event {
+	out := &engine.Node{}
+	h.seeNode(id, out)
+	return engine.Event{Node: out}
+}
+
+// seeNode describes a node as its object shows it.
+func (h *host) seeNode(id model.NodeID, out *engine.Node) {
 	n := h.world.Node(id)
 	of := &h.spec.NodePools[n.Pool]
-	out := &engine.Node{ID: h.nodes[id], Egress: of.Egress, AlwaysCosts: of.Runtime.Type == scenario.CRIO}
+	*out = engine.Node{ID: h.nodes[id], Egress: of.Egress, AlwaysCosts: of.Runtime.Type == scenario.CRIO, Images: out.Images[:0]}
 	if len(of.Zones) > 0 {
 		out.Zone = of.Zones[int(n.Zone)%len(of.Zones)]
 	}
@@ -89,7 +97,6 @@ func (h *host) status(id model.NodeID) engine.Event {
 			out.Images = append(out.Images, name)
 		}
 	}
-	return engine.Event{Node: out}
 }
 
 // join takes in a node that has come: pods of DaemonSets go to it at once.
@@ -151,7 +158,8 @@ func (h *host) reports(tell func(engine.Event)) {
 		id := h.statuses[n].node
 		h.noted[id] = false
 		if !h.world.Node(id).Gone {
-			tell(h.status(id))
+			h.seeNode(id, &h.reported) // the engine keeps no part of it
+			tell(engine.Event{Node: &h.reported})
 		}
 		n++
 	}

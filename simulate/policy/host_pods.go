@@ -332,7 +332,8 @@ func (n *names) of(id model.PodID) core.PodID {
 // see describes a pod as its object shows it.
 func (h *host) see(id model.PodID, out *engine.Pod) {
 	p, state := h.world.Pod(id), &h.pods[id]
-	*out = engine.Pod{ID: h.names.of(id), Group: h.groups[state.group].announced.ID, Created: at(p.Created)}
+	*out = engine.Pod{}
+	out.ID, out.Group, out.Created = h.names.of(id), h.groups[state.group].announced.ID, at(p.Created)
 	if state.flags&podWent != 0 {
 		out.ReleasedAt = at(state.released)
 	}

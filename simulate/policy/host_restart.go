@@ -80,9 +80,11 @@ func (h *host) everything() []engine.Event {
 	for _, a := range h.accounts {
 		add(engine.Event{Account: &a.Account})
 	}
-	for n := range h.nodes {
+	nodes := make([]engine.Node, len(h.nodes))
+	for n := range nodes {
 		if node := h.world.Node(model.NodeID(n)); !node.Gone && h.owns(node) {
-			add(h.status(model.NodeID(n)))
+			h.seeNode(model.NodeID(n), &nodes[n])
+			add(engine.Event{Node: &nodes[n]})
 		}
 	}
 	for i := range h.spec.NodePools {
