@@ -52,7 +52,7 @@ type queue struct {
 func (t *turn) queues(names []string, line []*candidate) []queue {
 	queues := make([]queue, len(names))
 	for i, ns := range names {
-		queues[i] = queue{namespace: ns, served: t.e.fair[line[0].Class][ns]}
+		queues[i] = queue{namespace: ns, served: t.e.fair.Served(line[0].Class, ns)}
 	}
 	for _, c := range line {
 		i, _ := slices.BinarySearch(names, c.Namespace)
@@ -150,21 +150,21 @@ func (t *turn) pay(c *candidate, n int) (core.Units, bool) {
 		id, units := cost.Account, cost.Units
 		a := t.e.accounts[id]
 		switch {
-		case a.ledger.Unlimited(t.now) && !a.Paused:
+		case a.turn.unlimited && !a.Paused:
 			switch a.ledger.Grade(t.now) {
 			case quota.GradeLost, quota.GradeStale, quota.GradeMismatch:
 				reason = core.FailOpen
 			}
-		case a.ledger.Opened(t.now) && !a.Paused && !a.turn.blocked && t.mayDrip(a, units):
+		case a.turn.opened && !a.Paused && !a.turn.blocked && t.mayDrip(a, units):
 			reason = core.FailOpen
-		case a.turn.blocked || a.Paused || a.ledger.Opened(t.now) || t.freeFor(a, c.Class, units) < min(units, t.ceiling(a, units)):
+		case a.turn.blocked || a.Paused || a.turn.opened || t.freeFor(a, c.Class, units) < min(units, a.turn.ceiling):
 			if !short {
 				c.account, c.reason = id, t.whyShort(c, a, units)
 			}
 			short, a.turn.blocked = true, true
 			a.turn.nodesFirst = a.turn.nodesFirst || c.Pinned
 		}
-		if t.ceiling(a, units) < units {
+		if a.turn.ceiling < units { // it goes when the account is full: no wait can bring more
 			reason = core.Hopeless
 		}
 		sum += units
@@ -173,7 +173,7 @@ func (t *turn) pay(c *candidate, n int) (core.Units, bool) {
 		return 0, false
 	}
 	for _, cost := range c.costs {
-		if a := t.e.accounts[cost.Account]; a.ledger.Opened(t.now) {
+		if a := t.e.accounts[cost.Account]; a.turn.opened {
 			a.turn.dripped = true
 		}
 	}
@@ -196,19 +196,10 @@ func (t *turn) pausedFor(c *candidate) (core.AccountID, bool) {
 	return "", false
 }
 
-// ceiling is what an account can ever hold of units: what costs more than the
-// limit goes when the account is full, as no wait can bring it more.
-func (t *turn) ceiling(a *account, units core.Units) core.Units {
-	if most := a.ledger.Ceiling(); a.ledger.Usable(t.now) && a.ledger.Limit() > 0 {
-		return min(units, most)
-	}
-	return units
-}
-
 // freeFor is what is free for a grant of that price: one that could never fit
 // beside the reserve of its class may use it.
 func (t *turn) freeFor(a *account, class core.Class, units core.Units) core.Units {
-	if a.ledger.Usable(t.now) && units > a.ledger.Most(class, a.turn.demand) {
+	if a.turn.usable && units > t.allowed(a, class).most {
 		class = core.ClassNodeCritical
 	}
 	return t.free(a, class)
@@ -216,13 +207,21 @@ func (t *turn) freeFor(a *account, class core.Class, units core.Units) core.Unit
 
 // free is what a class may still spend of an account in this turn.
 func (t *turn) free(a *account, class core.Class) core.Units {
+	return t.allowed(a, class).units - a.turn.used
+}
+
+// allowed is what a class could spend of an account as the turn began.
+func (t *turn) allowed(a *account, class core.Class) allowance {
 	of := &a.turn
-	i := slices.IndexFunc(of.available, func(w allowance) bool { return w.class == class })
-	if i < 0 {
-		i = len(of.available)
-		of.available = append(of.available, allowance{class, a.ledger.Available(t.now, class, of.demand)})
+	for _, known := range of.available {
+		if known.class == class {
+			return known
+		}
 	}
-	return of.available[i].units - of.used
+	of.available = append(of.available, allowance{
+		class: class, units: a.ledger.Available(t.now, class, of.demand), most: a.ledger.Most(class, of.demand),
+	})
+	return of.available[len(of.available)-1]
 }
 
 // whyShort names what an account lacks.
@@ -233,9 +232,9 @@ func (t *turn) whyShort(c *candidate, a *account, units core.Units) core.Reason 
 		return core.Paused
 	case grade == quota.GradeLost || grade == quota.GradeStale:
 		return core.ReadingLost
-	case !a.ledger.Usable(t.now) && a.ledger.Refused(t.now):
+	case !a.turn.usable && a.ledger.Refused(t.now):
 		return core.BreakerOpen
-	case !a.ledger.Usable(t.now):
+	case !a.turn.usable:
 		return core.WaitingForReading
 	case a.turn.nodesFirst && !c.Pinned:
 		return core.NodeHeld

@@ -39,14 +39,20 @@ func (e *Engine) asked(a *account, now time.Time) bool {
 
 // lot in [0, 1) draws the jitter of a back-off, the same for the same opening.
 func (e *Engine) lot(of string, numbers ...int) float64 {
-	h := fnv(fnvStart, e.cfg.Seed)
-	for _, b := range []byte(of) {
-		h = fnv(h, uint64(b))
-	}
+	h := e.named(of)
 	for _, n := range numbers {
 		h = fnv(h, uint64(n))
 	}
 	return float64((h^h>>29)>>11) / (1 << 53)
+}
+
+// named is where the lots of a name begin.
+func (e *Engine) named(of string) uint64 {
+	h := fnv(fnvStart, e.cfg.Seed)
+	for _, b := range []byte(of) {
+		h = fnv(h, uint64(b))
+	}
+	return h
 }
 
 // atOnce reports whether one such failure opens the breaker of its account: the account

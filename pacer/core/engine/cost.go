@@ -24,10 +24,13 @@ func (e *Engine) asks(g *group) []plan.Ask {
 // rollbackNeed adds up what going back from every rollout under way would have to
 // pull now.
 func (e *Engine) rollbackNeed() map[core.AccountID]core.Units {
-	need := map[core.AccountID]core.Units{}
+	var need map[core.AccountID]core.Units
 	for _, g := range e.groups {
 		if len(g.Back) == 0 || g.Lane != LaneNormal {
 			continue
+		}
+		if need == nil {
+			need = map[core.AccountID]core.Units{}
 		}
 		pods := len(g.held.pods) + len(g.waiting.pods) + len(g.bound.pods) + len(g.pulled.pods) + max(g.More, 0)
 		for _, a := range e.asksFor(nil, g.Back, e.nodesOf(g.Pool)) {

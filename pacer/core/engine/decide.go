@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -25,6 +26,10 @@ type turn struct {
 
 // tally is what a turn notes of an account.
 type tally struct {
+	// unlimited, opened and usable are what the books say of it, ceiling the most that it
+	// can ever hold, as far as a limit is known: none of it changes within a turn.
+	unlimited, opened, usable bool
+	ceiling                   core.Units
 	// used is what the turn has given away of it, available what each class that asked
 	// might spend before.
 	used      core.Units
@@ -39,10 +44,10 @@ type tally struct {
 	dripped, tried bool
 }
 
-// allowance is what a class may spend.
+// allowance is what a class may spend, and the most that it ever may.
 type allowance struct {
-	class core.Class
-	units core.Units
+	class       core.Class
+	units, most core.Units
 }
 
 // candidate is a group whose pods are held.
@@ -94,7 +99,13 @@ func (e *Engine) newTurn(now time.Time) *turn {
 	opened := false
 	for _, a := range e.listAccounts() {
 		opened = opened || !a.breaker.Closed()
-		a.turn = tally{available: a.turn.available[:0]}
+		a.turn = tally{
+			available: a.turn.available[:0], ceiling: math.MaxInt64,
+			unlimited: a.ledger.Unlimited(now), opened: a.ledger.Opened(now), usable: a.ledger.Usable(now),
+		}
+		if a.turn.usable && a.ledger.Limit() > 0 {
+			a.turn.ceiling = a.ledger.Ceiling()
+		}
 	}
 	t := &e.turn
 	if t.e == nil {
@@ -350,11 +361,7 @@ func (t *turn) wakeAt(at time.Time) {
 // jitter spreads the probes of accounts and clusters: within a tenth, the same
 // for the same reading.
 func (t *turn) jitter(a *account) float64 {
-	h := fnv(fnvStart, t.e.cfg.Seed)
-	for _, b := range []byte(a.ID) {
-		h = fnv(h, uint64(b))
-	}
-	h = fnv(h, uint64(a.ledger.LastAttempt().UnixNano()))
+	h := fnv(a.lot, uint64(a.ledger.LastAttempt().UnixNano()))
 	return (float64(h>>11)/(1<<53) - 0.5) / 5
 }
 

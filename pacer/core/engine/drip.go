@@ -58,7 +58,7 @@ func (t *turn) dripOne(c *candidate) bool {
 	var accounts []*account
 	for _, ask := range c.asks {
 		a := t.e.accounts[ask.Account]
-		if a.ledger.Unlimited(t.now) || !ask.Pulls() {
+		if a.turn.unlimited || !ask.Pulls() {
 			continue
 		}
 		if !t.mayDrip(a, ask.Price) {
@@ -100,7 +100,7 @@ func (t *turn) inOrder() []*candidate {
 // wakeForDrip makes sure that the next pod of a drip goes in time.
 func (t *turn) wakeForDrip(c *candidate) {
 	for _, a := range c.draws {
-		if a.nextDrip.After(t.now) && (a.ledger.Opened(t.now) || c.dripping(t.now) || c.Pinned) {
+		if a.nextDrip.After(t.now) && (a.turn.opened || c.dripping(t.now) || c.Pinned) {
 			t.wakeAt(a.nextDrip)
 		}
 	}

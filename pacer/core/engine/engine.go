@@ -101,6 +101,8 @@ type account struct {
 	// lastDrip is when an expired hold went, nextDrip when the next may go.
 	lastDrip, nextDrip time.Time
 	turn               tally
+	// lot is what its name adds to lots that are drawn.
+	lot uint64
 }
 
 // pool is a Pool as a set of node indices, built when needed.
@@ -237,6 +239,7 @@ func (e *Engine) observeAccount(now time.Time, a Account) {
 func (e *Engine) addAccount(a *account) {
 	e.accounts[a.ID], e.listed = a, nil
 	e.edition++
+	a.lot = e.named(string(a.ID))
 }
 
 // replaceBound books the pulls of pods that were bound before their account was
@@ -316,11 +319,13 @@ func (e *Engine) Replace(now time.Time, w World) {
 	}
 	named := map[core.AccountID]bool{}
 	e.replacing = true
-	for _, ev := range eventsInOrder(w.Events) {
-		if ev.Account != nil {
-			named[ev.Account.ID] = true
+	events := eventsInOrder(w.Events)
+	e.fleet.reserve(events)
+	for i := range events {
+		if a := events[i].Account; a != nil {
+			named[a.ID] = true
 		}
-		e.Observe(now, ev)
+		e.Observe(now, events[i])
 	}
 	e.replacing = false
 	for _, a := range e.listAccounts() {

@@ -15,9 +15,7 @@ func (e *Engine) Fork(now time.Time, w World) *Engine {
 	f := New(e.cfg)
 	f.now, f.nextID, f.events = now, e.nextID, e.events
 	f.shapes = maps.Clone(e.shapes)
-	for class, served := range e.fair {
-		f.fair[class] = maps.Clone(served)
-	}
+	f.fair = e.fair.Clone()
 	for _, a := range e.accounts {
 		f.addAccount(&account{Account: a.Account, ledger: a.ledger.Fork(), lastDrip: a.lastDrip, nextDrip: a.nextDrip,
 			excused: maps.Clone(a.excused), excusedUntil: a.excusedUntil,

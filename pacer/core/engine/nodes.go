@@ -69,6 +69,17 @@ func (f *fleet) find(id core.NodeID) *node { return f.names[id].of() }
 // size is how many nodes there are.
 func (f *fleet) size() int { return len(f.byIndex) - len(f.free) }
 
+// reserve makes room for the nodes of a world.
+func (f *fleet) reserve(events []Event) {
+	nodes := 0
+	for i := range events {
+		if events[i].Node != nil {
+			nodes++
+		}
+	}
+	f.names, f.byIndex = make(names[core.NodeID, node], nodes), make([]*node, 0, nodes)
+}
+
 // upsert takes in what a node says now; of a world that is given at once nobody knows
 // since when its nodes have what they list.
 func (f *fleet) upsert(now time.Time, n Node, given bool) {

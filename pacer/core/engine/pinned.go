@@ -165,7 +165,7 @@ func (t *turn) dripNodes(c *candidate, due []core.PodID, reason core.Reason) {
 		pulls := t.e.lacking(c.group, p.node.of())
 		if slices.ContainsFunc(pulls, func(pull Pull) bool {
 			a := t.e.accounts[pull.Account]
-			return !a.ledger.Unlimited(t.now) && !t.mayDrip(a, pull.Units)
+			return !a.turn.unlimited && !t.mayDrip(a, pull.Units)
 		}) {
 			continue
 		}
@@ -192,7 +192,7 @@ func (t *turn) impatient(c *candidate) {
 			need[pull.Account] += pull.Units
 			a := t.e.accounts[pull.Account]
 			short := need[pull.Account] - max(0, t.free(a, c.Class))
-			if short <= 0 || !a.ledger.Usable(t.now) || a.Paused {
+			if short <= 0 || !a.turn.usable || a.Paused {
 				continue
 			}
 			if at := a.ledger.Expected(t.now, short).From; stampOf(at) > p.holdUntil {

@@ -16,11 +16,16 @@ type World struct {
 // which a world is listed must not matter.
 func eventsInOrder(events []Event) []Event {
 	events = lasting(events)
-	slices.SortStableFunc(events, func(a, b Event) int {
+	inOrder := func(a, b Event) int {
 		rankA, keyA := a.rank()
 		rankB, keyB := b.rank()
 		return cmp.Or(cmp.Compare(rankA, rankB), cmp.Compare(keyA, keyB))
-	})
+	}
+	if slices.IsSortedFunc(events, inOrder) {
+		return events
+	}
+	events = slices.Clone(events)
+	slices.SortStableFunc(events, inOrder)
 	return events
 }
 
@@ -28,7 +33,7 @@ func eventsInOrder(events []Event) []Event {
 // told as it was learned.
 func lasting(events []Event) []Event {
 	if !slices.ContainsFunc(events, func(ev Event) bool { return ev.gone() != "" }) {
-		return slices.Clone(events)
+		return events
 	}
 	gone := map[string]bool{}
 	var out []Event

@@ -116,12 +116,17 @@ func TestFairnessEarnsNothingByIdling(t *testing.T) {
 	f.Serve(core.ClassRollout, "b", 30, 3)
 	f.Serve(core.ClassRollout, "idle", 99, 1) // does not wait: not booked
 	f.Activate(core.ClassRollout, []string{"a", "b", "c"})
-	want := map[string]float64{"a": 30, "b": 10, "c": 10}
+	want := map[string]*float64{"a": new(30.0), "b": new(10.0), "c": new(10.0)}
 	if diff := cmp.Diff(want, f[core.ClassRollout]); diff != "" {
 		t.Errorf("served (-want +got):\n%s", diff)
 	}
+	later := f.Clone()
+	later.Serve(core.ClassRollout, "c", 5, 1)
+	if got := f.Served(core.ClassRollout, "c"); got != 10 {
+		t.Errorf("what a copy served counts: %v, want 10", got)
+	}
 	f.Activate(core.ClassRollout, []string{"d"})
-	if got := f[core.ClassRollout]["d"]; got != 30 {
+	if got := f.Served(core.ClassRollout, "d"); got != 30 {
 		t.Errorf("the next starts at %v, want where the most served stood", got)
 	}
 }

@@ -23,7 +23,7 @@ type Ledger struct {
 	sums    sums // of the claims
 	span    span
 	charges map[kind]*charge
-	spent   []Spent
+	spent   []Spent     // oldest first
 	ends    []time.Time // of the last charge in each bucket of that
 	use     use
 	// spentTotal is what was spent since these books began.
@@ -165,12 +165,16 @@ func (l *Ledger) believed(now time.Time, class core.Class, d Demand) core.Units 
 	if l.Unlimited(now) {
 		return math.MaxInt64 / 2
 	}
-	kept := l.rollbackReserve(class, d)
+	return l.beside(now, l.rollbackReserve(class, d), l.percentReserve(class), d.Held)
+}
+
+// beside is what is left beside what is kept for rollbacks and a part of the limit.
+func (l *Ledger) beside(now time.Time, kept, part, held core.Units) core.Units {
 	free := l.free(now, kept)
-	if d.Held >= 0 && d.Held <= free {
+	if part == 0 || held >= 0 && held <= free {
 		return free // the last window of a finite demand
 	}
-	return l.free(now, kept+l.percentReserve(class))
+	return l.free(now, kept+part)
 }
 
 // rollbackReserve is what class leaves for rollbacks: half of the limit at most,

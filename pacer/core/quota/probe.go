@@ -1,7 +1,6 @@
 package quota
 
 import (
-	"slices"
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
@@ -148,10 +147,8 @@ func (l *Ledger) Expected(now time.Time, need core.Units) Range {
 // units that are not ours come back within one window at the latest.
 func (l *Ledger) ownExpiry(now time.Time, need core.Units) time.Time {
 	window := l.window()
-	spent := slices.Clone(l.spent)
-	slices.SortStableFunc(spent, func(a, b Spent) int { return a.End.Compare(b.End) })
 	var back core.Units
-	for _, s := range spent {
+	for _, s := range l.spent {
 		if back += s.Units; back >= need {
 			return s.End.Add(window)
 		}

@@ -61,14 +61,20 @@ func (s *sightings) oldest() int {
 
 // names are the sources where there is more than one, sorted.
 func (s *sightings) names() []string {
-	var names []string
-	for _, seen := range s {
-		if seen.source != "" {
-			names = append(names, seen.source)
+	count := 0
+	for i := range s {
+		if s[i].source != "" {
+			count++
 		}
 	}
-	if len(names) < 2 {
+	if count < 2 {
 		return nil
+	}
+	names := make([]string, 0, count)
+	for i := range s {
+		if s[i].source != "" {
+			names = append(names, s[i].source)
+		}
 	}
 	slices.Sort(names)
 	return names

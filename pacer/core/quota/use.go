@@ -39,13 +39,14 @@ func (u *use) note(end, edge time.Time, by string, units core.Units) {
 	if u.by == nil {
 		u.by = map[string]*user{}
 	}
-	if u.by[by] == nil && len(u.by) >= maxUsers {
+	one := u.by[by]
+	if one == nil && len(u.by) >= maxUsers {
 		u.forget(edge)
 	}
-	if u.by[by] == nil && len(u.by) >= maxUsers {
+	if one == nil && len(u.by) >= maxUsers {
 		by = ""
+		one = u.by[by]
 	}
-	one := u.by[by]
 	if one == nil {
 		one = &user{}
 		u.by[by] = one
