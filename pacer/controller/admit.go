@@ -35,7 +35,9 @@ const admitPath = "/mutate-pods"
 type admitter struct {
 	reader client.Reader
 	// live reads past the cache.
-	live    client.Reader
+	live client.Reader
+	// held counts what is held already.
+	held    *heldCount
 	decoder admission.Decoder
 	clock   clock.PassiveClock
 	metrics *Metrics
@@ -98,6 +100,9 @@ func (a *admitter) prove(pod *corev1.Pod) admission.Response {
 func (a *admitter) silent() string {
 	if a.rules.Load() == nil {
 		return "PullBudgets and PacePolicies are not read yet"
+	}
+	if _, err := a.held.in(""); err != nil {
+		return err.Error()
 	}
 	if !a.beating() {
 		return "no turn was completed for " + heartbeat.Fresh.String() + ", so that nobody would let a pod go"
@@ -204,7 +209,7 @@ func (a *admitter) judge(ctx context.Context, pod *corev1.Pod, ns *corev1.Namesp
 	c.Deployment, c.Job = a.deployment(ctx, pod), a.job(ctx, pod)
 	c.Unguarded = a.unguarded(ctx, c.Deployment, pod)
 	var err error
-	if c.Gated, err = heldIn(ctx, a.reader, pod.Namespace); err != nil {
+	if c.Gated, err = a.held.in(pod.Namespace); err != nil {
 		return kube.Verdict{Reason: core.Excluded}
 	}
 	c.Hopeless = a.hopeless(ctx)
@@ -271,12 +276,13 @@ func (a *admitter) unguarded(ctx context.Context, d *appsv1.Deployment, pod *cor
 	return kube.Unguarded(d, metav1.GetControllerOf(pod).Name, sets.Items)
 }
 
-// ready reports whether the admitter knows the rules.
+// ready reports whether the admitter knows the rules, and what is held already.
 func (a *admitter) ready(*http.Request) error {
 	if a.rules.Load() == nil {
 		return errNotYet("PullBudgets and PacePolicies are not read yet")
 	}
-	return nil
+	_, err := a.held.in("")
+	return err
 }
 
 // errNotYet says what a replica still waits for.

@@ -59,7 +59,7 @@ func (a *jobAdmitter) judgeJob(ctx context.Context, job *batchv1.Job) kube.Verdi
 	if a.reader.Get(ctx, client.ObjectKey{Name: job.Namespace}, &namespace) != nil {
 		return kube.Verdict{Reason: core.NotOptedIn}
 	}
-	gated, err := heldIn(ctx, a.reader, job.Namespace)
+	gated, err := a.held.in(job.Namespace)
 	if err != nil {
 		return kube.Verdict{Reason: core.Excluded}
 	}

@@ -27,14 +27,14 @@ import (
 )
 
 // makeAdmitter knows the objects and the rules of a Docker Hub limit.
-func makeAdmitter(t *testing.T, objects ...client.Object) *admitter {
+func makeAdmitter(t testing.TB, objects ...client.Object) *admitter {
 	t.Helper()
 	scheme, err := Scheme()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithIndex(&corev1.Pod{}, indexHeld, heldIndex).Build()
-	a := &admitter{reader: c, decoder: admission.NewDecoder(scheme), clock: clocktesting.NewFakePassiveClock(start), metrics: NewMetrics(prometheus.NewRegistry()),
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+	a := &admitter{reader: c, held: countHeld(objects...), decoder: admission.NewDecoder(scheme), clock: clocktesting.NewFakePassiveClock(start), metrics: NewMetrics(prometheus.NewRegistry()),
 		beating: func() bool { return true }}
 	rules, err := kube.NewRules([]v1alpha1.PullBudget{*makeBudget(5)}, []v1alpha1.PacePolicy{*makePolicy()})
 	if err != nil {
@@ -42,6 +42,16 @@ func makeAdmitter(t *testing.T, objects ...client.Object) *admitter {
 	}
 	a.rules.Store(rules)
 	return a
+}
+
+// countHeld counts what is held of these objects.
+func countHeld(objects ...client.Object) *heldCount {
+	held := newHeldCount()
+	for _, o := range objects {
+		held.see(o)
+	}
+	held.seen.Store(true)
+	return held
 }
 
 // sent is a pod as a ReplicaSet controller creates it, with a field that this

@@ -25,6 +25,7 @@ import (
 	"github.com/pullpace/pace/pacer/core/quota"
 	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/pacer/heartbeat"
+	"github.com/pullpace/pace/pacer/kube"
 )
 
 // start is when every test begins.
@@ -140,7 +141,7 @@ func startBench(t *testing.T, c client.WithWatch, clk *clocktesting.FakeClock) *
 		engine: &taped{Engine: engine.New(engine.Config{}), tape: newTape(maxTape, func() int { return 0 })}, world: newWorld(), feed: f, clock: clk,
 		releaser: &releaser{client: c, live: c}, prober: newProber(open, m, clk.Now, f.wake),
 		books: newBookkeeper(c), explainer: newExplainer(c, rec, clk), disrupt: newDisruption(c, rec), doubter: newDoubter(c, rec), alarms: newAlarms(c, rec, m), hinter: newHinter(c, f.wake), restorer: newRestorer(c, rec, nil), metrics: m, answers: &answers{client: c},
-		events: rec, reader: c, rights: &nodeRights{client: allowing{c}}, looseUntil: map[types.UID]time.Time{},
+		events: rec, reader: c, rights: &nodeRights{client: allowing{c}}, looseUntil: map[types.UID]time.Time{}, crowdedAt: map[kube.Owner]time.Time{},
 		heart: &heartbeat.Writer{Client: c, Live: c, Lease: beatKey(v1alpha1.Namespace), Identity: "test"},
 	}}
 	b.turn.orders = newOrders(rec, b.turn.world.tracker.BudgetsOf)

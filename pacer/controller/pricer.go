@@ -7,16 +7,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
-	"github.com/pullpace/pace/pacer/gate"
 	"github.com/pullpace/pace/pacer/kube"
 )
 
@@ -34,6 +31,7 @@ var errBusy = errors.New("too many prices are asked for")
 // pricer prices pods on every replica, out of caches. It is safe for concurrent use.
 type pricer struct {
 	reader client.Reader
+	held   *heldCount
 	fleet  *kube.Fleet
 	rules  func() *kube.Rules
 	shapes *quoter
@@ -45,8 +43,8 @@ type pricer struct {
 	seen atomic.Bool
 }
 
-func newPricer(reader client.Reader, rules func() *kube.Rules, shapes *quoter, beating func() bool, clk clock.PassiveClock) *pricer {
-	return &pricer{reader: reader, fleet: kube.NewFleet(), rules: rules, shapes: shapes, clock: clk, beating: beating, slots: make(chan struct{}, pricesAtOnce)}
+func newPricer(reader client.Reader, held *heldCount, rules func() *kube.Rules, shapes *quoter, beating func() bool, clk clock.PassiveClock) *pricer {
+	return &pricer{reader: reader, held: held, fleet: kube.NewFleet(), rules: rules, shapes: shapes, clock: clk, beating: beating, slots: make(chan struct{}, pricesAtOnce)}
 }
 
 // price quotes the start of so many pods of a template. It waits for a free slot
@@ -69,7 +67,7 @@ func (p *pricer) price(ctx context.Context, t kube.Template, pods int) (v1alpha1
 	if err := p.reader.List(ctx, &budgets, client.UnsafeDisableDeepCopy); err != nil {
 		return v1alpha1.PodQuote{}, fmt.Errorf("listing PullBudgets: %w", err)
 	}
-	held, err := heldIn(ctx, p.reader, t.Namespace.Name)
+	held, err := p.held.in(t.Namespace.Name)
 	if err != nil {
 		return v1alpha1.PodQuote{}, err
 	}
@@ -99,26 +97,6 @@ func (p *pricer) known(images []kube.Budgeted) map[core.Image]int {
 	return known
 }
 
-// heldIn counts the held pods of a namespace, and those that held Jobs will make.
-func heldIn(ctx context.Context, reader client.Reader, namespace string) (int, error) {
-	var held corev1.PodList
-	err := reader.List(ctx, &held, client.InNamespace(namespace), client.MatchingFields{indexHeld: "true"}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return 0, fmt.Errorf("listing held pods: %w", err)
-	}
-	var jobs batchv1.JobList
-	if err := reader.List(ctx, &jobs, client.InNamespace(namespace), client.HasLabels{v1alpha1.LabelHeld}, client.UnsafeDisableDeepCopy); err != nil {
-		return 0, fmt.Errorf("listing held jobs: %w", err)
-	}
-	pods := len(held.Items)
-	for i := range jobs.Items {
-		if gate.Suspended(&jobs.Items[i]) {
-			pods += kube.JobPods(&jobs.Items[i])
-		}
-	}
-	return pods, nil
-}
-
 // fleetWatch keeps a pricer's fleet up to date, on every replica.
 type fleetWatch struct {
 	cache  cache.Cache
@@ -131,7 +109,7 @@ func (w *fleetWatch) NeedLeaderElection() bool { return false }
 // Start watches nodes and pods until ctx ends. It implements manager.Runnable.
 func (w *fleetWatch) Start(ctx context.Context) error {
 	fleet := w.pricer.fleet
-	see := func(o any) {
+	see := func(o client.Object) {
 		switch o := o.(type) {
 		case *corev1.Node:
 			fleet.Node(o)
@@ -139,35 +117,20 @@ func (w *fleetWatch) Start(ctx context.Context) error {
 			fleet.Pod(o)
 		}
 	}
-	handler := toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    see,
-		UpdateFunc: func(_, o any) { see(o) },
-		DeleteFunc: func(o any) {
-			if last, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
-				o = last.Obj
-			}
-			switch o := o.(type) {
-			case *corev1.Node:
-				fleet.NodeGone(o.Name)
-			case *corev1.Pod:
-				fleet.PodGone(kube.PodID(o))
-			}
-		},
-	}
-	var synced []toolscache.InformerSynced
-	for _, object := range []client.Object{&corev1.Node{}, &corev1.Pod{}} {
-		informer, err := w.cache.GetInformer(ctx, object)
-		if err != nil {
-			return fmt.Errorf("watching %T: %w", object, err)
+	gone := func(o client.Object) {
+		switch o := o.(type) {
+		case *corev1.Node:
+			fleet.NodeGone(o.Name)
+		case *corev1.Pod:
+			fleet.PodGone(kube.PodID(o))
 		}
-		registration, err := informer.AddEventHandler(handler)
-		if err != nil {
-			return fmt.Errorf("watching %T: %w", object, err)
-		}
-		defer func() { _ = informer.RemoveEventHandler(registration) }()
-		synced = append(synced, registration.HasSynced)
 	}
-	w.pricer.seen.Store(waitFor(ctx, synced))
+	seen, stop, err := follow(ctx, w.cache, see, gone, &corev1.Node{}, &corev1.Pod{})
+	if err != nil {
+		return err
+	}
+	defer stop()
+	w.pricer.seen.Store(seen)
 	<-ctx.Done()
 	return nil
 }

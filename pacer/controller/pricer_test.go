@@ -22,7 +22,7 @@ import (
 
 // makePricer prices for an admitter, on two nodes that have nothing.
 func makePricer(a *admitter) *pricer {
-	p := newPricer(a.reader, a.rules.Load, newQuoter(nil, a.reader, a.clock.Now), func() bool { return true }, a.clock)
+	p := newPricer(a.reader, a.held, a.rules.Load, newQuoter(nil, a.reader, a.clock.Now), func() bool { return true }, a.clock)
 	p.fleet.Node(makeNode("a"))
 	p.fleet.Node(makeNode("b"))
 	p.seen.Store(true)

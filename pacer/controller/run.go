@@ -165,6 +165,7 @@ func managerOptions(o Options, scheme *runtime.Scheme, k *keeper) manager.Option
 			ByObject: map[client.Object]cache.ByObject{
 				// Since when a namespace is opted in, only its managed fields tell.
 				&corev1.Namespace{}: {Transform: kube.TrimNamespace},
+				&corev1.Pod{}:       {Transform: kube.NewTrimmer().Pod},
 				&corev1.Secret{}:    {Namespaces: own},
 				&corev1.ConfigMap{}: {Namespaces: own, Label: questions()},
 				&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{o.Namespace: {
@@ -220,8 +221,9 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 	answers := &answers{client: c}
 	quotes := newQuoter(open.open, c, real.Now)
 	beat := &pulse{reader: c, clock: real, namespace: o.Namespace}
-	admit := &admitter{reader: c, live: live, decoder: admission.NewDecoder(mgr.GetScheme()), clock: real, metrics: m, beating: beat.beating}
-	admit.pricer = newPricer(c, admit.rules.Load, quotes, beat.beating, real)
+	held := newHeldCount()
+	admit := &admitter{reader: c, live: live, held: held, decoder: admission.NewDecoder(mgr.GetScheme()), clock: real, metrics: m, beating: beat.beating}
+	admit.pricer = newPricer(c, held, admit.rules.Load, quotes, beat.beating, real)
 	prove, books := newProver(c, live, o, m, real), newBookkeeper(c)
 	books.prover = prove
 	asking := newProber(open.open, m, real.Now, f.wake)
@@ -235,7 +237,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 		explainer: explain, disrupt: newDisruption(c, events), doubter: newDoubter(c, events), alarms: newAlarms(c, events, m), hinter: newHinter(live, f.wake), restorer: newRestorer(c, events, admit.pricer.price), metrics: m, answers: answers, events: events, slips: prove.hurry,
 		heart: &heartbeat.Writer{Client: c, Live: live, Lease: beatKey(o.Namespace), Identity: o.Identity, Version: o.Version},
 		cache: mgr.GetCache(), reader: live, version: o.Version, config: config,
-		rights: &nodeRights{client: c}, looseUntil: map[types.UID]time.Time{},
+		rights: &nodeRights{client: c}, looseUntil: map[types.UID]time.Time{}, crowdedAt: map[kube.Owner]time.Time{},
 	}
 	waiting := newRuns()
 	turn.claims = newClaims(real, f.wake)
@@ -249,7 +251,7 @@ func compose(ctx context.Context, mgr manager.Manager, o Options, k *keeper) err
 		&stations{client: c, live: live, namespace: o.Namespace, identity: o.Identity},
 		k, beat, turn, explain, quotes, prove, &rulesWatch{cache: mgr.GetCache(), reader: c, admitter: admit},
 		&karpenterWatch{cache: mgr.GetCache(), reader: live, discovery: disco, feed: f},
-		&fleetWatch{cache: mgr.GetCache(), pricer: admit.pricer},
+		&fleetWatch{cache: mgr.GetCache(), pricer: admit.pricer}, &heldWatch{cache: mgr.GetCache(), held: held},
 		&bound{client: c, releaser: r, events: events, metrics: m, clock: real, beating: beat.beating},
 	}
 	if o.GateAddress != "0" {

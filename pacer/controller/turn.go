@@ -69,6 +69,8 @@ type Turn struct {
 	rights     *nodeRights
 	excess     []kube.NodeRelease
 	looseUntil map[types.UID]time.Time
+	// crowdedAt is when pods of a workload last went that were too many to tell of each.
+	crowdedAt map[kube.Owner]time.Time
 	// version and config are what a trace of the engine begins with.
 	version string
 	config  engine.Config
