@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"golang.org/x/sync/errgroup"
 	batchv1 "k8s.io/api/batch/v1"
@@ -33,7 +34,9 @@ type going struct {
 	ids     []core.PodID
 	reason  core.Reason
 	letting gate.Letting
-	err     error
+	// with is how many of its group go for the same reason, if not all in this turn.
+	with int
+	err  error
 }
 
 // object is what is written to let it go.
@@ -76,7 +79,8 @@ func (g *going) text() string {
 func (t *Turn) act(ctx context.Context, d engine.Decision) (int, error) {
 	t.tidy(ctx, d)
 	t.tidyNodes(ctx, d)
-	leaving := append(t.leavingNodes(d), t.leaving(d)...)
+	leaving := t.leavingNodes(d)
+	leaving = append(leaving, t.leaving(d, t.writes.bound(math.MaxInt)-len(leaving))...)
 	leaving = leaving[:t.writes.bound(len(leaving))]
 	if len(leaving) == 0 {
 		return 0, nil
@@ -99,17 +103,17 @@ func (t *Turn) act(ctx context.Context, d engine.Decision) (int, error) {
 	return t.settle(ctx, leaving), nil
 }
 
-// leaving are the pods that a decision lets go, and those that nobody may hold
-// any more.
-func (t *Turn) leaving(d engine.Decision) []*going {
+// leaving are the pods that a decision lets go, and those that nobody may hold any more;
+// no more than most of them.
+func (t *Turn) leaving(d engine.Decision, most int) []*going {
 	var out []*going
 	chosen := map[core.PodID]bool{}
 	add := func(pod *corev1.Pod, r engine.Release) {
 		id := kube.PodID(pod)
-		if chosen[id] {
+		if chosen[id] || len(out) >= most {
 			return
 		}
-		g := &going{pod: pod, ids: []core.PodID{id}, reason: r.Reason}
+		g := &going{pod: pod, ids: []core.PodID{id}, reason: r.Reason, with: r.Count}
 		count := r.Count
 		if job, ids := t.world.tracker.JobOf(id); job != nil {
 			g.job, g.ids, count = job, ids, 1
@@ -129,6 +133,9 @@ func (t *Turn) leaving(d engine.Decision) []*going {
 		add(f.Pod, engine.Release{Reason: f.Reason})
 	}
 	for _, r := range d.Releases {
+		if len(out) >= most {
+			break
+		}
 		for _, pod := range t.world.tracker.Choose(r) {
 			add(pod, r)
 		}
@@ -170,7 +177,7 @@ func (t *Turn) write(ctx context.Context, leaving []*going) {
 // settle tells the engine and people how the releases ended.
 func (t *Turn) settle(ctx context.Context, leaving []*going) int {
 	released := 0
-	told := crowds(leaving)
+	told := t.crowds(leaving)
 	t.sayOfCrowds(ctx, told)
 	for _, g := range leaving {
 		switch {

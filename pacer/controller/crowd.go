@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -27,17 +28,27 @@ type crowd struct {
 	reason core.Reason
 }
 
+// crowdFor is how long after a crowd went it is told on the workload what more of it goes:
+// a turn lets only so many go, and the rest goes in the next ones.
+const crowdFor = time.Minute
+
 // crowds counts the pods that went of each workload for each Reason, where they are too
-// many to tell of each.
-func crowds(leaving []*going) map[crowd][]*going {
-	all := map[crowd][]*going{}
+// many to tell of each, are so with those that follow, or were so a moment ago.
+func (t *Turn) crowds(leaving []*going) map[crowd][]*going {
+	now := t.clock.Now()
+	all, with := map[crowd][]*going{}, map[crowd]int{}
 	for _, g := range leaving {
 		if g.pod != nil && g.job == nil && g.err == nil && toldOn(kube.OwnerOf(g.pod)) {
 			c := crowd{kube.OwnerOf(g.pod), g.reason}
 			all[c] = append(all[c], g)
+			with[c] = max(with[c], len(all[c]), g.with)
 		}
 	}
-	maps.DeleteFunc(all, func(_ crowd, pods []*going) bool { return len(pods) <= eachAtOnce })
+	maps.DeleteFunc(t.crowdedAt, func(_ kube.Owner, at time.Time) bool { return now.Sub(at) >= crowdFor })
+	maps.DeleteFunc(all, func(c crowd, _ []*going) bool { return with[c] <= eachAtOnce && t.crowdedAt[c.owner].IsZero() })
+	for c := range all {
+		t.crowdedAt[c.owner] = now
+	}
 	return all
 }
 

@@ -60,3 +60,33 @@ func TestACrowdHasOneEvent(t *testing.T) {
 		})
 	}
 }
+
+// TestAWorkloadIsToldOnceHoweverItsPodsAreCut lets pods of one workload go in turns of few
+// writes: the rest of a crowd is of the crowd.
+func TestAWorkloadIsToldOnceHoweverItsPodsAreCut(t *testing.T) {
+	t.Parallel()
+	web := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "web"}}
+	objects := []client.Object{makeNamespace(nil), makePolicy(), makeBudget(1000), web, makeNode("a")}
+	for i := range 18 {
+		objects = append(objects, makePod(i))
+	}
+	for most, turns := range map[int]int{3: 6, 16: 2} {
+		b := makeBench(t, interceptor.Funcs{}, objects...)
+		for range turns {
+			b.turn.writes.most = most
+			b.steps(1)
+		}
+		var each, together int
+		for _, e := range b.said() {
+			switch {
+			case strings.HasPrefix(e, "Normal Budget let go"), strings.HasPrefix(e, "Normal Warm let go"):
+				each++
+			case strings.Contains(e, " pods go: "):
+				together++
+			}
+		}
+		if each != 0 || together == 0 {
+			t.Errorf("%d a turn: %d Events of pods and %d of the workload, want none and some", most, each, together)
+		}
+	}
+}

@@ -89,7 +89,9 @@ func (e *explainer) explain(ctx context.Context, t *kube.Tracker, d engine.Decis
 		id := group[0].Group
 		seen[id] = true
 		causes, kinds := causesOf(t, d, group)
+		more := 0
 		if g, ok := t.Group(id); ok {
+			more = g.More
 			if owner, ok := kube.ParseOwner(g.Workload); ok {
 				holding[owner] = true
 				e.sayOnWorkload(ctx, t, owner, group[0], causes[0])
@@ -117,7 +119,7 @@ func (e *explainer) explain(ctx context.Context, t *kube.Tracker, d engine.Decis
 				continue
 			}
 		}
-		e.explainPods(pods, group, causes)
+		e.explainPods(pods, more, group, causes)
 	}
 	for id := range e.groups {
 		if !seen[id] {
@@ -185,9 +187,9 @@ func count(holds []engine.Hold) int {
 }
 
 // explainPods hands out the holds of a group to its pods: foreign gates to those
-// that have one, the others by age.
-func (e *explainer) explainPods(pods []*corev1.Pod, holds []engine.Hold, causes []string) {
-	quiet := len(pods) > eachAtOnce && toldOn(kube.OwnerOf(pods[0]))
+// that have one, the others by age. More pods are still to be made.
+func (e *explainer) explainPods(pods []*corev1.Pod, more int, holds []engine.Hold, causes []string) {
+	quiet := len(pods)+more > eachAtOnce && toldOn(kube.OwnerOf(pods[0]))
 	left := make([]int, len(holds))
 	for i, h := range holds {
 		left[i] = h.Count

@@ -33,6 +33,11 @@ type Metrics struct {
 // metricsNamespace begins the name of every metric.
 const metricsNamespace = "pullpace"
 
+// turnBuckets are finest where a turn of a large cluster should be: within a second.
+func turnBuckets() []float64 {
+	return []float64{0.001, 0.005, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 10, 30}
+}
+
 // NewMetrics makes the metrics and registers them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -67,7 +72,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		refusals:      counter("release_refused_total", "Releases that the API server or a policy engine refused; alert on it."),
 		turnErrors:    counter("turn_errors_total", "Turns that were not completed."),
 		turns: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: metricsNamespace, Name: "turn_duration_seconds",
-			Help: "How long completed turns took.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}),
+			Help: "How long completed turns took.", Buckets: turnBuckets()}),
 		lastTurn: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: metricsNamespace, Name: "last_turn_timestamp_seconds",
 			Help: "When the last turn was completed."}),
 		gateActive: gauge("gate_active", "Whether the last dry run of a pod came back gated: 1 or 0."),

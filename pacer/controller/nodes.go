@@ -100,7 +100,8 @@ func (t *Turn) holdNodes(ctx context.Context, d engine.Decision) {
 		}
 		t.passNode(now, w.Node, core.Excluded)
 	}
-	wanted = wanted[:t.writes.bound(len(wanted))]
+	// As many as are written in the time of the releases of a turn.
+	wanted = wanted[:min(len(wanted), holdsInFlight/patchesInFlight*t.writes.bound(mostWrites))]
 	if len(wanted) == 0 {
 		return
 	}

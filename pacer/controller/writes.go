@@ -2,34 +2,37 @@ package controller
 
 import "time"
 
-// What one turn writes is bounded: the webhook holds nothing while no turn is completed,
-// and a turn that lets thousands go at an API server that is slow would take that long.
-// What is left is for the next turn, which decides anew.
+// What one turn writes is bounded: while it writes, nothing new is taken in or decided,
+// and the webhook holds nothing while no turn is completed. What is left is for the next
+// turn, which decides anew.
 const (
 	mostWrites  = 400
+	firstWrites = 100
 	leastWrites = 16
 	// writesWithin is how long the writes of a turn may take before the next one writes
-	// less.
-	writesWithin = 5 * time.Second
+	// less: with all else that a turn does it stays below a second.
+	writesWithin = 500 * time.Millisecond
 )
 
-// writes is how much one turn writes at most; the zero value is mostWrites.
+// writes is how much one turn writes at most; the zero value is firstWrites.
 type writes struct{ most int }
 
 // bound cuts what a turn would write.
 func (w *writes) bound(n int) int {
 	if w.most == 0 {
-		w.most = mostWrites
+		w.most = firstWrites
 	}
 	return min(n, w.most)
 }
 
-// took notes how long n writes took.
+// took notes how long n writes took. After too long the next turn writes what would have
+// been in time, and more again only once there is time for twice as much.
 func (w *writes) took(n int, d time.Duration) {
 	switch {
 	case d > writesWithin:
-		w.most = max(leastWrites, w.bound(w.most)/2)
-	case n >= w.bound(n+1):
+		inTime := time.Duration(n) * writesWithin / d
+		w.most = max(leastWrites, min(w.most, int(inTime)))
+	case n >= w.bound(n+1) && d <= writesWithin/2:
 		w.most = min(mostWrites, 2*w.most)
 	}
 }

@@ -19,9 +19,10 @@ func TestATurnWritesLessOfASlowServer(t *testing.T) {
 		took time.Duration
 		want int
 	}{
-		{10, time.Second, 400}, {400, 8 * time.Second, 200}, {200, 6 * time.Second, 100}, {50, time.Second, 100},
-		{100, time.Second, 200}, {200, 4 * time.Second, 400}, {400, time.Second, 400},
-		{400, time.Minute, 200}, {200, time.Minute, 100}, {100, time.Minute, 50}, {50, time.Minute, 25}, {25, time.Minute, 16}, {16, time.Minute, 16},
+		{10, 100 * time.Millisecond, 100}, {100, 200 * time.Millisecond, 200}, {200, 250 * time.Millisecond, 400}, {400, 100 * time.Millisecond, 400},
+		{400, time.Second, 200}, {200, 600 * time.Millisecond, 166}, {50, 400 * time.Millisecond, 166}, {166, 500 * time.Millisecond, 166},
+		{166, 250 * time.Millisecond, 332}, {332, 100 * time.Millisecond, 400},
+		{400, time.Minute, 16}, {16, time.Minute, 16}, {16, 100 * time.Millisecond, 32},
 	}
 	for i, s := range steps {
 		w.took(s.n, s.took)
