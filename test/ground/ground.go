@@ -37,8 +37,8 @@ type Options struct {
 	// Registries says how nodes reach a registry, by its host, where that is not at
 	// its own name.
 	Registries map[string]cluster.Registry
-	// ControllerManagerArgs are further arguments of the controller manager.
-	ControllerManagerArgs []string
+	// ControllerManagerArgs and SchedulerArgs are further arguments of those.
+	ControllerManagerArgs, SchedulerArgs []string
 	// LogsDir keeps the logs of all processes; empty: only when something fails.
 	LogsDir string
 	// Log receives progress for a person; nil discards it.
@@ -89,7 +89,7 @@ func (g *Ground) start(ctx context.Context, o Options) (err error) {
 	}
 	err = g.Cluster.Start(ctx, cluster.Options{
 		Nodes: o.Nodes, Registries: o.Registries, RegistryCA: g.Registry.CA().PEM(),
-		ControllerManagerArgs: o.ControllerManagerArgs,
+		ControllerManagerArgs: o.ControllerManagerArgs, SchedulerArgs: o.SchedulerArgs,
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ package ground
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,10 +14,10 @@ import (
 )
 
 // Usage is what processes have used: processor time since they were started, and
-// bytes of memory now.
+// bytes of memory now and at most since then.
 type Usage struct {
-	CPU    time.Duration
-	Memory int64
+	CPU          time.Duration
+	Memory, Peak int64
 }
 
 // Usage is that of a pod's containers together.
@@ -31,7 +32,7 @@ func (g *Ground) Usage(ctx context.Context, namespace, name string) (Usage, erro
 		if err != nil {
 			return all, fmt.Errorf("measuring process %d of pod %s/%s: %w", pid, namespace, name, err)
 		}
-		all.CPU, all.Memory = all.CPU+used.CPU, all.Memory+used.Memory
+		all.CPU, all.Memory, all.Peak = all.CPU+used.CPU, all.Memory+used.Memory, all.Peak+used.Peak
 	}
 	return all, nil
 }
@@ -57,5 +58,24 @@ func usage(proc fs.FS, pid int) (Usage, error) {
 			return Usage{}, fmt.Errorf("reading field %d: %w", field, err)
 		}
 	}
-	return Usage{CPU: time.Duration(numbers[0]+numbers[1]) * tick, Memory: numbers[2] * int64(os.Getpagesize())}, nil
+	most, err := peak(proc, pid)
+	return Usage{CPU: time.Duration(numbers[0]+numbers[1]) * tick, Memory: numbers[2] * int64(os.Getpagesize()), Peak: most}, err
+}
+
+// peak is the most memory that a process has had. Source: proc_pid_status(5).
+func peak(proc fs.FS, pid int) (int64, error) {
+	text, err := fs.ReadFile(proc, strconv.Itoa(pid)+"/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("reading the peak of memory: %w", err)
+			}
+			return kib << 10, nil
+		}
+	}
+	return 0, errors.New("it has no peak of memory")
 }

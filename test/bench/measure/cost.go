@@ -5,7 +5,9 @@ package measure
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,10 +27,12 @@ type Cost struct {
 	At       time.Time
 	CPU      float64 // seconds
 	Memory   float64 // bytes now, of the larger one
+	Peak     float64 // bytes at most since the start, of the larger one
 	Requests float64
-	// Webhook is the time of admission calls as the API server measures it, Turn that of
-	// turns.
-	Webhook, Turn Histogram
+	// Webhook is the time of all admission calls as the API server measures it, Pods that
+	// of those about pods; Answer is what the replicas themselves take for those, and Turn
+	// the time of turns.
+	Webhook, Pods, Answer, Turn Histogram
 }
 
 // Histogram is a count for each upper bound in seconds.
@@ -36,7 +40,7 @@ type Histogram map[float64]float64
 
 // Look asks every replica and the API server for their metrics.
 func Look(ctx context.Context, l *stage.Lab) (Cost, error) {
-	c := Cost{At: time.Now(), Webhook: Histogram{}, Turn: Histogram{}}
+	c := Cost{At: time.Now(), Webhook: Histogram{}, Pods: Histogram{}, Answer: Histogram{}, Turn: Histogram{}}
 	var pods corev1.PodList
 	err := l.Client.List(ctx, &pods, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"})
 	if err != nil {
@@ -52,10 +56,15 @@ func Look(ctx context.Context, l *stage.Lab) (Cost, error) {
 			return c, err
 		}
 		c.CPU += used.CPU.Seconds()
-		c.Memory = max(c.Memory, float64(used.Memory))
+		c.Memory, c.Peak = max(c.Memory, float64(used.Memory)), max(c.Peak, float64(used.Peak))
 		c.Requests += sum(all["rest_client_requests_total"])
 		for _, m := range all["pullpace_turn_duration_seconds"].GetMetric() {
 			c.Turn.add(m)
+		}
+		for _, m := range all["controller_runtime_webhook_latency_seconds"].GetMetric() {
+			if label(m, "webhook") == podsPath {
+				c.Answer.add(m)
+			}
 		}
 	}
 	all, err := metrics(ctx, l, "/metrics")
@@ -63,22 +72,31 @@ func Look(ctx context.Context, l *stage.Lab) (Cost, error) {
 		return c, err
 	}
 	for _, m := range all["apiserver_admission_webhook_admission_duration_seconds"].GetMetric() {
-		if !ours(m) {
-			continue
+		name := label(m, "name")
+		if strings.HasSuffix(name, v1alpha1.Group) {
+			c.Webhook.add(m)
 		}
-		c.Webhook.add(m)
+		if name == podsWebhook {
+			c.Pods.add(m)
+		}
 	}
 	return c, nil
 }
 
-// ours says whether a series is of a webhook of Pace.
-func ours(m *dto.Metric) bool {
+// The webhook about pods, as the API server and as the replicas name it.
+const (
+	podsWebhook = "pods." + v1alpha1.Group
+	podsPath    = "/mutate-pods"
+)
+
+// label is the value of a label of a series.
+func label(m *dto.Metric, name string) string {
 	for _, l := range m.GetLabel() {
-		if l.GetName() == "name" && strings.HasSuffix(l.GetValue(), v1alpha1.Group) {
-			return true
+		if l.GetName() == name {
+			return l.GetValue()
 		}
 	}
-	return false
+	return ""
 }
 
 func metrics(ctx context.Context, l *stage.Lab, path string) (map[string]*dto.MetricFamily, error) {
@@ -110,6 +128,28 @@ func (h Histogram) add(m *dto.Metric) {
 		}
 	}
 	h[math.Inf(1)] += float64(m.GetHistogram().GetSampleCount())
+}
+
+// Count is how many calls there were between two looks.
+func (h Histogram) Count(before Histogram) float64 { return h[math.Inf(1)] - before[math.Inf(1)] }
+
+// Estimate is a quantile between two looks as Prometheus estimates it: within its bucket
+// calls are taken to be spread evenly.
+func (h Histogram) Estimate(before Histogram, q float64) float64 {
+	bounds := slices.Sorted(maps.Keys(h))
+	all := h[math.Inf(1)] - before[math.Inf(1)]
+	lower, below := 0.0, 0.0
+	for _, bound := range bounds {
+		n := h[bound] - before[bound]
+		if n >= q*all && n > below {
+			if math.IsInf(bound, 1) {
+				return lower
+			}
+			return lower + (bound-lower)*(q*all-below)/(n-below)
+		}
+		lower, below = bound, n
+	}
+	return math.NaN() // nothing was called
 }
 
 // Quantile is the smallest bound that so many of the calls between two looks kept;

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/pullpace/pace/test/cluster"
 	"github.com/pullpace/pace/test/e2e/stage"
@@ -90,6 +91,8 @@ func node(i int) *corev1.Node {
 		}},
 		Status: corev1.NodeStatus{Phase: corev1.NodeRunning, Capacity: room, Allocatable: room},
 	}
+	// What is not meant for such nodes must not land there: nobody would start it.
+	n.Spec.Taints = []corev1.Taint{{Key: cluster.LabelUnrun, Value: cluster.LabelUnrunValue, Effect: corev1.TaintEffectNoSchedule}}
 	n.Status.NodeInfo.BootID, n.Status.NodeInfo.ContainerRuntimeVersion = name, "containerd://2.4.2"
 	now := metav1.Now()
 	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", LastHeartbeatTime: now, LastTransitionTime: now}}
@@ -109,12 +112,19 @@ func owner(i, replicas int) *appsv1.ReplicaSet {
 	}
 }
 
+// spec is of a pod with what those of services have: settings, a probe, a volume.
 func spec(image string) corev1.PodSpec {
+	app := corev1.Container{Name: "app", Image: image, ImagePullPolicy: corev1.PullIfNotPresent, Resources: corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi")},
+	}}
+	for k := range 20 {
+		app.Env = append(app.Env, corev1.EnvVar{Name: fmt.Sprint("SETTING_", k), Value: fmt.Sprint("value of setting ", k)})
+	}
+	app.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromInt32(8080)}}}
+	app.VolumeMounts = []corev1.VolumeMount{{Name: "work", MountPath: "/var/work"}}
 	return corev1.PodSpec{
-		TerminationGracePeriodSeconds: new(int64(0)), AutomountServiceAccountToken: new(bool),
-		Containers: []corev1.Container{{Name: "app", Image: image, ImagePullPolicy: corev1.PullIfNotPresent, Resources: corev1.ResourceRequirements{
-			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi")},
-		}}},
+		TerminationGracePeriodSeconds: new(int64(0)), AutomountServiceAccountToken: new(bool), Containers: []corev1.Container{app},
+		Volumes: []corev1.Volume{{Name: "work", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
 	}
 }
 

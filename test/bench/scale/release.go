@@ -13,7 +13,6 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/test/bench/measure"
 	"github.com/pullpace/pace/test/cluster"
-	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/ground"
 )
 
@@ -28,50 +27,82 @@ func (b *bench) letGo(ctx context.Context) error {
 	if out := b.Kubectl(ctx, "pace", "pause", "budget/"+b.Name, "--reason", "until all are held"); out.Code != 0 {
 		return fmt.Errorf("pausing: %s", out)
 	}
+	pods, err := watch(ctx, b.fast, b.Name)
+	if err != nil {
+		return err
+	}
+	workloads, err := b.hold(ctx, pods)
+	if err != nil {
+		return err
+	}
+	if err := b.release(ctx, pods); err != nil {
+		return err
+	}
+	return b.events(ctx, workloads)
+}
+
+// hold makes Deployments, as fast as their pods are made, until all are held. It returns
+// how many Deployments there are.
+func (b *bench) hold(ctx context.Context, pods *tally) (workloads int, err error) {
+	workloads = (b.held + b.each - 1) / b.each
+	for i := range workloads {
+		if err := b.Push(ctx, b.Image(fmt.Sprint("app-", i))); err != nil {
+			return 0, err
+		}
+	}
+	before, err := measure.Look(ctx, b.Lab)
+	if err != nil {
+		return 0, err
+	}
+	wanted := 0
+	for i := range workloads {
+		name, size := fmt.Sprint("app-", i), min(b.each, b.held-i*b.each)
+		d := ground.Deployment(b.Name, name, b.Image(name), int32(size))
+		d.Spec.Template.Spec = spec(b.Image(name))
+		d.Spec.Template.Spec.NodeSelector = map[string]string{cluster.LabelUnrun: cluster.LabelUnrunValue}
+		d.Spec.Template.Spec.Tolerations = []corev1.Toleration{{Key: cluster.LabelUnrun, Operator: corev1.TolerationOpExists}}
+		if err := b.Create(ctx, d); err != nil {
+			return 0, err
+		}
+		wanted += size
+		// The next one comes while the last few pods of this one do.
+		if err := pods.await(ctx, "pods to be held", func(held, _ int) bool { return held >= wanted-size/10 }); err != nil {
+			return 0, err
+		}
+	}
+	if err := pods.await(ctx, "all pods to be held", func(held, _ int) bool { return held == b.held }); err != nil {
+		return 0, err
+	}
+	holding, err := measure.Look(ctx, b.Lab)
+	if err != nil {
+		return 0, err
+	}
+	b.show("holding", before, holding)
+	return workloads, nil
+}
+
+// release lets all pods go.
+func (b *bench) release(ctx context.Context, pods *tally) error {
 	before, err := measure.Look(ctx, b.Lab)
 	if err != nil {
 		return err
 	}
-	workloads := (b.held + b.each - 1) / b.each
-	for i := range workloads {
-		name := fmt.Sprint("app-", i)
-		if err := b.Push(ctx, b.Image(name)); err != nil {
-			return err
-		}
-		d := ground.Deployment(b.Name, name, b.Image(name), int32(min(b.each, b.held-i*b.each)))
-		d.Spec.Template.Spec = spec(b.Image(name))
-		d.Spec.Template.Spec.NodeSelector = map[string]string{cluster.LabelUnrun: cluster.LabelUnrunValue}
-		if err := b.Create(ctx, d); err != nil {
-			return err
-		}
-	}
-	if _, err := b.AwaitPods(ctx, "", "all pods to be held", func(pods []corev1.Pod) bool { return stage.Count(pods, stage.Held) == b.held }); err != nil {
-		return err
-	}
-	holding, err := measure.Look(ctx, b.Lab)
-	if err != nil {
-		return err
-	}
-	b.show("holding", before, holding)
 	if out := b.Kubectl(ctx, "pace", "resume", "budget/"+b.Name, "--reason", "all are held"); out.Code != 0 {
 		return fmt.Errorf("resuming: %s", out)
 	}
-	pods, err := b.AwaitPods(ctx, "", "all pods to be let go", func(pods []corev1.Pod) bool { return stage.Count(pods, stage.Released) == b.held })
-	if err != nil {
+	if err := pods.await(ctx, "all pods to be let go", func(_, went int) bool { return went == b.held }); err != nil {
 		return err
 	}
 	after, err := measure.Look(ctx, b.Lab)
 	if err != nil {
 		return err
 	}
-	b.show("letting_go", holding, after)
-	releases, err := stage.Releases(pods)
-	if err != nil {
-		return err
-	}
-	took := releases[len(releases)-1].At.Sub(releases[0].At)
-	fmt.Printf("released pods=%d seconds=%.1f per_second=%.0f\n", len(releases), took.Seconds(), float64(len(releases))/took.Seconds())
-	return b.events(ctx, workloads)
+	b.show("letting_go", before, after)
+	took := pods.span()
+	rate := float64(b.held) / took.Seconds()
+	fmt.Printf("released pods=%d seconds=%.1f per_second=%.0f\n", b.held, took.Seconds(), rate)
+	b.atLeast("releases_per_second", rate, leastReleases)
+	return nil
 }
 
 // events prints how many Events there are of Pace, of pods and of what is no pod.
@@ -91,5 +122,6 @@ func (b *bench) events(ctx context.Context, workloads int) error {
 		}
 	}
 	fmt.Printf("events workloads=%d of_pods=%d of_workloads=%d\n", workloads, pods, others)
+	b.atMost("events_of_pods", float64(pods), 0)
 	return nil
 }
