@@ -8,10 +8,13 @@ import (
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/capture"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/simulate/scenario"
@@ -83,6 +86,13 @@ func (o *importOptions) read(ctx context.Context, c *cluster.Cluster) (capture.C
 		return read, err
 	}
 	if read.Deployments, err = listAll[appsv1.Deployment](ctx, c.Client, &appsv1.DeploymentList{}); err != nil {
+		return read, err
+	}
+	switch read.Rollouts, err = listAll[unstructured.Unstructured](ctx, c.Client, kube.NewRollouts()); {
+	case meta.IsNoMatchError(err): // no Argo Rollouts here
+	case apierrors.IsForbidden(err):
+		read.Unread = append(read.Unread, "the steps of Rollouts: it takes list on rollouts.argoproj.io.")
+	case err != nil:
 		return read, err
 	}
 	if read.Budgets, err = cluster.Budgets(ctx, c.Client); meta.IsNoMatchError(err) {

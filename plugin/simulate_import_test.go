@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -105,4 +107,38 @@ func TestImportSaysWhatNeedsAnEdit(t *testing.T) {
 	h := newHarness(t, interceptor.Funcs{})
 	h.wants(h.run("simulate", "import"), ExitError, "needs an edit before it can be simulated", "spec.nodePools: is empty")
 	h.wants(h.run("simulate", "import", "monday.yaml"), ExitUsage)
+}
+
+// TestImportReadsRollouts with their steps, and says where it may not.
+func TestImportReadsRollouts(t *testing.T) {
+	t.Parallel()
+	rolled := heldPod("web-0", "web")
+	rolled.Spec.NodeName, rolled.Spec.SchedulingGates, rolled.Status.Phase = "node-0", nil, corev1.PodRunning
+	rolled.Labels = map[string]string{"rollouts-pod-template-hash": "abc"}
+	rolled.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "web-abc", Controller: new(true)}}
+	objects := []client.Object{&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-0"}}, rolled, argoObject(t, canary)}
+	denied := interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+		if list.GetObjectKind().GroupVersionKind().Kind == "RolloutList" {
+			return apierrors.NewForbidden(schema.GroupResource{Group: "argoproj.io", Resource: "rollouts"}, "", nil)
+		}
+		return c.List(ctx, list, opts...)
+	}}
+	for name, tc := range map[string]struct {
+		hooks interceptor.Funcs
+		steps int
+		says  string
+	}{
+		"read":   {interceptor.Funcs{}, 4, "steps: [{gate: {}}, {setWeight: 10}, {gate: {}}, {setWeight: 50}]"},
+		"denied": {denied, 0, "# Not read: the steps of Rollouts: it takes list on rollouts.argoproj.io."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, tc.hooks, paced(objects...)...)
+			h.kubelet = func(context.Context, string) ([]byte, error) { return nil, errors.New("nodes/proxy is forbidden") }
+			h.wants(h.run("simulate", "import"), ExitOK, tc.says)
+			if w := h.scenario().Spec.Workloads[0]; w.Kind != scenario.Rollout || len(w.Steps) != tc.steps {
+				t.Errorf("the workload is %+v, want a Rollout of %d steps", w, tc.steps)
+			}
+		})
+	}
 }

@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
@@ -20,7 +21,9 @@ type Cluster struct {
 	Nodes       []corev1.Node
 	Pods        []corev1.Pod
 	Deployments []appsv1.Deployment
-	Budgets     []v1alpha1.PullBudget
+	// Rollouts are those of Argo, where the cluster has it.
+	Rollouts []unstructured.Unstructured
+	Budgets  []v1alpha1.PullBudget
 	// Policies, the oldest first.
 	Policies []v1alpha1.PacePolicy
 	// Kubelets are the configurations of some nodes, by name.

@@ -282,8 +282,13 @@ func (s *capture) writeWorkload(p *page, w *workload) {
 		return
 	}
 	fields := []string{"name: " + quote(s.workloadName(w))}
-	if w.owner.Kind == "Job" {
+	var left []string
+	switch w.owner.Kind {
+	case "Job":
 		fields = append(fields, "kind: Job")
+	case kube.RolloutKind:
+		more, without := s.rolloutFields(w.owner)
+		fields, left = append(fields, more...), without
 	}
 	if len(images) == 1 {
 		fields = append(fields, "image: "+quote(images[0]))
@@ -306,7 +311,11 @@ func (s *capture) writeWorkload(p *page, w *workload) {
 	if pools := w.only(); len(pools) > 0 && len(pools) < len(s.pools) {
 		fields = append(fields, "nodePools: "+quoteAll(pools))
 	}
-	p.linef("  - {%s}", strings.Join(fields, ", "))
+	comment := ""
+	if len(left) > 0 {
+		comment = "   # Left out: " + strings.Join(left, ", ") + "."
+	}
+	p.linef("  - {%s}%s", strings.Join(fields, ", "), comment)
 }
 
 // only are the pools that a workload with a choice of nodes runs on.
@@ -340,7 +349,7 @@ func (s *capture) classOf(w *workload) core.Class {
 // or not at all.
 func (s *capture) strategyOf(w *workload) string {
 	switch w.owner.Kind {
-	case "Job":
+	case "Job", kube.RolloutKind:
 		return ""
 	case "Deployment":
 	default:
