@@ -39,6 +39,7 @@ spec:
   - {name: logs, registry: hub, layers: [{digest: c, size: 1kB}]}
   workloads:
   - {name: web, image: v1, replicas: %d, cold: %s, strategy: {maxSurge: %s, maxUnavailable: %s}}
+  - {name: roll, kind: Rollout, image: v1, replicas: %d, cold: %s, namespace: other, steps: [{gate: {}}, {setWeight: 30}, {pause: {duration: 30s}}, {gate: {interval: 5s}}, {setWeight: 60}, {gate: {}}]%s}
   - {name: two, images: [v1, v2], replicas: 4, class: %s, namespace: other, imagePullPolicy: %s}
   policies:
   - {name: parallel, fixedParallelism: {nodes: 2}}
@@ -46,14 +47,17 @@ spec:
   - {name: pace, pace: {policy: {maxGatedPerNamespace: %s, waves: {canary: %s}, nodes: {hold: %s, size: %s, maxHold: %s}}}}
   timeline:
   - {at: 10s, setImage: {workload: web, image: v2}}
+  - {at: 20s, setImage: {workload: roll, image: v2}}
 `, rapid.IntRange(1, 9).Draw(t, "seed"), pick("create", "0", "2"), pick("bind", "0", "5"),
 		limiter,
 		pick("rtt", "0s", "200ms"), pick("ips", "1", "2"), foreign, pick("cold pool", "true", "false"), pick("egress", "east", "west"),
 		rapid.IntRange(0, 14).Draw(t, "replicas"), pick("cold", "true", "false"), pick("surge", "25%", "100%"), pick("unavailable", "0", "25%"),
+		rapid.IntRange(0, 6).Draw(t, "rolled"), pick("cold rollout", "true", "false"), pick("routed", "", ", trafficRouting: {}"),
 		pick("class", "rollout", "serving", "batch", "ci"), pick("pull", "Always", "IfNotPresent"), pick("gated", "2", "500"), pick("canary", "0", "2"),
 		pick("hold nodes", "true", "false"), pick("nodes at a time", "0", "1"), pick("node hold", "10m", "1m"))
 	events := []string{"scale: {workload: web, replicas: 18}", "scale: {workload: web, replicas: 2}", "setImage: {workload: web, image: v2}", "rollback: {workload: web}",
-		"addNodes: {pool: b, count: 3}", "addNodes: {pool: a, count: 4}", "removeNodes: {pool: a, count: 2}", "scale: {workload: two, replicas: 9}"}
+		"addNodes: {pool: b, count: 3}", "addNodes: {pool: a, count: 4}", "removeNodes: {pool: a, count: 2}", "scale: {workload: two, replicas: 9}",
+		"scale: {workload: roll, replicas: 5}", "rollback: {workload: roll}", "setImage: {workload: roll, image: v1}"}
 	for range rapid.IntRange(0, 5).Draw(t, "events") {
 		fmt.Fprintf(&b, "  - {at: %ds, %s}\n", rapid.IntRange(11, 3000).Draw(t, "at"), pick("event", events...))
 	}

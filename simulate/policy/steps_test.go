@@ -132,13 +132,17 @@ func TestWhenGatesAreOpen(t *testing.T) {
 	}
 }
 
-// TestPodsOfARolloutAreNotHeldTwice: neither those that a gate let go nor any others.
+// TestPodsOfARolloutAreNotHeldTwice: neither those that a gate let go, which are known by
+// the time of that, nor any others.
 func TestPodsOfARolloutAreNotHeldTwice(t *testing.T) {
 	t.Parallel()
-	for name, steps := range map[string]string{"gated": gatedSteps, "without gates": "[{setWeight: 10}]", "without steps": "[]"} {
+	for name, tc := range map[string]struct {
+		steps string
+		went  int
+	}{"gated": {gatedSteps, 40}, "without gates": {"[{setWeight: 10}]", 0}, "without steps": {"[]", 0}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			spec := canaryFile(t, steps, onlyPace)
+			spec := canaryFile(t, tc.steps, onlyPace)
 			pacer, err := New(spec, spec.Policies[0])
 			if err != nil {
 				t.Fatal(err)
@@ -147,6 +151,15 @@ func TestPodsOfARolloutAreNotHeldTwice(t *testing.T) {
 			model.Run(spec, 0, held)
 			if held.asked < 40 || held.held != 0 {
 				t.Errorf("of %d pods %d were held, want none of forty at least", held.asked, held.held)
+			}
+			went := 0
+			for _, p := range held.pods {
+				if p.flags&podWent != 0 && p.released > 0 {
+					went++
+				}
+			}
+			if went != tc.went {
+				t.Errorf("%d pods are known to have been let go with their step, want %d", went, tc.went)
 			}
 		})
 	}
@@ -191,5 +204,105 @@ func TestRolloutsShareABudget(t *testing.T) {
 	// both images are one: where the first pulled, the second need not
 	if out.Throttled != 0 || out.Unfinished != 0 || out.UnitsCharged != 40 {
 		t.Errorf("%d answers of 429, %d pods unfinished, %d units; want none, none and 40", out.Throttled, out.Unfinished, out.UnitsCharged)
+	}
+}
+
+// TestAHoldOfAStepIsBounded: by the policy's maxHold, and with it all of its pods go, be
+// they refused. The third gate began to wait at 140.1 s; five minutes later the engine lets
+// it go, and the next of its questions, 20 s apart, is told so.
+func TestAHoldOfAStepIsBounded(t *testing.T) {
+	t.Parallel()
+	out := play(t, canaryFile(t, gatedSteps, "  policies: [{name: pace, pace: {policy: {maxHold: 5m}}}]"), "pace")
+	last := out.Steps[len(out.Steps)-1]
+	if waited := last.Ended - last.Began; last.Went != "HoldExpired" || waited < 5*time.Minute || waited > 5*time.Minute+21*time.Second {
+		t.Errorf("the last gate waited for %v and went because of %q, want five minutes, a question more at most, and HoldExpired", waited, last.Went)
+	}
+	if out.Throttled == 0 || out.Unfinished != 0 {
+		t.Errorf("%d answers of 429 and %d pods unfinished, want some and none", out.Throttled, out.Unfinished)
+	}
+}
+
+// TestABurstAboveTheLimitGoesWhenTheAccountIsFull: no wait brings more, and it is refused
+// in part. More steps of it are not.
+func TestABurstAboveTheLimitGoesWhenTheAccountIsFull(t *testing.T) {
+	t.Parallel()
+	for steps, want := range map[string]bool{
+		"[{gate: {}}]": true,
+		"[{gate: {}}, {setWeight: 50}, {gate: {}}]": false,
+	} {
+		out := play(t, canaryFile(t, steps, onlyPace), "pace")
+		if got := out.Throttled > 0; got != want || out.Unfinished != 0 {
+			t.Errorf("%s: %d answers of 429 and %d pods unfinished, want some of those to be %v", steps, out.Throttled, out.Unfinished, want)
+		}
+		if first := out.Steps[0]; first.Asked != 1 {
+			t.Errorf("%s: the first gate asked %d times of a full account, want once", steps, first.Asked)
+		}
+	}
+}
+
+// TestWhatAStepWasLetGoForIsFoundAgain: of thirty units twenty are let go for pods that come
+// one in five seconds. The controller is away for a moment, and another Rollout asks for
+// twenty more as it is back: most of the thirty are left by then, and spoken for.
+func TestWhatAStepWasLetGoForIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string]time.Duration{"never away": 0, "away": 3 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spec := canaryFile(t, "[{gate: {}}, {setWeight: 50}, {pause: {duration: 20m}}, {gate: {}}]", onlyPace)
+			spec.Cluster.CreateQPS, spec.Cluster.CreateBurst = 0.2, 1
+			spec.Registries[0].Limiters[0].Limit = 30
+			second := spec.Workloads[0]
+			second.Name, spec.NodePools[0].PodsPerNode = "api", 4
+			spec.Workloads = append(spec.Workloads, second)
+			spec.Timeline = append(spec.Timeline, scenario.Entry{At: 65 * time.Second, SetImage: &scenario.SetImage{Workload: "api", Image: "v2"}})
+			if away > 0 {
+				spec.Faults = []scenario.Fault{{At: 61 * time.Second, For: away, ControllerRestart: &scenario.ControllerRestart{}}}
+			}
+			out := play(t, spec, "pace")
+			waited := time.Duration(0)
+			for _, s := range out.Steps {
+				if s.Workload == 1 && s.Step.Step == 0 {
+					waited = s.Ended - s.Began
+				}
+			}
+			if out.Throttled != 0 || out.Unfinished != 0 || waited < 9*time.Minute {
+				t.Errorf("%d answers of 429, %d pods unfinished, the second waited for %v; want none, none, and for the refill", out.Throttled, out.Unfinished, waited)
+			}
+		})
+	}
+}
+
+// TestGatesOfSeveralClusters: each pacer answers those of its own; where one answers none
+// they are open.
+func TestGatesOfSeveralClusters(t *testing.T) {
+	t.Parallel()
+	s, err := scenario.Decode([]byte(`apiVersion: pullpace.dev/v1alpha1
+kind: Scenario
+metadata: {name: test}
+spec:
+  horizon: 2h
+  clusters: [east, west]
+  registries: [{name: hub, host: docker.io, limiters: [{type: RollingLog, limit: 100, window: 10m}]}]
+  images: [{name: v1, registry: hub}, {name: v2, registry: hub}]
+  nodePools: [{name: e, cluster: east, nodes: 5}, {name: w, cluster: west, nodes: 5}]
+  workloads:
+  - {name: web, cluster: east, kind: Rollout, image: v1, replicas: 5, steps: [{gate: {}}]}
+  - {name: api, cluster: west, kind: Rollout, image: v1, replicas: 5, steps: [{gate: {}}]}
+  timeline: [{at: 60s, setImage: {workload: web, image: v2}}, {at: 60s, setImage: {workload: api, image: v2}}]
+  policies: [{name: pace, pace: {}}, {name: ten, fixedParallelism: {nodes: 10}}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for policy, want := range map[string]string{"pace": "Budget", "ten": ""} {
+		out := play(t, &s.Spec, policy)
+		if len(out.Steps) != 2 || out.Unfinished != 0 || out.Pulls != 10 {
+			t.Fatalf("%s: %d steps, %d pods unfinished, %d pulls; want two, none and ten", policy, len(out.Steps), out.Unfinished, out.Pulls)
+		}
+		for _, step := range out.Steps {
+			if step.Went != want || step.Asked != 1 || step.Ended < step.Began {
+				t.Errorf("%s: a gate of workload %d asked %d times and went because of %q, want once and %q", policy, step.Workload, step.Asked, step.Went, want)
+			}
+		}
 	}
 }
