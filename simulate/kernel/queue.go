@@ -65,6 +65,17 @@ type Queue struct {
 	heap []Event
 	last uint64 // sequence number of the last push
 	open bool   // the root was popped and its place not filled
+	// lines are beside the heap; see PushInLine.
+	lines []line
+}
+
+// leastLine is how many events a line has room for when it has any.
+const leastLine = 256
+
+// line is events in the order of their times.
+type line struct {
+	events []Event
+	head   int
 }
 
 const root = 3
@@ -78,21 +89,20 @@ func (q *Queue) Len() int {
 	if q.open {
 		n--
 	}
+	for i := range q.lines {
+		n += len(q.lines[i].events) - q.lines[i].head
+	}
 	return n
 }
 
 // Push adds an event. It panics on a time before the start, on an index or a kind
 // that does not fit and after 17 billion pushes: all are faults of the program.
 func (q *Queue) Push(at Time, kind uint8, index int) Ticket {
-	if at < 0 || uint(index) > MaxIndex || kind > MaxKind || q.last == maxSequence {
-		panic("kernel: event out of range")
-	}
-	q.last++
-	e := Event{At: at, ref: q.last<<(indexBits+kindBits) | uint64(kind)<<indexBits | uint64(index)}
+	e := q.next(at, kind, index)
 	if q.open {
 		q.open = false
 		q.down(e)
-		return Ticket(q.last)
+		return e.Ticket()
 	}
 	if len(q.heap) == 0 {
 		q.heap = append(q.heap, Event{}, Event{}, Event{})
@@ -102,23 +112,83 @@ func (q *Queue) Push(at Time, kind uint8, index int) Ticket {
 	}
 	q.heap = append(q.heap, e)
 	q.up(len(q.heap)-1, e)
-	return Ticket(q.last)
+	return e.Ticket()
+}
+
+// PushInLine is Push for events that come in the order of their times, as those do that
+// wait for one clerk: only the first of a line is compared with others, so that a long
+// line costs no more than a short one. Lines are few, and numbered from zero. An event
+// that is due before the last of its line is pushed as any other.
+func (q *Queue) PushInLine(number int, at Time, kind uint8, index int) Ticket {
+	for len(q.lines) <= number {
+		q.lines = append(q.lines, line{})
+	}
+	l := &q.lines[number]
+	if l.head < len(l.events) && at < l.events[len(l.events)-1].At {
+		return q.Push(at, kind, index)
+	}
+	e := q.next(at, kind, index)
+	l.push(e)
+	return e.Ticket()
+}
+
+// next is the event of another push.
+func (q *Queue) next(at Time, kind uint8, index int) Event {
+	if at < 0 || uint(index) > MaxIndex || kind > MaxKind || q.last == maxSequence {
+		panic("kernel: event out of range")
+	}
+	q.last++
+	return Event{At: at, ref: q.last<<(indexBits+kindBits) | uint64(kind)<<indexBits | uint64(index)}
 }
 
 // Peek is the first event, and whether there is one.
 func (q *Queue) Peek() (Event, bool) {
-	q.close()
-	if len(q.heap) <= root {
-		return Event{}, false
-	}
-	return q.heap[root], true
+	e, _, ok := q.first()
+	return e, ok
 }
 
 // Pop takes the first event off, and says whether there was one.
 func (q *Queue) Pop() (Event, bool) {
-	e, ok := q.Peek()
-	q.open = ok
+	e, from, ok := q.first()
+	if from != nil {
+		from.pop()
+	} else {
+		q.open = ok
+	}
 	return e, ok
+}
+
+// first is the first event and the line that it is in; nil: it is in the heap.
+func (q *Queue) first() (e Event, from *line, ok bool) {
+	q.close()
+	if ok = len(q.heap) > root; ok {
+		e = q.heap[root]
+	}
+	for i := range q.lines {
+		l := &q.lines[i]
+		if l.head < len(l.events) && (!ok || before(&l.events[l.head], &e) == 1) {
+			e, from, ok = l.events[l.head], l, true
+		}
+	}
+	return e, from, ok
+}
+
+func (l *line) push(e Event) {
+	if len(l.events) == cap(l.events) {
+		if l.head > len(l.events)/2 {
+			l.events = l.events[:copy(l.events, l.events[l.head:])]
+			l.head = 0
+		} else {
+			l.events = slices.Grow(l.events, max(leastLine, len(l.events))) // by twice, as the heap
+		}
+	}
+	l.events = append(l.events, e)
+}
+
+func (l *line) pop() {
+	if l.head++; l.head == len(l.events) {
+		l.events, l.head = l.events[:0], 0
+	}
 }
 
 // close fills the place that a popped event left with the last event.

@@ -23,6 +23,7 @@ func TestQueueIsAStableSort(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var q Queue
 		var list []event
+		var after [3]Time
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
 			if rapid.IntRange(0, 4).Draw(t, "push or pop") < 3 {
 				e := event{
@@ -30,7 +31,13 @@ func TestQueueIsAStableSort(t *testing.T) {
 					kind:  rapid.Uint8Range(0, MaxKind).Draw(t, "kind"),
 					index: rapid.IntRange(0, MaxIndex).Draw(t, "index"),
 				}
-				e.ticket = q.Push(e.at, e.kind, e.index)
+				if line := rapid.IntRange(-1, 2).Draw(t, "line"); line < 0 {
+					e.ticket = q.Push(e.at, e.kind, e.index)
+				} else {
+					e.at += after[line]
+					after[line] += Time(rapid.Int64Range(0, 3).Draw(t, "later"))
+					e.ticket = q.PushInLine(line, e.at, e.kind, e.index)
+				}
 				list = append(list, e)
 			} else {
 				slices.SortStableFunc(list, func(a, b event) int { return cmp.Compare(a.at, b.at) })
@@ -119,8 +126,16 @@ func TestQueueAllocatesNothingInTheSteadyState(t *testing.T) {
 	q := NewQueue(1000)
 	for i := range 1000 {
 		q.Push(Time(i), 0, i)
+		q.PushInLine(0, Time(i), 2, i)
 	}
-	if n := testing.AllocsPerRun(1000, func() { e, _ := q.Pop(); q.Push(e.At+500, 1, e.Index()) }); n != 0 {
+	push := func(e Event) {
+		if e.Kind() == 2 {
+			q.PushInLine(0, e.At+1000, 2, e.Index())
+			return
+		}
+		q.Push(e.At+500, 1, e.Index())
+	}
+	if n := testing.AllocsPerRun(1000, func() { e, _ := q.Pop(); push(e) }); n != 0 {
 		t.Errorf("a pop and a push allocate %v times", n)
 	}
 }

@@ -63,7 +63,7 @@ func newWorld(spec *scenario.Spec, replication int, pacer Pacer) *World {
 	w := &World{
 		spec: spec, pacer: pacer, names: newNames(spec), horizon: kernel.Time(spec.Horizon),
 		streams: kernel.Streams{Seed: spec.Seed, Replication: replication},
-		digest:  kernel.NewDigest(), freePulls: None, freeLoads: None, begun: map[place]kernel.Time{},
+		queue:   kernel.NewQueue(1024), digest: kernel.NewDigest(), freePulls: None, freeLoads: None, begun: map[place]kernel.Time{},
 		planes: newPlanes(spec),
 	}
 	looks := w.streams.Stream(0, "kubelets")
@@ -104,13 +104,6 @@ func newWorld(spec *scenario.Spec, replication int, pacer Pacer) *World {
 	return w
 }
 
-// For how many events there is room at the start: pods that are let go at once wait for
-// one each.
-const (
-	leastQueue = 1 << 10
-	mostQueue  = 1 << 14
-)
-
 // reserve makes room for the pods that there will be at least.
 func (w *World) reserve() {
 	pods, nodes := 0, 0
@@ -126,7 +119,6 @@ func (w *World) reserve() {
 	for i := range w.spec.NodePools {
 		nodes += w.spec.NodePools[i].Nodes
 	}
-	w.queue = kernel.NewQueue(min(max(pods, leastQueue), mostQueue))
 	w.pods = make([]pod, 0, pods)
 	w.nodes = make([]node, 0, nodes)
 	w.caches.bits = make([]uint64, 0, nodes*w.caches.stride())

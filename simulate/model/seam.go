@@ -114,7 +114,7 @@ func (w *World) Release(pod PodID, prefer []NodeID) time.Duration {
 	}
 	at := c.releases.next(max(w.now, 0))
 	c.releases.take(max(w.now, 0))
-	w.queue.Push(at, dueRelease, int(pod))
+	w.queue.PushInLine(c.index, at, dueRelease, int(pod))
 	return time.Duration(at)
 }
 
@@ -128,7 +128,7 @@ func (w *World) LetGo(node NodeID) time.Duration {
 	c := &w.planes[w.pools[n.pool].cluster]
 	at := c.releases.next(max(w.now, 0))
 	c.releases.take(max(w.now, 0))
-	w.queue.Push(at, dueLetGo, int(node))
+	w.queue.PushInLine(c.index, at, dueLetGo, int(node))
 	return time.Duration(at)
 }
 
