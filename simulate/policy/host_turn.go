@@ -77,7 +77,7 @@ func (h *host) take(now time.Duration) {
 	h.news = h.news[:0]
 	h.reports(tell)
 	h.tellPools(tell)
-	h.takePods(tell)
+	h.takePods(moment, tell)
 	h.takeSteps(now, tell)
 	for _, f := range h.failures {
 		tell(h.event(f))
@@ -89,14 +89,14 @@ func (h *host) take(now time.Duration) {
 }
 
 // takePods tells of pods that changed and of their groups.
-func (h *host) takePods(tell func(engine.Event)) {
+func (h *host) takePods(now time.Time, tell func(engine.Event)) {
 	slices.Sort(h.dirty)
 	h.tellGroups(tell)
 	h.tellRoom(tell)
 	for rank := range 3 {
 		for _, id := range h.dirty {
 			if h.rank(id) == rank {
-				h.tellPod(id, tell)
+				h.tellPod(now, id, tell)
 			}
 		}
 	}
@@ -118,13 +118,13 @@ func (h *host) rank(id model.PodID) int {
 	return 1
 }
 
-func (h *host) tellPod(id model.PodID, tell func(engine.Event)) {
+func (h *host) tellPod(now time.Time, id model.PodID, tell func(engine.Event)) {
 	p := &h.pods[id]
 	g := h.groups[p.group]
 	if p.flags&podGone == 0 {
 		p.flags |= podKnown
 		h.see(id, &h.scratch) // the engine keeps no part of it
-		tell(engine.Event{Pod: &h.scratch})
+		h.engine.Observe(now, engine.Event{Pod: &h.scratch})
 		return
 	}
 	if p.flags&podKnown != 0 {

@@ -13,18 +13,24 @@ import (
 // unit. A group that does not fit keeps what it lacks from those behind it, so
 // that nobody is overtaken for ever.
 func (t *turn) allocate(class core.Class) {
-	var line []*candidate
+	line := t.sort[:0]
 	for _, c := range t.line {
 		if c.Class == class && t.releasable(c) > 0 && !c.Paused {
 			line = append(line, c)
 		}
 	}
+	t.sort = line
 	if len(line) == 0 && len(t.e.fair[class]) == 0 {
 		return
 	}
-	waiting := namespaces(line)
-	t.e.fair.Activate(class, waiting)
-	queues := t.queues(waiting, line)
+	slices.SortFunc(line, func(a, b *candidate) int {
+		if a.Namespace != b.Namespace {
+			return cmp.Compare(a.Namespace, b.Namespace)
+		}
+		return t.before(a, b)
+	})
+	t.e.fair.Activate(class, namespaces(line))
+	queues := t.queues(line)
 	for len(queues) > 0 {
 		i := leastServed(queues)
 		q := &queues[i]
@@ -48,18 +54,16 @@ type queue struct {
 	served    float64
 }
 
-// queues orders the candidates within each namespace; namespaces are sorted.
-func (t *turn) queues(names []string, line []*candidate) []queue {
-	queues := make([]queue, len(names))
-	for i, ns := range names {
-		queues[i] = queue{namespace: ns, served: t.e.fair.Served(line[0].Class, ns)}
-	}
-	for _, c := range line {
-		i, _ := slices.BinarySearch(names, c.Namespace)
-		queues[i].line = append(queues[i].line, c)
-	}
-	for _, q := range queues {
-		slices.SortFunc(q.line, t.before)
+// queues are the candidates of each namespace, by which they are sorted.
+func (t *turn) queues(line []*candidate) []queue {
+	var queues []queue
+	for from := 0; from < len(line); {
+		c, to := line[from], from+1
+		for to < len(line) && line[to].Namespace == c.Namespace {
+			to++
+		}
+		queues = append(queues, queue{c.Namespace, line[from:to], t.e.fair.Served(c.Class, c.Namespace)})
+		from = to
 	}
 	return queues
 }

@@ -16,7 +16,7 @@ type turn struct {
 	e    *Engine
 	now  time.Time
 	line []*candidate // every group with something to release, in order of id
-	sort []*candidate // the line as it was ordered last
+	sort []*candidate // the line, or a part of it, as it was ordered last
 	// opened says that the breaker of an account is not closed; tried are the revisions
 	// of which this turn lets the one go that is tried.
 	opened bool
@@ -50,7 +50,7 @@ type allowance struct {
 	units, most core.Units
 }
 
-// candidate is a group whose pods are held.
+// candidate is a group whose pods are held, in a turn.
 type candidate struct {
 	*group
 	// draws are the accounts that it waits on, each once.
@@ -138,7 +138,11 @@ func (t *turn) queue() {
 		}
 		ours, ungated := t.e.inLine(g, t.now)
 		t.e.asks(g)
-		c := &candidate{group: g, waiting: ours + ungated, left: len(g.held.pods), wave: t.e.wave(g, ours+ungated)}
+		c := &g.turn
+		*c = candidate{
+			group: g, waiting: ours + ungated, left: len(g.held.pods), wave: t.e.wave(g, ours+ungated),
+			draws: c.draws[:0], went: c.went[:0], costs: c.costs[:0],
+		}
 		for _, ask := range c.asks {
 			if a := t.e.accounts[ask.Account]; ask.Pulls() && !slices.Contains(c.draws, a) {
 				c.draws = append(c.draws, a)
@@ -376,12 +380,13 @@ func fnv(h, word uint64) uint64 {
 	return h
 }
 
-// namespaces lists the namespaces of candidates, sorted.
+// namespaces lists the namespaces of candidates that are sorted by them.
 func namespaces(line []*candidate) []string {
-	names := make([]string, len(line))
-	for i, c := range line {
-		names[i] = c.Namespace
+	names := make([]string, 0, len(line))
+	for _, c := range line {
+		if last := len(names) - 1; last < 0 || names[last] != c.Namespace {
+			names = append(names, c.Namespace)
+		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return names
 }

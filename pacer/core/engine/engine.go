@@ -56,6 +56,7 @@ type Engine struct {
 	pools    map[core.PoolID]*pool
 	groups   map[core.GroupID]*group
 	names    names[core.GroupID, group] // of groups
+	latest   *name[core.GroupID, group] // of the pod that was seen last
 	sorted   []*group                   // the groups in order; nil: to be sorted again
 	pods     roster
 	// claimed are the nodes on which an open pull of an image and account is.
@@ -148,7 +149,7 @@ func (e *Engine) clear() {
 	e.pools = map[core.PoolID]*pool{}
 	e.growing, e.lined = 0, nil
 	e.groups = map[core.GroupID]*group{}
-	e.names = names[core.GroupID, group]{}
+	e.names, e.latest = names[core.GroupID, group]{}, nil
 	e.pods = roster{}
 	e.sorted = nil
 	e.claimed = map[imageAccount]*bitset{}

@@ -86,6 +86,7 @@ type group struct {
 	uses   []use   // of its images, as of an edition
 	usesOf edition
 	of     *revision
+	turn   candidate // what the last turn noted of it
 }
 
 func newGroup(g Group) *group {

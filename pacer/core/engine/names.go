@@ -36,12 +36,16 @@ func (n names[K, T]) named(id K) *name[K, T] {
 	return known
 }
 
-// swap is the name that a pod goes by from now on, in place of another.
-func (n names[K, T]) swap(old *name[K, T], id K) *name[K, T] {
+// swap is the name that a pod goes by from now on, in place of another. likely is one
+// that it may be, as pods come many of a group at a time; nil: nobody knows.
+func (n names[K, T]) swap(old *name[K, T], id K, likely *name[K, T]) *name[K, T] {
 	if old != nil && old.id == id {
 		return old
 	}
-	next := n.named(id)
+	next := likely
+	if likely == nil || likely.id != id || likely.tidied() {
+		next = n.named(id)
+	}
 	next.pods++
 	n.leave(old)
 	return next
@@ -57,7 +61,10 @@ func (n names[K, T]) leave(old *name[K, T]) {
 
 // tidy forgets a name that nobody uses and that is of nothing.
 func (n names[K, T]) tidy(x *name[K, T]) {
-	if x.pods == 0 && x.is == nil {
+	if x.tidied() {
 		delete(n, x.id)
 	}
 }
+
+// tidied reports whether a name is forgotten.
+func (n *name[K, T]) tidied() bool { return n.pods == 0 && n.is == nil }

@@ -15,7 +15,8 @@ func (e *Engine) observePod(now time.Time, seen *Pod) {
 		e.leavePulls(now, p, (*node).leaves)
 		e.recover(now, p, "")
 	}
-	p.group, p.node = e.names.swap(p.group, seen.Group), e.fleet.names.swap(p.node, seen.Node)
+	p.group, p.node = e.names.swap(p.group, seen.Group, e.latest), e.fleet.names.swap(p.node, seen.Node, nil)
+	e.latest = p.group
 	p.take(now, seen)
 	e.place(now, p)
 }

@@ -275,8 +275,13 @@ func (l *Ledger) Books(now time.Time, d Demand) Books {
 	}
 	classes := core.Classes()
 	b.Available = make([]core.Units, 0, len(classes))
-	for _, class := range classes {
-		b.Available = append(b.Available, max(0, l.believed(now, class, d)))
+	var kept, part, left core.Units
+	for i, class := range classes {
+		k, p := l.rollbackReserve(class, d), l.percentReserve(class)
+		if i == 0 || k != kept || p != part { // else it is as much as the class before may spend
+			kept, part, left = k, p, l.believed(now, class, d)
+		}
+		b.Available = append(b.Available, max(0, left))
 	}
 	return b
 }
