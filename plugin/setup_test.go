@@ -357,6 +357,54 @@ func TestUninstallBlocked(t *testing.T) {
 	}
 }
 
+// Where it is the taint alone that keeps Pace, all but the failsafe can go: what works that
+// frees nodes stays, with the rights that it needs.
+func TestUninstallKeepsTheFailsafe(t *testing.T) {
+	t.Parallel()
+	h := installed(t)
+	pool := karpenterPool("general", startupTaint)
+	if err := h.client.Create(t.Context(), &pool); err != nil {
+		t.Fatal(err)
+	}
+	h.wants(h.run("uninstall", "--now"), ExitHold, "BLOCKED", "kubectl pace uninstall --keep-failsafe")
+	h.wants(h.run("uninstall", "--now", "--keep-failsafe"), ExitError, "no failsafe works that could stay")
+	lease := heartbeat(now)
+	lease.Name = v1alpha1.FailsafeHeartbeat
+	if err := h.client.Create(t.Context(), lease); err != nil {
+		t.Fatal(err)
+	}
+	h.wants(h.run("uninstall", "--now", "--keep-failsafe", "--dry-run"), ExitOK, "kept", "the failsafe")
+	h.wants(h.run("uninstall", "--now", "--keep-failsafe"), ExitOK, "2 pods let go", "1 node freed", "0 roles", "kept         the failsafe, in namespace pullpace-system", "kept         2 CRDs")
+	meta := metav1.ObjectMeta{Namespace: v1alpha1.Namespace, Name: cluster.FailsafeName}
+	read(h, &appsv1.Deployment{ObjectMeta: meta})
+	read(h, &corev1.ServiceAccount{ObjectMeta: meta})
+	read(h, &rbacv1.RoleBinding{ObjectMeta: meta})
+	read(h, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: cluster.FailsafeName}})
+	read(h, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.Namespace}})
+	controller := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.Namespace, Name: cluster.ControllerName}}
+	if err := h.client.Get(t.Context(), client.ObjectKeyFromObject(controller), controller); !apierrors.IsNotFound(err) {
+		t.Errorf("reading the controller's Deployment: %v, want that it is gone", err)
+	}
+	if err := h.client.Delete(t.Context(), &pool); err != nil {
+		t.Fatal(err)
+	}
+	h.wants(h.run("uninstall"), ExitOK, "deployment/pacer-failsafe", "0 roles")
+}
+
+// A failsafe frees nodes, and answers no Rollout: it stays or goes, Pace must not go yet.
+func TestAFailsafeThatStaysIsNotEnoughForOthers(t *testing.T) {
+	t.Parallel()
+	rule := unstructured.Unstructured{Object: map[string]any{"apiVersion": "readiness.node.x-k8s.io/v1alpha1", "kind": "NodeReadinessRule",
+		"metadata": map[string]any{"name": "pull-budget"}, "spec": map[string]any{"conditions": []any{map[string]any{"type": v1alpha1.ConditionPullBudgetGranted}}}}}
+	lease := heartbeat(now)
+	lease.Name = v1alpha1.FailsafeHeartbeat
+	h := newHarness(t, listing(rule, karpenterPool("general", startupTaint)), lease)
+	h.wants(h.run("uninstall", "--now", "--keep-failsafe"), ExitHold, "BLOCKED", "NodePool general", "NodeReadinessRule pull-budget")
+	if strings.Contains(h.out.String(), "uninstall --keep-failsafe") {
+		t.Error("it is offered all the same")
+	}
+}
+
 // Nodes that Pace itself tainted, and what has nothing to do with it, block nothing.
 func TestUninstallIsNotBlockedByWhatPaceDid(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,7 @@ type uninstallOptions struct {
 	dry     dryRun
 	crds    bool
 	now     bool
+	keep    bool
 	print   bool
 	timeout time.Duration
 }
@@ -44,7 +45,8 @@ func newUninstall(s *session) *cobra.Command {
 			"It may be run again.\n\n" +
 			"It changes nothing and ends with 3 while something starts new nodes with Pace's\n" +
 			"taint or waits for what Pace says of them, or a Rollout of Argo's asks Pace before\n" +
-			"its steps, and prints the edits in a safe order.\n\n" +
+			"its steps, and prints the edits in a safe order. Where it is the taint alone,\n" +
+			"--keep-failsafe takes all away but the failsafe, which frees such nodes.\n\n" +
 			"Exit codes: 0 done, 1 error or something is left, 2 usage, 3 it must not go yet.",
 		Example: s.examples("uninstall --dry-run", "uninstall", "uninstall --now --crds", "uninstall --print"),
 		Args:    args(0, 0),
@@ -67,6 +69,7 @@ func newUninstall(s *session) *cobra.Command {
 	o.dry.add(flags)
 	flags.BoolVar(&o.crds, "crds", false, "delete the CRDs too, and with them every PullBudget and PacePolicy")
 	flags.BoolVar(&o.now, "now", false, "let everything go at once; expect pulls to be refused")
+	flags.BoolVar(&o.keep, "keep-failsafe", false, "leave the failsafe, which frees new nodes that come with the taint")
 	flags.BoolVar(&o.print, "print", false, "print how to do it with kubectl alone, and change nothing")
 	flags.DurationVar(&o.timeout, "timeout", 30*time.Minute, "how long to let pods go one by one before the rest is let go at once")
 	return cmd
@@ -90,6 +93,11 @@ func (o *uninstallOptions) run(ctx context.Context) error {
 	if model.Blockers, err = setup.Blocked(ctx, c); err != nil {
 		return err
 	}
+	if o.keep {
+		if objects, err = o.keepFailsafe(ctx, c.Client, objects, &model); err != nil {
+			return err
+		}
+	}
 	if len(model.Blocked) > 0 {
 		if err := show(o.s, o.out, model, view.UninstallPage); err != nil {
 			return err
@@ -112,6 +120,23 @@ func (o *uninstallOptions) run(ctx context.Context) error {
 		return verdict(ExitError)
 	}
 	return nil
+}
+
+// keepFailsafe takes the failsafe out of what goes, and what it answers for out of what
+// keeps Pace from going.
+func (o *uninstallOptions) keepFailsafe(ctx context.Context, c client.Client, objects []*unstructured.Unstructured, model *view.Uninstall) ([]*unstructured.Unstructured, error) {
+	failsafe, err := cluster.FailsafeOf(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if !failsafe.Alive(o.s.env.Now()) {
+		return nil, fmt.Errorf("no failsafe works that could stay: look at the pods in %s (`%s status`); nothing was changed", v1alpha1.Namespace, o.s.env.program())
+	}
+	if model.FailsafeFrees {
+		model.Blockers = view.Blockers{Unknown: model.Unknown}
+	}
+	model.Kept.Failsafe = v1alpha1.Namespace
+	return setup.WithoutFailsafe(objects), nil
 }
 
 // preview says what would be done.
@@ -253,6 +278,6 @@ func (o *uninstallOptions) kept(ctx context.Context, c client.Client, model *vie
 	if err := c.List(ctx, &policies); err != nil {
 		return fmt.Errorf("listing pacepolicies: %w", err)
 	}
-	model.Kept = view.Kept{CRDs: 2, Budgets: len(budgets), Policies: len(policies.Items)}
+	model.Kept.CRDs, model.Kept.Budgets, model.Kept.Policies = 2, len(budgets), len(policies.Items)
 	return nil
 }

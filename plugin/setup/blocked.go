@@ -38,7 +38,8 @@ const (
 
 // Blocked says what would be broken by the removal: whatever starts nodes with our
 // taint, or waits for our condition on them, would leave every new node to nobody, and a
-// Rollout that asks Pace before a step would wait for ever. It names the edits in the order in which they do no harm.
+// Rollout that asks Pace before a step would wait for ever. It names the edits in the
+// order in which they do no harm.
 func Blocked(ctx context.Context, c *cluster.Cluster) (view.Blockers, error) {
 	b := blocking{cluster: c}
 	if err := each(ctx, c.Client, &corev1.NodeList{}, func(obj client.Object) {
@@ -48,11 +49,14 @@ func Blocked(ctx context.Context, c *cluster.Cluster) (view.Blockers, error) {
 	}); err != nil {
 		return b.found, fmt.Errorf("listing nodes: %w", err)
 	}
-	for _, look := range []func(context.Context) error{b.nodePools, b.policies, b.rules, b.registered, b.kubelets, b.gates} {
-		if err := look(ctx); err != nil {
-			return b.found, err
-		}
+	if err := b.all(ctx, b.nodePools, b.policies, b.registered, b.kubelets); err != nil {
+		return b.found, err
 	}
+	taints := len(b.found.Blocked)
+	if err := b.all(ctx, b.rules, b.gates); err != nil {
+		return b.found, err
+	}
+	b.found.FailsafeFrees = taints > 0 && taints == len(b.found.Blocked)
 	return b.found, nil
 }
 
@@ -61,6 +65,16 @@ type blocking struct {
 	cluster *cluster.Cluster
 	nodes   []corev1.Node
 	found   view.Blockers
+}
+
+// all looks for several things.
+func (b *blocking) all(ctx context.Context, looks ...func(context.Context) error) error {
+	for _, look := range looks {
+		if err := look(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *blocking) add(why string, edits ...string) {

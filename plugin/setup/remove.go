@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
 
@@ -43,6 +44,13 @@ func StageOf(obj *unstructured.Unstructured) Stage {
 		}
 	}
 	return StageRest
+}
+
+// WithoutFailsafe are the objects that go where the failsafe stays: all but what it runs by.
+func WithoutFailsafe(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
+	return slices.DeleteFunc(slices.Clone(objects), func(obj *unstructured.Unstructured) bool {
+		return obj.GetName() == cluster.FailsafeName || obj.GetKind() == "Namespace"
+	})
 }
 
 // Delete removes the objects of a stage, the last applied first. What is gone

@@ -33,13 +33,13 @@ type Failsafe struct {
 	Seen time.Time `json:"seen,omitzero"`
 }
 
-// alive reports whether it looks at now.
-func (f Failsafe) alive(now time.Time) bool { return now.Sub(f.Seen) < heartbeatFresh }
+// Alive reports whether it looks at now.
+func (f Failsafe) Alive(now time.Time) bool { return now.Sub(f.Seen) < heartbeatFresh }
 
 // verdict is one sentence about the failsafe.
 func (f Failsafe) verdict(s Style) painted {
 	switch {
-	case f.alive(s.Now):
+	case f.Alive(s.Now):
 		return painted{"ok, seen " + s.age(f.Seen) + " ago", good}
 	case f.Wanted == 0 && f.Seen.IsZero():
 		return painted{"not installed", warn}

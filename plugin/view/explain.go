@@ -151,7 +151,7 @@ func (e Explanation) alsoIfGone(st Style) string {
 	switch {
 	case e.Failsafe == nil:
 		return ""
-	case e.Failsafe.alive(st.Now):
+	case e.Failsafe.Alive(st.Now):
 		return ", also if Pace is gone (failsafe ok, seen " + st.age(e.Failsafe.Seen) + " ago)"
 	}
 	return ", but by nobody if Pace is gone (failsafe " + e.Failsafe.verdict(st).text + ")"

@@ -39,6 +39,6 @@ func sampleNodesCheck() NodesCheck {
 func blockedUninstall() Uninstall {
 	return Uninstall{Blockers: Blockers{
 		Blocked: []string{"NodePool general declares startup taint pullpace.dev/held"}, Edits: []string{"kubectl patch nodepool general --type json -p '[]'", "kubectl delete mutatingadmissionpolicy x"},
-		Later: []string{"NodePool general: take the budget out again"}, Unknown: []string{"whether kubelets register with the taint"},
+		Later: []string{"NodePool general: take the budget out again"}, Unknown: []string{"whether kubelets register with the taint"}, FailsafeFrees: true,
 	}}
 }

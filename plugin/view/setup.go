@@ -283,6 +283,8 @@ type Blockers struct {
 	// Edits are what to do about it, in this order; Later what is left to do afterwards.
 	Edits []string `json:"edits,omitempty"`
 	Later []string `json:"later,omitempty"`
+	// FailsafeFrees says that it is the taint alone, which a failsafe that stays takes off.
+	FailsafeFrees bool `json:"failsafeFrees,omitempty"`
 	// Unknown are things that might keep it and could not be looked at.
 	Unknown []string `json:"unknown,omitempty"`
 }
@@ -314,6 +316,8 @@ type Kept struct {
 	CRDs     int `json:"crds"`
 	Budgets  int `json:"budgets"`
 	Policies int `json:"policies"`
+	// Failsafe is the namespace of the one that goes on to free nodes that come with the taint.
+	Failsafe string `json:"failsafe,omitempty"`
 }
 
 // Names implements `-o name`.
@@ -366,6 +370,9 @@ func (p *page) blocked(b Blockers) {
 	for _, text := range b.Later {
 		p.field("later", "%s", text)
 	}
+	if b.FailsafeFrees {
+		p.field("or", "%s: the failsafe stays and frees new nodes that come with the taint", p.style.command("uninstall --keep-failsafe"))
+	}
 	for _, text := range b.Unknown {
 		p.field("unknown", "%s", painted{text, warn})
 	}
@@ -382,6 +389,9 @@ func (u Uninstall) left() painted {
 }
 
 func (p *page) kept(k Kept) {
+	if k.Failsafe != "" {
+		p.field("kept", "the failsafe, in namespace %s: it frees new nodes that come with the taint; uninstall again when none does", k.Failsafe)
+	}
 	if k.CRDs == 0 {
 		return
 	}

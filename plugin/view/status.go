@@ -218,7 +218,7 @@ func (s Status) verdict(st Style) painted {
 		return painted{"Pace is not installed: nothing is held by it.", warn}
 	case !s.Controller.Alive(st.Now):
 		rest := "let go by `kubectl pace release --now` or `uninstall` only"
-		if s.Failsafe.alive(st.Now) {
+		if s.Failsafe.Alive(st.Now) {
 			rest = "let go by the failsafe within 5m of the last turn"
 		}
 		return painted{fmt.Sprintf("Pace is not working: nothing new is held; %s still held: %s.", noun(s.HeldPods(), "pod"), rest), bad}
