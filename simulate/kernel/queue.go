@@ -69,14 +69,17 @@ type Queue struct {
 	lines []line
 }
 
-// leastLine is how many events a line has room for when it has any.
-const leastLine = 256
-
-// line is events in the order of their times.
+// line is events in the order of their times, on pages of which none is ever copied.
 type line struct {
-	events []Event
-	head   int
+	pages  []*page
+	spare  *page
+	head   int // place of the first event on the first page
+	count  int
+	latest Time // of the last event
 }
+
+// page is events of a line.
+type page [512]Event
 
 const root = 3
 
@@ -90,7 +93,7 @@ func (q *Queue) Len() int {
 		n--
 	}
 	for i := range q.lines {
-		n += len(q.lines[i].events) - q.lines[i].head
+		n += q.lines[i].count
 	}
 	return n
 }
@@ -124,7 +127,7 @@ func (q *Queue) PushInLine(number int, at Time, kind uint8, index int) Ticket {
 		q.lines = append(q.lines, line{})
 	}
 	l := &q.lines[number]
-	if l.head < len(l.events) && at < l.events[len(l.events)-1].At {
+	if l.count > 0 && at < l.latest {
 		return q.Push(at, kind, index)
 	}
 	e := q.next(at, kind, index)
@@ -166,28 +169,31 @@ func (q *Queue) first() (e Event, from *line, ok bool) {
 	}
 	for i := range q.lines {
 		l := &q.lines[i]
-		if l.head < len(l.events) && (!ok || before(&l.events[l.head], &e) == 1) {
-			e, from, ok = l.events[l.head], l, true
+		if l.count > 0 && (!ok || before(&l.pages[0][l.head], &e) == 1) {
+			e, from, ok = l.pages[0][l.head], l, true
 		}
 	}
 	return e, from, ok
 }
 
 func (l *line) push(e Event) {
-	if len(l.events) == cap(l.events) {
-		if l.head > len(l.events)/2 {
-			l.events = l.events[:copy(l.events, l.events[l.head:])]
-			l.head = 0
-		} else {
-			l.events = slices.Grow(l.events, max(leastLine, len(l.events))) // by twice, as the heap
+	at := l.head + l.count
+	if at == len(l.pages)*len(page{}) {
+		if l.spare == nil {
+			l.spare = &page{}
 		}
+		l.pages, l.spare = append(l.pages, l.spare), nil
 	}
-	l.events = append(l.events, e)
+	l.pages[at/len(page{})][at%len(page{})] = e
+	l.count++
+	l.latest = e.At
 }
 
 func (l *line) pop() {
-	if l.head++; l.head == len(l.events) {
-		l.events, l.head = l.events[:0], 0
+	l.count--
+	if l.head++; l.head == len(page{}) {
+		l.spare = l.pages[0]
+		l.pages, l.head = slices.Delete(l.pages, 0, 1), 0
 	}
 }
 

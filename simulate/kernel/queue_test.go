@@ -79,6 +79,38 @@ func TestQueueKeepsTheOrderOfPushesAtOneTime(t *testing.T) {
 	}
 }
 
+// TestALineGoesOnOverItsPages lets lines become several pages long and short again, and
+// compares with events that were pushed as any other.
+func TestALineGoesOnOverItsPages(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{1, 2, len(page{}) - 1, len(page{}), len(page{}) + 1, 3*len(page{}) + 7} {
+		var lined, heaped Queue
+		pushed := 0
+		push := func(n int) {
+			for range n {
+				lined.PushInLine(pushed%2, Time(pushed/3), 1, pushed)
+				heaped.Push(Time(pushed/3), 1, pushed)
+				pushed++
+			}
+		}
+		pop := func(n int) {
+			for range n {
+				got, ok := lined.Pop()
+				want, _ := heaped.Pop()
+				if got != want || !ok {
+					t.Fatalf("lines of %d: popped %+v (%v), want %+v", most, got, ok, want)
+				}
+			}
+		}
+		for range 5 {
+			push(2 * most)
+			pop(most)
+			push(most)
+			pop(2 * most)
+		}
+	}
+}
+
 // TestATicketTellsAStaleEvent follows the recipe of Ticket: of three timers of an
 // entity, each set anew before it fires, one is heard.
 func TestATicketTellsAStaleEvent(t *testing.T) {

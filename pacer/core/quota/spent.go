@@ -89,8 +89,11 @@ func (l *Ledger) unspend(now time.Time, by string, units core.Units) {
 
 // forget drops the buckets that are out of the window.
 func (l *Ledger) forget(now time.Time) {
-	edge := now.Add(-l.logWindow())
-	l.spent = slices.DeleteFunc(l.spent, func(s Spent) bool { return !s.End.After(edge) })
+	edge, old := now.Add(-l.logWindow()), 0
+	for old < len(l.spent) && !l.spent[old].End.After(edge) {
+		old++
+	}
+	l.spent = slices.Delete(l.spent, 0, old)
 }
 
 // spentWithin is what the local log holds for the window that ends now.
