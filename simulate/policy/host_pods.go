@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pullpace/pace/pacer/core"
@@ -319,11 +320,13 @@ func appendDigits(to []byte, number, digits int) []byte {
 // of is the name of a pod.
 func (n *names) of(id model.PodID) core.PodID {
 	for len(n.blocks) <= int(id)/namesPerBlock {
-		block := make([]byte, 0, namesPerBlock*nameLength)
+		var block strings.Builder
+		block.Grow(namesPerBlock * nameLength)
 		for i := range namesPerBlock {
-			block = appendDigits(append(block, podPrefix...), len(n.blocks)*namesPerBlock+i, podDigits)
+			var name [nameLength]byte
+			block.Write(appendDigits(append(name[:0], podPrefix...), len(n.blocks)*namesPerBlock+i, podDigits))
 		}
-		n.blocks = append(n.blocks, string(block))
+		n.blocks = append(n.blocks, block.String())
 	}
 	from := int(id) % namesPerBlock * nameLength
 	return core.PodID(n.blocks[int(id)/namesPerBlock][from : from+nameLength])

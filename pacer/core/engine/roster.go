@@ -27,6 +27,7 @@ type page [podsAtATime]pod
 
 const (
 	leastSlots  = 64
+	manySlots   = 1 << 13
 	podsAtATime = 51 // a page of memory
 )
 
@@ -86,8 +87,11 @@ func (r *roster) take() uint32 {
 }
 
 func (r *roster) grow() {
-	old := r.slots
-	r.slots = make([]slot, max(leastSlots, 2*len(old)))
+	old, times := r.slots, 2
+	if len(old) < manySlots {
+		times = 4 // pods seldom come alone
+	}
+	r.slots = make([]slot, max(leastSlots, times*len(old)))
 	last := len(r.slots) - 1
 	for _, s := range old {
 		if s.pod == 0 {
