@@ -317,14 +317,24 @@ func appendDigits(to []byte, number, digits int) []byte {
 	return append(to, tail...)
 }
 
+// increment makes a name that ends with a number that of the next.
+func increment(name []byte) {
+	i := len(name) - 1
+	for ; name[i] == '9'; i-- {
+		name[i] = '0'
+	}
+	name[i]++
+}
+
 // of is the name of a pod.
 func (n *names) of(id model.PodID) core.PodID {
 	for len(n.blocks) <= int(id)/namesPerBlock {
 		var block strings.Builder
 		block.Grow(namesPerBlock * nameLength)
-		for i := range namesPerBlock {
-			var name [nameLength]byte
-			block.Write(appendDigits(append(name[:0], podPrefix...), len(n.blocks)*namesPerBlock+i, podDigits))
+		name := appendDigits([]byte(podPrefix), len(n.blocks)*namesPerBlock, podDigits)
+		for range namesPerBlock {
+			block.Write(name)
+			increment(name)
 		}
 		n.blocks = append(n.blocks, block.String())
 	}
