@@ -34,13 +34,15 @@ type restorer struct {
 	events recorder.EventRecorder
 	// price quotes the start of so many pods; nil: nothing can be priced.
 	price func(context.Context, kube.Template, int) (v1alpha1.PodQuote, error)
-	// refused is when a Deployment may be tried again.
-	mu      sync.Mutex
+	mu sync.Mutex
+	// refused is when a Deployment may be tried again, resting are those of which pods are
+	// held and nothing is due before they change: a turn is taken for each pod of others.
 	refused map[types.UID]time.Time
+	resting map[types.UID]*appsv1.Deployment
 }
 
 func newRestorer(c client.Client, events recorder.EventRecorder, price func(context.Context, kube.Template, int) (v1alpha1.PodQuote, error)) *restorer {
-	return &restorer{client: c, events: events, price: price, refused: map[types.UID]time.Time{}}
+	return &restorer{client: c, events: events, price: price, refused: map[types.UID]time.Time{}, resting: map[types.UID]*appsv1.Deployment{}}
 }
 
 // settle brings the fields of all Deployments to what they should be at now. What
@@ -48,8 +50,10 @@ func newRestorer(c client.Client, events recorder.EventRecorder, price func(cont
 func (r *restorer) settle(ctx context.Context, now time.Time, tracker *kube.Tracker) {
 	var group errgroup.Group
 	group.SetLimit(patchesInFlight)
-	for _, a := range tracker.Altered() {
-		if r.mayTry(a.Deployment, now) {
+	all := tracker.Altered()
+	rests := r.keepResting(all)
+	for _, a := range all {
+		if !rests[a.Deployment.UID] && r.mayTry(a.Deployment, now) {
 			group.Go(func() error { r.note(ctx, a.Deployment, now, r.settleOne(ctx, now, a)); return nil })
 		}
 	}
@@ -59,6 +63,28 @@ func (r *restorer) settle(ctx context.Context, now time.Time, tracker *kube.Trac
 		}
 	}
 	_ = group.Wait() // every error was noted
+}
+
+// keepResting leaves of those that rest the ones that are as they were, and tells which.
+func (r *restorer) keepResting(all []kube.Altered) map[types.UID]bool {
+	still, rests := map[types.UID]*appsv1.Deployment{}, map[types.UID]bool{}
+	for _, a := range all {
+		if uid := a.Deployment.UID; a.May && a.Held && r.resting[uid] == a.Deployment {
+			still[uid], rests[uid] = a.Deployment, true
+		}
+	}
+	r.resting = still
+	return rests
+}
+
+// rest notes that nothing is due of a Deployment.
+func (r *restorer) rest(a kube.Altered) {
+	if !a.May || !a.Held || a.Paused() {
+		return // time alone may change what is due
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.resting[a.Deployment.UID] = a.Deployment
 }
 
 func (r *restorer) mayTry(o client.Object, now time.Time) bool {
@@ -106,6 +132,7 @@ func (r *restorer) settleOne(ctx context.Context, now time.Time, a kube.Altered)
 	}
 	asked := next.DeepCopy()
 	if !gate.Follow(next) {
+		r.rest(a)
 		return nil
 	}
 	return r.patch(ctx, asked, next)

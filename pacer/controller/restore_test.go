@@ -429,3 +429,31 @@ func TestAUserGetsBackWhatTheUserWantedLast(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkSettleHeld is what a turn does for so many Deployments of which a pod is held:
+// nothing is due of them.
+func BenchmarkSettleHeld(b *testing.B) {
+	const deployments = 500
+	tracker := kube.NewTracker()
+	tracker.Namespace(makeNamespace(nil))
+	rules, err := kube.NewRules([]v1alpha1.PullBudget{*makeBudget(1)}, []v1alpha1.PacePolicy{*makePolicy()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	tracker.Rules(rules)
+	for i := range deployments {
+		name := fmt.Sprint("web-", i)
+		d := held()
+		d.Name, d.UID = name, types.UID(name)
+		tracker.Deployment(d)
+		tracker.ReplicaSet(makeSet("v1", 1, func(rs *appsv1.ReplicaSet) { rs.Name, rs.OwnerReferences[0].Name = name+"-v1", name }))
+		tracker.Pod(start, makePod(i, func(p *corev1.Pod) { p.OwnerReferences[0].Name = name + "-v1" }))
+	}
+	r := newRestorer(fake.NewClientBuilder().Build(), events.NewFakeRecorder(1), nil)
+	if all := tracker.Altered(); len(all) != deployments || !all[0].Held {
+		b.Fatalf("%d Deployments are altered", len(all))
+	}
+	for b.Loop() {
+		r.settle(b.Context(), start, tracker)
+	}
+}

@@ -38,10 +38,16 @@ func (r *Rules) JudgeRollout(d *appsv1.Deployment, namespace *corev1.Namespace) 
 // SameTemplate reports whether a ReplicaSet runs a Deployment's template, but for
 // the hash that the Deployment controller adds.
 func SameTemplate(d *appsv1.Deployment, template *corev1.PodTemplateSpec) bool {
-	want, got := d.Spec.Template.DeepCopy(), template.DeepCopy()
-	delete(want.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
-	delete(got.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
-	return apiequality.Semantic.DeepEqual(want, got)
+	want, got := d.Spec.Template, *template // their labels alone are made anew
+	want.Labels, got.Labels = withoutHash(want.Labels), withoutHash(got.Labels)
+	return apiequality.Semantic.DeepEqual(&want, &got)
+}
+
+// withoutHash are labels without the hash of the template.
+func withoutHash(labels map[string]string) map[string]string {
+	out := maps.Clone(labels)
+	delete(out, appsv1.DefaultDeploymentUniqueLabelKey)
+	return out
 }
 
 // Unguarded reports whether a rollout of a Deployment to one of its ReplicaSets deletes
@@ -78,7 +84,8 @@ type Altered struct {
 	// its pods.
 	Seen bool
 	// Held says that a pod of it is held, Coming that pods of the newest template are
-	// still to be made, NoRoom that one cannot be made or fits nowhere.
+	// still to be made, NoRoom that one cannot be made or fits nowhere. While one is held,
+	// which thousands of turns may see, nothing else of it is looked at.
 	Held, Coming, NoRoom bool
 	// Payable says that the first pods of a rollout that is paused could start now.
 	Payable bool
@@ -221,10 +228,12 @@ func (t *Tracker) Altered() []Altered {
 				a.Sets = append(a.Sets, t.copies[id])
 			}
 		}
-		if r := w.newest(); r != nil {
-			a.Seen, a.Coming, a.NoRoom = true, r.live < int(w.replicas), r.live < int(r.replicas)
-		}
 		t.lookAtPods(owner, &a)
+		if !a.Held { // else nothing else counts
+			if r := w.newest(); r != nil {
+				a.Seen, a.Coming, a.NoRoom = true, r.live < int(w.replicas), a.NoRoom || r.live < int(r.replicas)
+			}
+		}
 		out = append(out, a)
 	}
 	return out
@@ -235,7 +244,7 @@ func (t *Tracker) lookAtPods(owner Owner, a *Altered) {
 	for id := range t.byOwner[owner] {
 		g := t.groups[id]
 		if a.Held = a.Held || len(g.held) > 0; a.Held {
-			return // nothing else counts
+			return
 		}
 		for pod := range g.pods {
 			p := t.pods[pod].announced

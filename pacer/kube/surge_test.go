@@ -147,7 +147,7 @@ func TestWhatIsKnownOfAnAlteredDeployment(t *testing.T) {
 		"its set is of a template before": {deployment: imposedOn(func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers = makePod("c", 0).Spec.Containers }),
 			sets: []*appsv1.ReplicaSet{set("a", 1, 4), set("b", 2, 1)}, want: known{May: true}},
 		"pods are not made yet":     {deployment: imposedOn(), sets: []*appsv1.ReplicaSet{set("a", 1, 4), set("b", 2, 1)}, want: known{May: true, Seen: true, Coming: true, NoRoom: true}},
-		"a pod is held":             {deployment: imposedOn(), sets: []*appsv1.ReplicaSet{set("b", 2, 1)}, pods: []*corev1.Pod{makePod("b", 1)}, want: known{May: true, Seen: true, Held: true, Coming: true}},
+		"a pod is held":             {deployment: imposedOn(), sets: []*appsv1.ReplicaSet{set("b", 2, 1)}, pods: []*corev1.Pod{makePod("b", 1)}, want: known{May: true, Held: true}},
 		"let go, more to come":      {deployment: imposedOn(), sets: []*appsv1.ReplicaSet{set("b", 2, 2)}, pods: []*corev1.Pod{makePod("b", 1, freed(7)), makePod("b", 2, freed(5))}, want: known{May: true, Seen: true, Coming: true, Released: 7}},
 		"let go, fits nowhere":      {deployment: imposedOn(), sets: []*appsv1.ReplicaSet{set("b", 2, 1)}, pods: []*corev1.Pod{makePod("b", 1, freed(7), unschedulable)}, want: known{May: true, Seen: true, Coming: true, NoRoom: true, Released: 7}},
 		"copies belong to it":       {deployment: imposedOn(), sets: []*appsv1.ReplicaSet{set("a", 1, 0, copied), set("b", 2, 0, copied)}, want: known{May: true, Seen: true, Coming: true, Sets: 2}},
