@@ -200,6 +200,10 @@ func (g *Ground) Publish(ctx context.Context, version string) (string, error) {
 	return Product + "@" + digest.String(), nil
 }
 
+// installWithin is more than replicas take to read a cluster of thousands of nodes, on a
+// machine that is busy.
+const installWithin = 5 * time.Minute
+
 // Install publishes the product once and installs it as a user would.
 func (g *Ground) Install(ctx context.Context, flags ...string) (err error) {
 	if g.image == "" {
@@ -207,7 +211,7 @@ func (g *Ground) Install(ctx context.Context, flags ...string) (err error) {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, installWithin)
 	defer cancel()
 	// What is paced is what a test says, and not what happens to run.
 	out := g.Kubectl(ctx, append([]string{"pace", "install", "--image", g.image, "--budgets", "none"}, flags...)...)

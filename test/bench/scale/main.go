@@ -83,7 +83,8 @@ func run(ctx context.Context, s settings) (err error) {
 		ControllerManagerArgs: []string{
 			// Nodes are not lost while a machine of few cores is busy with all of them.
 			"--node-monitor-grace-period=2h",
-			fmt.Sprint("--kube-api-qps=", s.rate), fmt.Sprint("--kube-api-burst=", s.rate),
+			// One pod after the other, and not many at once: what waits then is the API server.
+			fmt.Sprint("--kube-api-qps=", s.rate), fmt.Sprint("--kube-api-burst=", max(1, s.rate/10)),
 		},
 		// Its defaults: how fast pods are bound is not what is measured.
 		SchedulerArgs: []string{"--kube-api-qps=50", "--kube-api-burst=100"},
