@@ -34,7 +34,7 @@ type restorer struct {
 	events recorder.EventRecorder
 	// price quotes the start of so many pods; nil: nothing can be priced.
 	price func(context.Context, kube.Template, int) (v1alpha1.PodQuote, error)
-	mu sync.Mutex
+	mu    sync.Mutex
 	// refused is when a Deployment may be tried again, resting are those of which pods are
 	// held and nothing is due before they change: a turn is taken for each pod of others.
 	refused map[types.UID]time.Time

@@ -430,6 +430,43 @@ func TestAUserGetsBackWhatTheUserWantedLast(t *testing.T) {
 	})
 }
 
+// A Deployment of which a pod is held is looked at again when it changes, and when the pod
+// goes.
+func TestAHeldDeploymentRestsUntilItChanges(t *testing.T) {
+	t.Parallel()
+	released := func(p *corev1.Pod) { gate.Release(p, gate.Letting{}) }
+	for name, tc := range map[string]struct {
+		change func(*kube.Tracker)
+		rests  bool
+	}{
+		"nothing happens":     {func(*kube.Tracker) {}, true},
+		"another pod is held": {func(t *kube.Tracker) { t.Pod(start, makePod(2)) }, true},
+		"it changes":          {func(t *kube.Tracker) { t.Deployment(held(unavailable(1))) }, false},
+		"its pod is let go":   {func(t *kube.Tracker) { t.Pod(start, makePod(1, released)) }, false},
+		"it may not be held": {func(t *kube.Tracker) {
+			t.Namespace(makeNamespace(map[string]string{v1alpha1.AnnotationPace: v1alpha1.AnnotationPaceOff}))
+		}, false},
+		"its pod went and came": {func(t *kube.Tracker) {
+			t.Pod(start, makePod(1, released))
+			t.Deployment(held())
+			t.Pod(start, makePod(3))
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := makeBench(t, interceptor.Funcs{}, makeBudget(1), makePolicy(), makeNamespace(nil), held(), makePod(1), makeSet("v1", 1))
+			if err := b.take(0); err != nil {
+				t.Fatal(err)
+			}
+			tracker := b.turn.world.tracker
+			tc.change(tracker)
+			if got := len(b.turn.restorer.keepResting(tracker.Altered())); (got == 1) != tc.rests {
+				t.Errorf("%d Deployments rest, want it to: %v", got, tc.rests)
+			}
+		})
+	}
+}
+
 // BenchmarkSettleHeld is what a turn does for so many Deployments of which a pod is held:
 // nothing is due of them.
 func BenchmarkSettleHeld(b *testing.B) {
