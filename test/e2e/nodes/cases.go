@@ -118,27 +118,34 @@ func alone(c suite.Case) suite.Case {
 	return c
 }
 
-// cases begin with those whose end is judged, or that take long. Real nodes boot when the
-// first are over: on a small machine that takes much of it.
+// patient gives a case longer than others get: what it waits for takes most of their time
+// on a machine that does nothing else.
+func patient(c suite.Case) suite.Case {
+	c.Patience = 5 * time.Minute
+	return c
+}
+
+// cases begin with the one whose end is judged and those that take long. Real nodes boot
+// between two of its waves: on a small machine that takes much of it.
 func (b *builder) cases() []suite.Case {
 	full := stage.Options{Taken: stage.Limit, Window: 10 * time.Minute}
 	return []suite.Case{
-		b.on("scale-up", stage.Options{Window: window}, scaledUp),
+		patient(b.on("scale-up", stage.Options{Window: window}, scaledUp)),
 		b.on("waves", stage.Options{Window: 20 * time.Second}, waves),
 		b.on("packed", stage.Options{Limit: 4, Window: 20 * time.Second}, packed),
 		b.on("scale-up-unheld", stage.Options{NotPaced: true, NoBudget: true}, leftAlone),
 		b.on("pool-waves", stage.Options{Limit: growing / 2}, poolWaves, v1alpha1.Taint),
+		patient(b.among("many-nodes", stage.Options{Limit: 100}, manyNodes)),
 		b.among("node-waves", stage.Options{}, nodeWaves),
+		b.among("kubelet-held", full, kubeletHeld),
+		b.among("kubelets-join", stage.Options{Limit: joining / 2}, kubeletsJoin),
 		b.among("nodes-unheld", stage.Options{NoBudget: true}, nodesUnheld),
 		b.among("edited-taint", stage.Options{}, editedTaint),
 		b.among("rebooted", stage.Options{}, rebooted),
-		b.among("kubelet-held", full, kubeletHeld),
-		b.among("kubelets-join", stage.Options{Limit: joining / 2}, kubeletsJoin),
-		b.among("many-nodes", stage.Options{Limit: 100}, manyNodes),
 		alone(b.among("failed-over", stage.Options{}, failedOver)),
 		alone(b.among("all-let-go", stage.Options{}, allLetGo)),
 		alone(b.among("while-down", stage.Options{}, whileDown)),
-		alone(b.among("left-held", stage.Options{}, leftHeld)),
+		alone(patient(b.among("left-held", stage.Options{}, leftHeld))),
 		alone(b.among("all-new", stage.Options{}, allNew)),
 	}
 }

@@ -105,6 +105,17 @@ func (f *fleet) register(ctx context.Context, names []string, within time.Durati
 	return group.Wait()
 }
 
+// registerTainted makes a node that registers with the taint of a hold, as one does whose
+// kubelet is told to, and that no controller has seen.
+func (f *fleet) registerTainted(ctx context.Context, name string) error {
+	n := f.node(name)
+	n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: v1alpha1.Taint, Effect: corev1.TaintEffectNoSchedule})
+	if err := f.Client.Create(ctx, n); err != nil {
+		return fmt.Errorf("making a node: %w", err)
+	}
+	return nil
+}
+
 // hands are how many nodes are made at a time.
 const hands = 8
 

@@ -69,8 +69,9 @@ func whileDown(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	return f.done(ctx, none429(s))
 }
 
-// leftHeld takes the controller away with nodes held: the failsafe lets them go at the
-// bound of their hold.
+// leftHeld takes the controller away with nodes held, and has another register that wears
+// the taint from its first moment: the failsafe lets those go at the bound of their hold,
+// and this one when it finds the controller gone.
 func leftHeld(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	f, resume, err := heldFleet(ctx, s, 4)
 	if err != nil {
@@ -81,9 +82,12 @@ func leftHeld(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 		return err
 	}
 	began := time.Now()
-	err = f.joined(ctx, f.names("new", 4))
+	tainted := f.names("tainted", 1)
+	err = all(f.registerTainted(ctx, tainted[0]), f.joined(ctx, f.names("new", 4)))
 	r.Note("freed_after", time.Since(began).Round(time.Second))
-	return f.done(ctx, err, back(), resume())
+	err = all(err, f.joined(ctx, tainted))
+	r.Note("all_after", time.Since(began).Round(time.Second))
+	return f.done(ctx, err, back(), resume(), none429(s), exactly(s, 5))
 }
 
 // scaledTo0 takes the controller away until back is called, and waits until it is gone.
