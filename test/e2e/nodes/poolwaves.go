@@ -34,13 +34,13 @@ func poolWaves(ctx context.Context, s *scene, r *suite.Report) error {
 	if err := s.Create(ctx, d); err != nil {
 		return err
 	}
-	if err := s.Await(ctx, d.Name); err != nil {
+	if err := s.runs(ctx, growing); err != nil {
 		return err
 	}
 	if out := s.Kubectl(ctx, "scale", "deployment", d.Name, "-n", s.Name, "--replicas="+strconv.Itoa(2*growing)); out.Code != 0 {
 		return fmt.Errorf("scaling: %s", out)
 	}
-	if err := s.Await(ctx, d.Name); err != nil {
+	if err := s.runs(ctx, 2*growing); err != nil {
 		return err
 	}
 	// Pods may be Ready before the agent beside them.

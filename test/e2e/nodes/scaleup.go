@@ -28,7 +28,7 @@ func scaledUp(ctx context.Context, s *scene, r *suite.Report) error {
 	if err := s.deploy(ctx, "app", pulls, oneANode); err != nil {
 		return err
 	}
-	if err := s.Await(ctx, "app"); err != nil {
+	if err := s.runs(ctx, pulls); err != nil {
 		return err
 	}
 	bound := time.Duration(pulls/stage.Limit-1) * s.Options.Window
@@ -52,7 +52,7 @@ func leftAlone(ctx context.Context, s *scene, r *suite.Report) error {
 	if _, err := s.Registry.Log().Wait(ctx, 1, f); err != nil {
 		return fmt.Errorf("a scale-up that nobody holds was never refused: %w", err)
 	}
-	if err := s.Await(ctx, "app"); err != nil {
+	if err := s.runs(ctx, pulls); err != nil {
 		return err
 	}
 	return s.grewBy(ctx, pulls)
@@ -80,7 +80,7 @@ func waves(ctx context.Context, s *scene, r *suite.Report) error {
 	if err := resume(); err != nil {
 		return err
 	}
-	if err := s.Await(ctx, "app"); err != nil {
+	if err := s.runs(ctx, pulls); err != nil {
 		return err
 	}
 	return all(none429(s.Stage), exactly(s.Stage, pulls), s.grewBy(ctx, pulls), s.allNeeded(ctx, 1), s.inWaves(ctx, r))
@@ -95,7 +95,7 @@ func packed(ctx context.Context, s *scene, r *suite.Report) error {
 	if err := s.deploy(ctx, "app", int32(each*nodes), threeANode); err != nil {
 		return err
 	}
-	if err := s.Await(ctx, "app"); err != nil {
+	if err := s.runs(ctx, each*nodes); err != nil {
 		return err
 	}
 	r.Note("spread", s.Spread().Round(time.Second))

@@ -103,6 +103,22 @@ func (s *scene) deploy(ctx context.Context, app string, replicas int32, cpu stri
 	return s.Create(ctx, d)
 }
 
+// runs returns when so many pods of the app are Ready, as they say themselves. What a
+// Deployment counts can be minutes behind where the machine is busy: its controller waits
+// the longer for its own writes the more often it looked in vain.
+func (s *scene) runs(ctx context.Context, want int) error {
+	_, err := s.AwaitPods(ctx, "app", fmt.Sprintf("%d pods to be Ready", want), func(pods []corev1.Pod) bool {
+		return len(pods) == want && stage.Count(pods, podReady) == want
+	})
+	return err
+}
+
+func podReady(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
 // nodes are those of the pool.
 func (s *scene) nodes(ctx context.Context) ([]corev1.Node, error) {
 	var list corev1.NodeList
