@@ -125,17 +125,22 @@ func patient(c suite.Case) suite.Case {
 	return c
 }
 
-// cases begin with the one whose end is judged and those that take long. Real nodes boot
-// between two of its waves: on a small machine that takes much of it.
+// inTurn has the scale-up whose end is judged run before the nodes that take most of the
+// machine, beside all others.
+func inTurn(c suite.Case) suite.Case {
+	c.Lane = "in turn"
+	return patient(c)
+}
+
 func (b *builder) cases() []suite.Case {
 	full := stage.Options{Taken: stage.Limit, Window: 10 * time.Minute}
 	return []suite.Case{
-		patient(b.on("scale-up", stage.Options{Window: window}, scaledUp)),
+		inTurn(b.on("scale-up", stage.Options{Window: window}, scaledUp)),
+		inTurn(b.among("many-nodes", stage.Options{Limit: 100}, manyNodes)),
 		b.on("waves", stage.Options{Window: 20 * time.Second}, waves),
 		b.on("packed", stage.Options{Limit: 4, Window: 20 * time.Second}, packed),
 		b.on("scale-up-unheld", stage.Options{NotPaced: true, NoBudget: true}, leftAlone),
 		b.on("pool-waves", stage.Options{Limit: growing / 2}, poolWaves, v1alpha1.Taint),
-		patient(b.among("many-nodes", stage.Options{Limit: 100}, manyNodes)),
 		b.among("node-waves", stage.Options{}, nodeWaves),
 		b.among("kubelet-held", full, kubeletHeld),
 		b.among("kubelets-join", stage.Options{Limit: joining / 2}, kubeletsJoin),
