@@ -103,7 +103,7 @@ func (o *explainOptions) run(ctx context.Context, t cluster.Target) error {
 		model.Meaning, model.Remedy = info.Text, info.Remedy
 	}
 	if model.Aborted {
-		model.Remedy = "fix what was rolled out, and roll it out again; `kubectl argo rollouts retry rollout NAME` tries the same once more"
+		model.Remedy = fmt.Sprintf("fix what was rolled out, and roll it out again; `kubectl argo rollouts retry rollout %s -n %s` tries the same once more", t.Name, model.Namespace)
 	}
 	return show(o.s, o.out, model, view.ExplanationPage)
 }

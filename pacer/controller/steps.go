@@ -13,6 +13,7 @@ import (
 	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/core/engine"
 	"github.com/pullpace/pace/pacer/core/feedback"
+	"github.com/pullpace/pace/pacer/core/quota"
 	"github.com/pullpace/pace/pacer/kube"
 )
 
@@ -111,6 +112,9 @@ func (t *Turn) answerSteps(now time.Time, d engine.Decision) {
 // holdAnswer is the answer for a step that is held. An image that cannot be pulled is
 // not worth to wait for: nothing of it would come up.
 func (t *Turn) holdAnswer(now time.Time, s kube.Step, h engine.Hold, d engine.Decision) GateAnswer {
+	if h.Reason == core.Paused {
+		h.Expected = quota.Range{} // a person says when
+	}
 	a := GateAnswer{Decision: kube.Wait, Reason: h.Reason, RetryAfterSeconds: retryDefault, Need: h.Need, Free: h.Free, Expected: h.Expected}
 	if until := h.Expected.From.Sub(now); until > 0 && until < retryDefault*time.Second {
 		a.RetryAfterSeconds = int(until/time.Second) + 1
