@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,9 +10,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
@@ -46,6 +50,7 @@ func heldRollouts(b *testing.B, n int) (*Turn, *runs, []string) {
 		r.SetName(fmt.Sprint("web-", i))
 		r.SetUID(uid)
 		run.SetNamespace(namespace)
+		run.SetCreationTimestamp(metav1.Now()) // none has waited for as long as it may
 		run.SetName(r.GetName() + "-v2-2-0")
 		owners := run.GetOwnerReferences()
 		owners[0].Name, owners[0].UID = r.GetName(), uid
@@ -65,40 +70,108 @@ func heldRollouts(b *testing.B, n int) (*Turn, *runs, []string) {
 	return t, waiting, asks
 }
 
-// BenchmarkGateOf1000HeldRollouts asks over HTTP as Argo does, each rollout in turn.
-func BenchmarkGateOf1000HeldRollouts(b *testing.B) {
+// asksEvery is how often a rollout asks by the template that is shipped, turnEvery how
+// often turns are taken meanwhile.
+const (
+	asksEvery = 20 * time.Second
+	turnEvery = time.Second
+)
+
+// BenchmarkGatePolledBy1000HeldRollouts has each of them ask over HTTP once in 20 s, one
+// after the other and whether or not the last was answered, while turns decide. An
+// operation is all of them, once.
+func BenchmarkGatePolledBy1000HeldRollouts(b *testing.B) {
 	const n = 1000
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
+	before := heap()
 	turn, waiting, asks := heldRollouts(b, n)
-	runtime.GC()
-	runtime.ReadMemStats(&after)
+	held := heap() - before
 	g := newGatekeeper(turn.claims, waiting, nil)
+	server := httptest.NewServer(g)
+	defer server.Close()
 	if a := askAs(b, g, asks[n/2]); a.Reason != core.Paused {
 		b.Fatalf("answer %+v, want a hold", a)
 	}
-	server := httptest.NewServer(g)
-	defer server.Close()
-	took := make([]time.Duration, 0, b.N)
-	b.ResetTimer()
-	for i := range b.N {
-		began := time.Now()
-		response, err := http.Post(server.URL+kube.GatePath, "application/json", strings.NewReader(asks[i%n]))
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := io.Copy(io.Discard, response.Body); err != nil {
-			b.Fatal(err)
-		}
-		_ = response.Body.Close()
-		took = append(took, time.Since(began))
+	stop := make(chan struct{})
+	var turns sync.WaitGroup
+	turns.Go(func() { takeTurns(turn, stop) })
+	var took []time.Duration
+	for range b.N {
+		took = append(took, poll(b, server.URL+kube.GatePath, asks)...)
 	}
-	b.StopTimer()
+	close(stop)
+	turns.Wait()
 	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
-	b.ReportMetric(float64(int64(after.HeapAlloc)-int64(before.HeapAlloc))/n, "B/rollout")
+	b.ReportMetric(float64(took[len(took)-1].Microseconds()), "max-µs")
+	b.ReportMetric(held/n, "B/rollout")
+	b.ReportMetric(heap()/(1<<20), "heap-MiB")
 	runtime.KeepAlive(turn)
+}
+
+// heap is how many bytes live objects take.
+func heap() float64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
+// takeTurns decides about what waits until it is stopped.
+func takeTurns(t *Turn, stop <-chan struct{}) {
+	tick := time.NewTicker(turnEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case now := <-tick.C:
+			t.hearSteps(now, nil)
+			t.answerSteps(now, t.engine.Decide(now))
+		}
+	}
+}
+
+// poll asks every question once, evenly spread over the time in which a rollout asks
+// again, and tells how long each answer took.
+func poll(b *testing.B, url string, asks []string) []time.Duration {
+	b.Helper()
+	took := make([]time.Duration, len(asks))
+	failed := make([]error, len(asks))
+	tick := time.NewTicker(asksEvery / time.Duration(len(asks)))
+	defer tick.Stop()
+	var all sync.WaitGroup
+	for i := range asks {
+		<-tick.C
+		all.Go(func() {
+			began := time.Now()
+			failed[i] = askHeld(url, asks[i])
+			took[i] = time.Since(began)
+		})
+	}
+	all.Wait()
+	if err := errors.Join(failed...); err != nil {
+		b.Fatal(err)
+	}
+	return took
+}
+
+// askHeld asks a question and complains unless the answer is a hold.
+func askHeld(url, question string) error {
+	response, err := http.Post(url, "application/json", strings.NewReader(question))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	var a GateAnswer
+	if err := json.NewDecoder(response.Body).Decode(&a); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK || a.Decision != kube.Wait || a.Reason != core.Paused {
+		return fmt.Errorf("status %d, answer %+v: want a hold", response.StatusCode, a)
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	return err
 }
 
 // BenchmarkTurnOf1000HeldRollouts is what those add to a turn.
