@@ -21,23 +21,23 @@ import (
 	"github.com/pullpace/pace/test/e2e/suite"
 )
 
-// counted is a line of the counter of ways past gates.
-var counted = regexp.MustCompile(`(?m)^pullpace_gate_bypasses_total\{kind="([^"]+)"\} (\d+)$`)
+// counter is a line of the counter of ways past gates.
+var counter = regexp.MustCompile(`(?m)^pullpace_gate_bypasses_total\{kind="([^"]+)"\} (\d+)$`)
 
 // ways are how often each way past the gates was counted, by all replicas.
-func (a act) ways(ctx context.Context) (map[kube.Bypass]int, error) {
+func (a act) ways(ctx context.Context) (tally, error) {
 	var pods corev1.PodList
 	if err := a.Client.List(ctx, &pods, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"}); err != nil {
 		return nil, fmt.Errorf("listing the replicas: %w", err)
 	}
-	sum := map[kube.Bypass]int{}
+	sum := tally{}
 	for _, pod := range pods.Items {
 		text, err := a.Cluster.Client().CoreV1().RESTClient().Get().Namespace(v1alpha1.Namespace).Resource("pods").
 			Name(pod.Name + ":8080").SubResource("proxy").Suffix("metrics").Do(ctx).Raw()
 		if err != nil {
 			return nil, fmt.Errorf("reading metrics: %w", err)
 		}
-		for _, m := range counted.FindAllStringSubmatch(string(text), -1) {
+		for _, m := range counter.FindAllStringSubmatch(string(text), -1) {
 			n, err := strconv.Atoi(m[2])
 			if err != nil {
 				return nil, fmt.Errorf("reading metrics: %w", err)
@@ -51,20 +51,51 @@ func (a act) ways(ctx context.Context) (map[kube.Bypass]int, error) {
 	return sum, nil
 }
 
-// moves expects that something moves the counter of one way by one, and no other.
-func (a act) moves(ctx context.Context, way kube.Bypass, do func() error) error {
-	want, err := a.ways(ctx)
-	if err != nil {
-		return err
+// tally is how often each way past the gates should have been counted by now.
+type tally map[kube.Bypass]int
+
+// moves expects that something moves the counter of one way by one, and that no other
+// moved since the tally began.
+func (a act) moves(want tally, way kube.Bypass, do deed) deed {
+	return func(ctx context.Context) error {
+		want[way]++
+		if err := do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", way, err)
+		}
+		return stage.Poll(ctx, "one more "+string(way), a.counted(want))
 	}
-	want[way]++
-	if err := do(); err != nil {
-		return fmt.Errorf("%s: %w", way, err)
-	}
-	return stage.Poll(ctx, "one more "+string(way), func(ctx context.Context) (bool, string, error) {
+}
+
+// counted asks whether the counters are as they should be.
+func (a act) counted(want tally) func(ctx context.Context) (bool, string, error) {
+	return func(ctx context.Context) (bool, string, error) {
 		got, err := a.ways(ctx)
 		return maps.Equal(got, want), fmt.Sprintf("%v, want %v", got, want), err
-	})
+	}
+}
+
+// terminates ends the run that waits at a step, as `kubectl argo rollouts terminate` does.
+func (a act) terminates(step int64) deed {
+	return func(ctx context.Context) error {
+		run, err := a.awaitHeld(ctx, step)
+		if err != nil {
+			return err
+		}
+		return a.Client.Patch(ctx, run, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"terminate":true}}`)))
+	}
+}
+
+// restarts starts the pods anew, as `kubectl argo rollouts restart` does.
+func (a act) restarts(ctx context.Context) error {
+	return a.patch(ctx, map[string]any{"spec": map[string]any{"restartAt": time.Now().UTC().Format(time.RFC3339)}}, "")
+}
+
+// scales asks for one pod more by the subresource that a HorizontalPodAutoscaler writes.
+func (a act) scales(ctx context.Context) error {
+	if out := a.Kubectl(ctx, "scale", "rollouts.argoproj.io/"+app, "-n", a.Name, fmt.Sprint("--replicas=", stage.Nodes+1)); out.Code != 0 {
+		return fmt.Errorf("scaling up: %s", out)
+	}
+	return nil
 }
 
 // awaitHeld returns the run that waits at a step of the newest revision.
@@ -89,7 +120,8 @@ func (a act) awaitHeld(ctx context.Context, step int64) (run *unstructured.Unstr
 	return run, err
 }
 
-// bypassed goes past gates in every way there is.
+// bypassed goes past gates in every way there is. In the end nothing is left set aside of
+// what waited at them.
 func bypassed(ctx context.Context, a act, r *suite.Report) error {
 	images, err := a.images(ctx)
 	if err != nil {
@@ -98,57 +130,24 @@ func bypassed(ctx context.Context, a act, r *suite.Report) error {
 	if err := a.begin(ctx, options{steps: gated}, 1); err != nil {
 		return err
 	}
-	if err := a.order(ctx, "pause"); err != nil {
-		return err
-	}
-	if err := a.update(ctx, images[0]); err != nil {
-		return err
-	}
-	status := func(fields map[string]any) func() error {
-		return func() error { return a.patch(ctx, map[string]any{"status": fields}, "status") }
-	}
-	spec := func(fields map[string]any) func() error {
-		return func() error { return a.patch(ctx, map[string]any{"spec": fields}, "") }
-	}
-	if _, err := a.awaitHeld(ctx, 0); err != nil {
-		return err
-	}
-	if err := a.moves(ctx, kube.BypassPromote, status(map[string]any{"pauseConditions": nil, "currentStepIndex": 1})); err != nil {
-		return err
-	}
-	run, err := a.awaitHeld(ctx, 2)
+	n, err := a.ways(ctx)
 	if err != nil {
 		return err
 	}
-	if err := a.moves(ctx, kube.BypassTerminate, func() error {
-		return a.Client.Patch(ctx, run, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"terminate":true}}`)))
-	}); err != nil {
-		return err
-	}
-	if _, err := a.awaitHeld(ctx, 4); err != nil {
-		return err
-	}
-	if err := a.moves(ctx, kube.BypassRestart, spec(map[string]any{"restartAt": time.Now().UTC().Format(time.RFC3339)})); err != nil {
-		return err
-	}
-	if err := a.moves(ctx, kube.BypassScale, spec(map[string]any{"replicas": stage.Nodes + 1})); err != nil {
-		return err
-	}
-	if err := a.moves(ctx, kube.BypassRollback, func() error { return a.update(ctx, stage.Unmetered) }); err != nil {
-		return err
-	}
-	if err := a.await(ctx, "the first revision to serve again", healthy); err != nil {
-		return err
-	}
-	if err := a.update(ctx, images[1]); err != nil {
-		return err
-	}
-	if _, err := a.awaitHeld(ctx, 0); err != nil {
-		return err
-	}
-	if err := a.moves(ctx, kube.BypassFull, status(map[string]any{"promoteFull": true})); err != nil {
-		return err
-	}
-	r.Note("ways", len(kube.BypassKinds()))
-	return a.await(ctx, "the promoted revision to serve", healthy)
+	r.Note("ways", len(n))
+	return inTurn(ctx,
+		a.orders("pause"), a.updates(images[0]), a.waitsAt(0),
+		a.moves(n, kube.BypassPromote, a.sets(map[string]any{"pauseConditions": nil, "currentStepIndex": 1})),
+		a.moves(n, kube.BypassTerminate, a.terminates(2)),
+		a.waitsAt(4),
+		a.moves(n, kube.BypassRestart, a.restarts),
+		a.moves(n, kube.BypassScale, a.scales),
+		a.moves(n, kube.BypassRollback, a.updates(stage.Unmetered)),
+		a.comesTo("the first revision to serve again", healthy),
+		a.updates(images[1]), a.waitsAt(0),
+		a.moves(n, kube.BypassFull, a.sets(map[string]any{"promoteFull": true})),
+		a.comesTo("the promoted revision to serve", healthy),
+		a.accounts("nothing to be held or set aside", func(s v1alpha1.AccountStatus) bool { return s.Held == 0 && s.Reserved == 0 }),
+		func(ctx context.Context) error { return stage.Poll(ctx, "no way to be counted twice", a.counted(n)) },
+	)
 }

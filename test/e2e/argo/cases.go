@@ -17,7 +17,7 @@ const patience = 5 * time.Minute
 
 // Plan is the suite on a lab with Argo's controller. Cases that take longest come first.
 func Plan(lab *stage.Lab) stage.Plan {
-	f := &front{lab: lab}
+	f := &front{lab: lab, down: map[string]int{}}
 	on := func(name string, o stage.Options, play func(context.Context, act, *suite.Report) error) suite.Case {
 		c := stage.Case(name, o, func(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 			return play(ctx, act{s, f}, r)
@@ -25,15 +25,18 @@ func Plan(lab *stage.Lab) stage.Plan {
 		c.Patience = patience
 		return c
 	}
-	window := stage.Options{Window: burst}
-	down := on("gate-down-75s", stage.Options{}, gateDown)
 	ways := on("bypasses", stage.Options{}, bypassed)
-	down.Alone, ways.Alone = true, true // others ask at the same gate, and are counted too
+	ways.Alone = true // those of others are counted too
 	return stage.Plan{Ready: f.start, Cases: []suite.Case{
-		on("canary", window, canaryWaits),
+		on("gate-down-75s", stage.Options{}, gateDown),
 		on("throttled-mid-canary", stage.Options{Breaker: hasty()}, throttledMidCanary),
+		on("canary", stage.Options{Window: burst}, canaryWaits),
+		on("commands", stage.Options{Window: forLong}, commands),
+		on("routed", stage.Options{}, routed),
+		on("blue-green", stage.Options{}, blueGreen),
 		on("bad-image", stage.Options{}, badImage),
-		down,
+		on("bad-image-by-policy", stage.Options{Policy: aborting()}, badImageByPolicy),
+		on("neighbour", stage.Options{}, neighbour),
 		ways,
 	}}
 }
@@ -64,8 +67,8 @@ func canaryWaits(ctx context.Context, a act, r *suite.Report) error {
 	}
 	b := act{alone, a.front}
 	unpaced := make(chan error, 1)
-	go func() { unpaced <- b.rollOut(ctx, notGated) }()
-	if err := errors.Join(a.rollOut(ctx, gated), <-unpaced); err != nil {
+	go func() { unpaced <- b.rollOut(ctx, notGated, b.updates) }()
+	if err := errors.Join(a.rollOut(ctx, gated, a.rolls), <-unpaced); err != nil {
 		return err
 	}
 	all, err := a.measurements(ctx)
@@ -105,8 +108,17 @@ func canaryWaits(ctx context.Context, a act, r *suite.Report) error {
 	return errors.Join(err, alone.Clear(ctx))
 }
 
+// rolls has the plugin make the next revision and watch it to its end.
+func (a act) rolls(images ...string) deed {
+	args := []string{"rollout", it}
+	for i, image := range images {
+		args = append(args, "--image", fmt.Sprintf("c%d=%s", i, image))
+	}
+	return a.says(0, []string{"state=starting", "state=held", "step=5/5 reason=WaitingForBudget", "state=done new=4/4"}, args...)
+}
+
 // rollOut makes a Rollout with those steps and rolls its second revision out.
-func (a act) rollOut(ctx context.Context, steps string) error {
+func (a act) rollOut(ctx context.Context, steps string, roll func(images ...string) deed) error {
 	images, err := a.images(ctx)
 	if err != nil {
 		return err
@@ -118,10 +130,8 @@ func (a act) rollOut(ctx context.Context, steps string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.update(ctx, images...); err != nil {
-		return err
-	}
-	return a.await(ctx, "the second revision to serve", func(s state) bool { return healthy(s) && s.hash != before.hash })
+	return inTurn(ctx, roll(images...),
+		a.comesTo("the second revision to serve", func(s state) bool { return healthy(s) && s.hash != before.hash }))
 }
 
 // order has Pace hold all that draws on the account ("pause"), or go on ("resume").
@@ -145,17 +155,15 @@ func gateDown(ctx context.Context, a act, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(a.begin(ctx, options{steps: gated, deadline: deadline}, len(images)), a.order(ctx, "pause")); err != nil {
+	if err := inTurn(ctx, a.begins(options{steps: gated, deadline: deadline}, len(images)), a.orders("pause"), a.updates(images...), a.hears(`"hold"`, `"Paused"`)); err != nil {
 		return err
 	}
-	if err := a.update(ctx, images...); err != nil {
+	before, err := a.measurements(ctx)
+	if err != nil {
 		return err
 	}
-	if err := a.awaitAnswer(ctx, `"hold"`, `"Paused"`); err != nil {
-		return err
-	}
-	a.down.Store(true)
-	defer a.down.Store(false)
+	a.takeDown(a.Name)
+	defer a.putUp(a.Name)
 	for until := time.Now().Add(downFor); time.Now().Before(until); {
 		s, err := a.look(ctx)
 		if err != nil {
@@ -168,10 +176,17 @@ func gateDown(ctx context.Context, a act, r *suite.Report) error {
 			return err
 		}
 	}
-	a.down.Store(false)
-	r.Note("refused", a.refused.Load())
-	if n := a.refused.Load(); n <= 5 {
-		return fmt.Errorf("%d questions were refused: Argo's default of four errors in a row was not exceeded, nothing is proved", n)
+	refused := a.putUp(a.Name)
+	r.Note("refused", refused)
+	if refused <= 5 {
+		return fmt.Errorf("%d questions were refused: Argo's default of four errors in a row was not exceeded, nothing is proved", refused)
+	}
+	// It is held on, by answers now, and well all the time.
+	if err := a.awaitLater(ctx, last(before).at.Add(downFor), `"hold"`, `"Paused"`); err != nil {
+		return err
+	}
+	if s, err := a.look(ctx); err != nil || s.phase != "Progressing" || s.step != 0 || s.aborted {
+		return fmt.Errorf("after the gate was down the rollout is %s: %w", s, err)
 	}
 	if n := a.Charges(""); n != 0 {
 		return fmt.Errorf("%d pulls of a step that is held", n)
@@ -180,25 +195,4 @@ func gateDown(ctx context.Context, a act, r *suite.Report) error {
 		return err
 	}
 	return a.await(ctx, "the second revision to serve", func(s state) bool { return healthy(s) && s.step == 5 })
-}
-
-// badImage rolls out an image that there is not. The health of its pulls aborts the
-// rollout, by the words of the kubelet.
-func badImage(ctx context.Context, a act, r *suite.Report) error {
-	if err := a.begin(ctx, options{steps: gated, health: true}, 1); err != nil {
-		return err
-	}
-	if err := a.update(ctx, a.Host.Name()+"/web:typo"); err != nil {
-		return err
-	}
-	if err := a.await(ctx, "the rollout to be aborted", func(s state) bool { return s.aborted && s.phase == "Degraded" }); err != nil {
-		return err
-	}
-	if err := a.awaitAnswer(ctx, `"abort"`, `"ImageFailing"`, "not found"); err != nil {
-		return err
-	}
-	return stage.Poll(ctx, "an Event on the rollout", func(ctx context.Context) (bool, string, error) {
-		out := a.Kubectl(ctx, "get", "events.v1.events.k8s.io", "-n", a.Name, "--field-selector", "regarding.kind=Rollout,reason=ImageFailing", "-o", "jsonpath={.items[*].note}")
-		return len(out.Stdout) > 0, out.String(), nil
-	})
 }

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,8 +20,11 @@ import (
 	"github.com/pullpace/pace/test/e2e/stage"
 )
 
-// app is the name of every case's Rollout.
-const app = "web"
+// app is the name of every case's Rollout, it how the plugin is told of it.
+const (
+	app = "web"
+	it  = "rollout/" + app
+)
 
 // gateStep is the step that waits for budget.
 const gateStep = `{analysis: {templates: [{templateName: pull-budget, clusterScope: true}], args: [
@@ -131,8 +136,11 @@ func (a act) patch(ctx context.Context, what map[string]any, subresource string)
 type state struct {
 	phase, message string
 	step           int64
-	hash, stable   string
-	aborted, fresh bool
+	// hash is its newest revision, stable the one that serves, active that of the active
+	// Service of a blue-green one.
+	hash, stable, active string
+	aborted, fresh       bool
+	abortedAt            time.Time
 }
 
 func (s state) String() string {
@@ -153,7 +161,10 @@ func (a act) look(ctx context.Context) (state, error) {
 	s.step, _, _ = unstructured.NestedInt64(u.Object, "status", "currentStepIndex")
 	s.hash, _, _ = unstructured.NestedString(u.Object, "status", "currentPodHash")
 	s.stable, _, _ = unstructured.NestedString(u.Object, "status", "stableRS")
+	s.active, _, _ = unstructured.NestedString(u.Object, "status", "blueGreen", "activeSelector")
 	s.aborted, _, _ = unstructured.NestedBool(u.Object, "status", "abort")
+	at, _, _ := unstructured.NestedString(u.Object, "status", "abortedAt")
+	s.abortedAt, _ = time.Parse(time.RFC3339, at)
 	observed, _, _ := unstructured.NestedString(u.Object, "status", "observedGeneration")
 	s.fresh = observed == fmt.Sprint(u.GetGeneration())
 	return s, nil
@@ -171,7 +182,10 @@ func (a act) await(ctx context.Context, what string, ok func(state) bool) error 
 }
 
 // measured is one answer in an AnalysisRun.
-type measured struct{ run, phase, value, message string }
+type measured struct {
+	run, phase, value, message string
+	at                         time.Time
+}
 
 // measurements are the answers that the runs of the Rollout keep, by the time of the run.
 func (a act) measurements(ctx context.Context) ([]measured, error) {
@@ -189,7 +203,8 @@ func (a act) measurements(ctx context.Context) ([]measured, error) {
 			taken, _, _ := unstructured.NestedSlice(r.(map[string]any), "measurements")
 			for _, m := range taken {
 				field := func(name string) string { s, _ := m.(map[string]any)[name].(string); return s }
-				out = append(out, measured{u.GetName(), field("phase"), field("value"), field("message")})
+				at, _ := time.Parse(time.RFC3339, field("finishedAt"))
+				out = append(out, measured{u.GetName(), field("phase"), field("value"), field("message"), at})
 			}
 		}
 	}
@@ -198,13 +213,24 @@ func (a act) measurements(ctx context.Context) ([]measured, error) {
 
 // awaitAnswer returns when a run keeps an answer with all of these words.
 func (a act) awaitAnswer(ctx context.Context, words ...string) error {
+	return a.awaitLater(ctx, time.Time{}, words...)
+}
+
+// awaitLater is awaitAnswer of answers that were given after a time.
+func (a act) awaitLater(ctx context.Context, after time.Time, words ...string) error {
 	return stage.Poll(ctx, fmt.Sprintf("an answer with %q", words), func(ctx context.Context) (bool, string, error) {
 		all, err := a.measurements(ctx)
 		found := slices.ContainsFunc(all, func(m measured) bool {
-			return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(m.value, w) })
+			return m.at.After(after) && !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(m.value, w) })
 		})
 		return found, fmt.Sprintf("%d answers, the last %+v", len(all), last(all)), err
 	})
+}
+
+// ofRevision are the pods of one revision.
+func (a act) ofRevision(ctx context.Context, hash string) ([]corev1.Pod, error) {
+	pods, err := a.Pods(ctx, app)
+	return slices.DeleteFunc(pods, func(p corev1.Pod) bool { return p.Labels["rollouts-pod-template-hash"] != hash }), err
 }
 
 func last(all []measured) measured {

@@ -25,10 +25,10 @@ func hasty() *v1alpha1.Breaker {
 
 // ready is how many pods of a revision serve.
 func (a act) ready(ctx context.Context, hash string) (n int, err error) {
-	pods, err := a.Pods(ctx, app)
+	pods, err := a.ofRevision(ctx, hash)
 	for i := range pods {
 		for _, c := range pods[i].Status.Conditions {
-			if pods[i].Labels["rollouts-pod-template-hash"] == hash && c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
 				n++
 			}
 		}
@@ -41,7 +41,7 @@ const frozenFor = 15 * time.Second
 
 // throttledMidCanary has the registry refuse all pulls when the first canary pod comes.
 // The rollout freezes: no pod more comes, and none that serves goes. When the registry
-// serves again it goes on by itself.
+// serves again it goes on by itself, as those who asked meanwhile were told.
 func throttledMidCanary(ctx context.Context, a act, r *suite.Report) error {
 	images, err := a.images(ctx)
 	if err != nil {
@@ -74,12 +74,23 @@ func throttledMidCanary(ctx context.Context, a act, r *suite.Report) error {
 		if err != nil {
 			return err
 		}
-		if !frozen(s) || serving != stage.Nodes {
-			return fmt.Errorf("while pulls are throttled the rollout is %s with %d pods that serve, want it frozen with %d", s, serving, stage.Nodes)
+		canary, err := a.ofRevision(ctx, s.hash)
+		if err != nil {
+			return err
+		}
+		if !frozen(s) || serving != stage.Nodes || len(canary) != 1 {
+			return fmt.Errorf("while pulls are throttled the rollout is %s with %d pods that serve and %d of the canary, want it frozen with %d and 1", s, serving, len(canary), stage.Nodes)
 		}
 		if err := stage.Pass(ctx, time.Second); err != nil {
 			return err
 		}
+	}
+	if err := inTurn(ctx,
+		a.says(0, []string{"HELD", "BreakerOpen", "429", "lets it go on at the same step"}, "explain", it),
+		a.says(0, []string{it + " frozen"}, "status"),
+		a.says(4, []string{"state=held", "reason=BreakerOpen", "own_429=1", "kubelet="}, "rollout", it, "--follow", "--max-wait", "1s"),
+	); err != nil {
+		return err
 	}
 	lift()
 	if err := a.awaitAnswer(ctx, `"hold"`, `"BreakerOpen"`); err != nil {
