@@ -316,6 +316,21 @@ func TestOrdersOfRollouts(t *testing.T) {
 	}
 }
 
+// TestReleaseAllLetsStepsGo, where a controller is there to open them.
+func TestReleaseAllLetsStepsGo(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, interceptor.Funcs{}, rollouts(t)...)
+	h.wants(h.run("release", "--all", "--reason", "incident 4711"), ExitOK, "rollout/web in shop released")
+	if text := read(h, argoObject(t, canary)).GetAnnotations()[v1alpha1.AnnotationOverride]; !strings.Contains(text, "incident 4711") {
+		t.Errorf("order %q on the rollout, want one", text)
+	}
+	h = newHarness(t, interceptor.Funcs{}, budget(0), argoObject(t, canary), argoObject(t, asking))
+	h.wants(h.run("release", "--all", "--now", "--reason", "incident 4711"), ExitOK, "rollout/web in shop is left alone", "kubectl argo rollouts promote web -n shop")
+	if read(h, argoObject(t, canary)).GetAnnotations()[v1alpha1.AnnotationOverride] != "" {
+		t.Error("an order that nobody carries out is on the rollout")
+	}
+}
+
 // TestWithoutArgo: nothing else suffers where the cluster has no Rollouts.
 func TestWithoutArgo(t *testing.T) {
 	t.Parallel()

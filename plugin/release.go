@@ -13,6 +13,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/gate"
+	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/cluster"
 	"github.com/pullpace/pace/plugin/view"
 )
@@ -80,7 +81,7 @@ func (o *releaseOptions) releaseOne(ctx context.Context, t cluster.Target) error
 		return err
 	}
 	if !served && t.Kind == cluster.Rollout {
-		return fmt.Errorf("%s: nothing but its own step holds it, which asks again until the controller answers; `kubectl argo rollouts promote %s -n %s` skips the step. Nothing was changed", t, t.Name, obj.GetNamespace())
+		return fmt.Errorf("%s: %s. Nothing was changed", t, asksOn(t, obj.GetNamespace()))
 	}
 	if job, ok := obj.(*batchv1.Job); !served && (t.Kind == cluster.Deployment || ok && !gate.Suspended(job)) {
 		if err := o.ungate(ctx, g, obj.GetNamespace(), t.String()); err != nil {
@@ -157,7 +158,8 @@ func (o *releaseOptions) let(ctx context.Context, g *giver, t cluster.Target, ob
 	}
 }
 
-// releaseAll releases every held node, and every workload that has held pods.
+// releaseAll releases every held node, every step of a Rollout that waits, and every
+// workload that has held pods.
 func (o *releaseOptions) releaseAll(ctx context.Context) error {
 	g, err := o.start(ctx)
 	if err != nil {
@@ -171,6 +173,9 @@ func (o *releaseOptions) releaseAll(ctx context.Context) error {
 		return err
 	}
 	if err := o.releaseJobs(ctx, g, served); err != nil {
+		return err
+	}
+	if err := o.releaseSteps(ctx, g, served); err != nil {
 		return err
 	}
 	if served {
@@ -223,6 +228,42 @@ func (o *releaseOptions) releaseJobs(ctx context.Context, g *giver, served bool)
 		}
 	}
 	return nil
+}
+
+// releaseSteps lets the steps of Rollouts go that wait at the gate. Without a controller
+// nothing opens them from here; a Rollout that is frozen waits for its pulls.
+func (o *releaseOptions) releaseSteps(ctx context.Context, g *giver, served bool) error {
+	steps, err := cluster.HeldSteps(ctx, g.cluster.Client, "")
+	if apierrors.IsForbidden(err) {
+		o.s.notef("steps of rollouts that wait are left alone: %v", cluster.Explain(err, o.s.env.program()))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
+		t, err := cluster.ParseTarget(s.Workload)
+		if err != nil || s.Step == kube.StepHealth {
+			continue
+		}
+		if !served {
+			o.s.notef("%s in %s is left alone: %s", t, s.Namespace, asksOn(t, s.Namespace))
+			continue
+		}
+		u := kube.NewRollout()
+		if err := g.cluster.Client.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: t.Name}, u); err != nil {
+			return fmt.Errorf("reading %s: %w", t, err)
+		}
+		if err := o.let(ctx, g, t, u, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// asksOn says what opens the gate of a Rollout while no controller answers.
+func asksOn(t cluster.Target, namespace string) string {
+	return fmt.Sprintf("nothing but its own step holds it, which asks again until the controller answers; `kubectl argo rollouts promote %s -n %s` skips the step", t.Name, namespace)
 }
 
 // orderAll writes one order on each Deployment that has held pods, and on each
