@@ -28,12 +28,13 @@ check: ## vet, lint and unit tests; under a minute when warm
 	$(GO) test ./...
 
 .PHONY: test
-test: ## check, a real browser, a real cluster, and suites main, feedback and argo on it; what cannot run fails
+test: ## check, a real browser, a real cluster, and suites main, feedback, nodes and argo on it; what cannot run fails
 	$(MAKE) check
 	CI=true $(GO) test -count=1 -timeout 10m ./test/browser/...
 	CI=true PACE_CLUSTER=1 $(GO) test -count=1 -timeout 25m ./test/cluster/...
 	$(MAKE) e2e SUITE=main
 	$(MAKE) e2e SUITE=feedback
+	$(MAKE) e2e SUITE=nodes
 	$(MAKE) e2e SUITE=argo
 
 .PHONY: demo
