@@ -98,7 +98,7 @@ func neighbour(ctx context.Context, a act, _ *suite.Report) error {
 	if s, err := a.look(ctx); err != nil || s.step != 0 || s.aborted || a.Charges("") != 0 {
 		return fmt.Errorf("the rollout is %s after %d pulls (%w), want it held", s, a.Charges(""), err)
 	}
-	return inTurn(ctx, a.orders("resume"), a.comesTo("the next gate", func(s state) bool { return s.step == 2 }))
+	return inTurn(ctx, a.orders("resume"), a.comesTo("the next gate, or beyond", func(s state) bool { return s.step >= 2 }))
 }
 
 // theirs is the question of the step that the Rollout waits at.
