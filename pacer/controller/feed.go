@@ -91,7 +91,23 @@ func (f *feed) hasAutoscaler() bool {
 	return f.autoscaler
 }
 
+// put takes a change in, and has a turn be taken for it.
 func (f *feed) put(kind int, object client.Object, gone bool) {
+	f.keep(kind, object, gone)
+	f.wake()
+}
+
+// changed takes an object in as it is now. The heartbeat of a node is for the next turn
+// that is taken for anything else: kubelets send one every five minutes, which in a large
+// cluster are many a second.
+func (f *feed) changed(kind int, before, after client.Object) {
+	f.keep(kind, after, false)
+	if !onlyBeat(before, after) {
+		f.wake()
+	}
+}
+
+func (f *feed) keep(kind int, object client.Object, gone bool) {
 	key := changeKey{kind: kind, namespace: object.GetNamespace(), name: object.GetName()}
 	if kind == podKind {
 		key.uid = string(object.GetUID())
@@ -102,7 +118,6 @@ func (f *feed) put(kind int, object client.Object, gone bool) {
 	}
 	f.changes[key] = change{object: object, gone: gone}
 	f.mu.Unlock()
-	f.wake()
 }
 
 // maxOutdated bounds the orders that a turn is told of beside the last of each object:
@@ -194,7 +209,7 @@ func (f *feed) connect(ctx context.Context, c cache.Cache, kind int, object clie
 	}
 	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { f.put(kind, o.(client.Object), false) },
-		UpdateFunc: func(_, o any) { f.put(kind, o.(client.Object), false) },
+		UpdateFunc: func(before, o any) { f.changed(kind, before.(client.Object), o.(client.Object)) },
 		DeleteFunc: func(o any) {
 			if last, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
 				o = last.Obj
