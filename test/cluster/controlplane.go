@@ -5,7 +5,6 @@ package cluster
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -51,10 +50,10 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 		return err
 	}
 	scheduler := append([]string{
-		"kube-scheduler", "--kubeconfig=" + c.path("admin.kubeconfig"), "--leader-elect=false",
+		kubeScheduler, "--kubeconfig=" + c.path("admin.kubeconfig"), "--leader-elect=false",
 		"--bind-address=127.0.0.1", "--kube-api-qps=200", "--kube-api-burst=300",
 	}, c.options.SchedulerArgs...)
-	return c.launchOther(ctx, "kube-scheduler", scheduler)
+	return c.launchOther(ctx, kubeScheduler, scheduler)
 }
 
 // launchOther starts a program of the world, with what is added to its environment.
@@ -146,18 +145,30 @@ func (c *Cluster) FreezeAPIServer(ctx context.Context, d time.Duration) error {
 // FreezeControllers gives the controller manager no time until thaw is called: what is
 // made meanwhile is found by it as if it had been so all along.
 func (c *Cluster) FreezeControllers(ctx context.Context) (thaw func() error, err error) {
+	return c.freeze(ctx, controllerManager)
+}
+
+// FreezeScheduler gives the scheduler no time until thaw is called.
+func (c *Cluster) FreezeScheduler(ctx context.Context) (thaw func() error, err error) {
+	return c.freeze(ctx, kubeScheduler)
+}
+
+func (c *Cluster) freeze(ctx context.Context, name string) (thaw func() error, err error) {
 	if err := c.controlled(); err != nil {
 		return nil, err
 	}
 	for _, p := range c.processes() {
-		if p.name == controllerManager {
+		if p.name == name {
 			return p.freeze(ctx)
 		}
 	}
-	return nil, errors.New("no controller manager is running")
+	return nil, fmt.Errorf("no %s is running", name)
 }
 
-const controllerManager = "kube-controller-manager"
+const (
+	controllerManager = "kube-controller-manager"
+	kubeScheduler     = "kube-scheduler"
+)
 
 // StartAPIServer starts the API server after StopAPIServer.
 func (c *Cluster) StartAPIServer(ctx context.Context) error {
