@@ -168,7 +168,7 @@ func (b *bench) atRest(ctx context.Context) error {
 // show prints what was measured between two looks.
 func (b *bench) show(what string, before, after measure.Cost) {
 	took := after.At.Sub(before.At)
-	turn, webhook := 1000*after.Turn.Quantile(before.Turn, 0.99), 1000*after.Pods.Estimate(before.Pods, 0.99)
+	turn := 1000 * after.Turn.Quantile(before.Turn, 0.99)
 	fmt.Printf("%s seconds=%.0f cpu_millicores=%.1f memory_mib=%.0f peak_mib=%.0f api_requests_per_second=%.1f turns=%.0f turn_p50_ms<=%.0f turn_p99_ms<=%.0f\n",
 		what, took.Seconds(), 1000*(after.CPU-before.CPU)/took.Seconds(), after.Memory/(1<<20), after.Peak/(1<<20), (after.Requests-before.Requests)/took.Seconds(),
 		after.Turn.Count(before.Turn), 1000*after.Turn.Quantile(before.Turn, 0.5), turn)
@@ -184,5 +184,6 @@ func (b *bench) show(what string, before, after measure.Cost) {
 		fmt.Printf("%s webhook=%s calls=%.0f p50_ms=%.1f p99_ms=%.1f p50_ms<=%.0f p99_ms<=%.0f\n", what, w.of, w.after.Count(w.before),
 			1000*w.after.Estimate(w.before, 0.5), 1000*w.after.Estimate(w.before, 0.99), 1000*w.after.Quantile(w.before, 0.5), 1000*w.after.Quantile(w.before, 0.99))
 	}
-	b.atMost(what+"_webhook_p99_ms", webhook, mostWebhook)
+	// The time that the API server counts has in it how long that waits for a processor.
+	b.atMost(what+"_answer_p99_ms", 1000*after.Answer.Estimate(before.Answer, 0.99), mostWebhook)
 }
