@@ -133,7 +133,8 @@ func (f *Failsafe) held(ctx context.Context, now time.Time) ([]client.Object, er
 	}
 	var all []client.Object
 	for _, list := range []client.ObjectList{&corev1.PodList{}, &corev1.NodeList{}, &appsv1.DeploymentList{}, &batchv1.JobList{}} {
-		if err := f.client.List(ctx, list); err != nil {
+		// Not copied: of thousands of nodes few are held, and what is let go is copied first.
+		if err := f.client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("listing what is held: %w", err)
 		}
 		all = append(all, items(list)...)
