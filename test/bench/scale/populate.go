@@ -93,6 +93,8 @@ func node(i int) *corev1.Node {
 	}
 	// What is not meant for such nodes must not land there: nobody would start it.
 	n.Spec.Taints = []corev1.Taint{{Key: cluster.LabelUnrun, Value: cluster.LabelUnrunValue, Effect: corev1.TaintEffectNoSchedule}}
+	// As a controller notes it on the nodes of so large a cluster, at twenty a second.
+	n.Annotations = map[string]string{corev1.ObjectTTLAnnotationKey: "300"}
 	n.Status.NodeInfo.BootID, n.Status.NodeInfo.ContainerRuntimeVersion = name, "containerd://2.4.2"
 	now := metav1.Now()
 	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", LastHeartbeatTime: now, LastTransitionTime: now}}
