@@ -21,7 +21,7 @@ dist: ## all that is published, into dist/: image, plugin archives, krew manifes
 	$(GO) run ./release/cmd/release $(if $(VERSION),-version $(VERSION))
 
 .PHONY: check
-check: ## vet, lint and unit tests; under a minute when warm
+check: ## vet, lint and unit tests
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmted:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...

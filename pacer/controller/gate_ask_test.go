@@ -219,15 +219,20 @@ func TestAFollowerLetsGoOfItsCallers(t *testing.T) {
 	}
 }
 
+// serve starts a gate's server, until cancel is called; how it ended comes then.
+func serve(t *testing.T, g *gatekeeper) (address string, cancel func(), ended <-chan error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, end := make(chan string, 1), make(chan error, 1)
+	s := &gateServer{handler: g, address: "127.0.0.1:0", ready: ready}
+	go func() { end <- s.Start(ctx) }()
+	return <-ready, cancel, end
+}
+
 func TestTheGateServesUntilItEnds(t *testing.T) {
 	t.Parallel()
 	g := gateOf(t, false)
-	ctx, cancel := context.WithCancel(t.Context())
-	ready := make(chan string, 1)
-	s := &gateServer{handler: g, address: "127.0.0.1:0", ready: ready}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Start(ctx) }()
-	address := <-ready
+	address, cancel, ended := serve(t, g)
 	for _, path := range []string{"/v1/gate", "/v1/gate/", "//v1//gate", "/", "/metrics"} {
 		response, err := http.Post("http://"+address+path, "application/json", strings.NewReader(goodAsk))
 		if err != nil {
@@ -256,12 +261,7 @@ func TestTheGateAnswersWhileItStops(t *testing.T) {
 	g := gateOf(t, true, makeRun("0", "Running", ""))
 	asked := make(chan struct{})
 	g.claims.wake = func() { close(asked) } // no turn answers: it waits for its first answer
-	ctx, cancel := context.WithCancel(t.Context())
-	ready := make(chan string, 1)
-	s := &gateServer{handler: g, address: "127.0.0.1:0", ready: ready}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Start(ctx) }()
-	address := <-ready
+	address, cancel, ended := serve(t, g)
 	ask := func() (*httptest.ResponseRecorder, error) {
 		response, err := http.Post("http://"+address+kube.GatePath, "application/json", strings.NewReader(goodAsk))
 		if err != nil {

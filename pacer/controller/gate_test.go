@@ -261,11 +261,7 @@ func TestWhatReleasesAClaim(t *testing.T) {
 	for name, end := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			budget := makeBudget(1)
-			budget.Annotations = map[string]string{v1alpha1.AnnotationPaused: v1alpha1.Order{Reason: "maintenance"}.String()}
-			b := makeBench(t, interceptor.Funcs{}, sixNodes(budget)...)
-			b.argo(makeRollout(0), makeRun("0", "Running", ""))
-			b.mustTake(settled)
+			b := stepPaused(t)
 			if a := b.ask("0"); a.Decision != kube.Wait || a.Reason != core.Paused {
 				t.Fatalf("answer %+v on a paused account, want Paused", a)
 			}
@@ -278,14 +274,21 @@ func TestWhatReleasesAClaim(t *testing.T) {
 	}
 }
 
-// Who restarts the pods of a Rollout while its step waits changes nothing of the step.
-func TestARestartLeavesAClaimAlone(t *testing.T) {
-	t.Parallel()
+// stepPaused is a cluster in which a step of a Rollout asks on an account that is paused.
+func stepPaused(t *testing.T) *bench {
+	t.Helper()
 	budget := makeBudget(1)
 	budget.Annotations = map[string]string{v1alpha1.AnnotationPaused: v1alpha1.Order{Reason: "maintenance"}.String()}
 	b := makeBench(t, interceptor.Funcs{}, sixNodes(budget)...)
 	b.argo(makeRollout(0), makeRun("0", "Running", ""))
 	b.mustTake(settled)
+	return b
+}
+
+// Who restarts the pods of a Rollout while its step waits changes nothing of the step.
+func TestARestartLeavesAClaimAlone(t *testing.T) {
+	t.Parallel()
+	b := stepPaused(t)
 	restarted := makeRollout(0)
 	restarted.Object["spec"].(map[string]any)["restartAt"] = "2026-03-01T12:00:05Z"
 	b.argo(restarted)
