@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -30,7 +31,7 @@ import (
 const admitPath = "/mutate-pods"
 
 // admitter puts the gate on pods that are being created. It reads caches, but for
-// Jobs that are younger than those, and lets a pod through ungated whenever it is in
+// owners that are younger than those, and lets a pod through ungated whenever it is in
 // doubt. It is safe for concurrent use.
 type admitter struct {
 	reader client.Reader
@@ -244,27 +245,43 @@ func (a *admitter) whileBeating(v kube.Verdict) kube.Verdict {
 	return v
 }
 
-// deployment is the owner of the pod's ReplicaSet; nil when the caches do not
-// know it yet.
+// deployment is the owner of the pod's ReplicaSet; nil when there is none, or it cannot
+// be read. Pods of a new one are often made before a cache knows of it.
 func (a *admitter) deployment(ctx context.Context, pod *corev1.Pod) *appsv1.Deployment {
 	ref := metav1.GetControllerOf(pod)
 	if ref == nil || ref.Kind != "ReplicaSet" {
 		return nil
 	}
-	name := kube.OwnerOf(pod).Name
+	key, uid := client.ObjectKey{Namespace: pod.Namespace, Name: kube.OwnerOf(pod).Name}, types.UID("")
 	var set appsv1.ReplicaSet
 	if a.reader.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: ref.Name}, &set) == nil {
 		owner := metav1.GetControllerOf(&set)
 		if owner == nil || owner.Kind != "Deployment" {
 			return nil
 		}
-		name = owner.Name
+		key.Name, uid = owner.Name, owner.UID
 	}
-	var d appsv1.Deployment
-	if a.reader.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: name}, &d) != nil {
-		return nil
+	return find[appsv1.Deployment](ctx, a, key, uid)
+}
+
+// liveFor bounds the wait for an owner that no cache knows yet.
+const liveFor = 500 * time.Millisecond
+
+// find reads the owner of a pod from the cache, or past it where it is younger than
+// that; nil: it cannot be read, or has another UID. An empty UID stands for any.
+func find[T any, P interface {
+	*T
+	client.Object
+}](ctx context.Context, a *admitter, key client.ObjectKey, uid types.UID) *T {
+	ctx, cancel := context.WithTimeout(ctx, liveFor)
+	defer cancel()
+	for _, from := range []client.Reader{a.reader, a.live} {
+		owner := P(new(T))
+		if from != nil && from.Get(ctx, key, owner) == nil && (uid == "" || owner.GetUID() == uid) {
+			return owner
+		}
 	}
-	return &d
+	return nil
 }
 
 // unguarded reports whether to hold a pod would leave its Deployment short.

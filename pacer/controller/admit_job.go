@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"time"
 
 	"gomodules.xyz/jsonpatch/v2"
 	batchv1 "k8s.io/api/batch/v1"
@@ -66,9 +65,6 @@ func (a *jobAdmitter) judgeJob(ctx context.Context, job *batchv1.Job) kube.Verdi
 	return a.whileBeating(rules.JudgeJob(kube.Case{Job: job, Namespace: &namespace, Gated: gated, Hopeless: a.hopeless(ctx)}))
 }
 
-// liveFor bounds the wait for a Job that no cache knows yet.
-const liveFor = 500 * time.Millisecond
-
 // job is the Job that the pod is of; nil when it is of none, or cannot be read. A
 // Job makes its pods at once, often before a cache knows of it.
 func (a *admitter) job(ctx context.Context, pod *corev1.Pod) *batchv1.Job {
@@ -76,14 +72,5 @@ func (a *admitter) job(ctx context.Context, pod *corev1.Pod) *batchv1.Job {
 	if ref == nil || ref.Kind != "Job" {
 		return nil
 	}
-	key := client.ObjectKey{Namespace: pod.Namespace, Name: ref.Name}
-	ctx, cancel := context.WithTimeout(ctx, liveFor)
-	defer cancel()
-	for _, from := range []client.Reader{a.reader, a.live} {
-		var job batchv1.Job
-		if from != nil && from.Get(ctx, key, &job) == nil && job.UID == ref.UID {
-			return &job
-		}
-	}
-	return nil
+	return find[batchv1.Job](ctx, a, client.ObjectKey{Namespace: pod.Namespace, Name: ref.Name}, ref.UID)
 }

@@ -139,25 +139,32 @@ func TestAdmissionPutsTheGateOnAndNothingElse(t *testing.T) {
 
 func TestAdmissionLetsThroughWhatIsNotHeld(t *testing.T) {
 	t.Parallel()
-	recreate := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}
+	recreate := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "1"}}
 	recreate.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType
 	bare := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-v1",
 		OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "web", UID: "1", Controller: new(true)}}}}
+	before := recreate.DeepCopy()
+	before.UID, before.Spec.Strategy = "0", appsv1.DeploymentStrategy{}
 	cases := map[string]struct {
 		objects []client.Object
-		raw     []byte
-		rules   bool
-		silent  bool
+		// young are what the caches do not know yet.
+		young  []client.Object
+		raw    []byte
+		rules  bool
+		silent bool
 		// unread says that nothing can be told of the pod.
 		unread bool
 	}{
-		"namespace not known": {raw: sent(nil), rules: true},
-		"no turn completes":   {objects: []client.Object{makeNamespace(nil)}, raw: sent(nil), rules: true, silent: true},
-		"rules not read":      {objects: []client.Object{makeNamespace(nil)}, raw: sent(nil)},
-		"recreated":           {objects: []client.Object{makeNamespace(nil), recreate, bare}, raw: sent(nil), rules: true},
-		"unguarded":           {objects: []client.Object{makeNamespace(nil), makeDeployment(), makeSet("v1", 2), makeSet("v0", 1, serving)}, raw: sent(nil), rules: true},
-		"not a pod":           {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{"spec":{"containers":"junk"}}`), rules: true, unread: true},
-		"not even JSON":       {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{`), rules: true, unread: true},
+		"namespace not known":                             {raw: sent(nil), rules: true},
+		"no turn completes":                               {objects: []client.Object{makeNamespace(nil)}, raw: sent(nil), rules: true, silent: true},
+		"rules not read":                                  {objects: []client.Object{makeNamespace(nil)}, raw: sent(nil)},
+		"recreated":                                       {objects: []client.Object{makeNamespace(nil), recreate, bare}, raw: sent(nil), rules: true},
+		"recreated, too young for the cache":              {objects: []client.Object{makeNamespace(nil), bare}, young: []client.Object{recreate}, raw: sent(nil), rules: true},
+		"recreated, as its ReplicaSet too young":          {objects: []client.Object{makeNamespace(nil)}, young: []client.Object{recreate}, raw: sent(nil), rules: true},
+		"recreated, the cache knows another of that name": {objects: []client.Object{makeNamespace(nil), bare, before}, young: []client.Object{recreate}, raw: sent(nil), rules: true},
+		"unguarded":                                       {objects: []client.Object{makeNamespace(nil), makeDeployment(), makeSet("v1", 2), makeSet("v0", 1, serving)}, raw: sent(nil), rules: true},
+		"not a pod":                                       {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{"spec":{"containers":"junk"}}`), rules: true, unread: true},
+		"not even JSON":                                   {objects: []client.Object{makeNamespace(nil)}, raw: []byte(`{`), rules: true, unread: true},
 		"image of no budget": {objects: []client.Object{makeNamespace(nil)}, rules: true, raw: sent(func(p map[string]any) {
 			p["spec"].(map[string]any)["containers"] = []any{map[string]any{"name": "a", "image": "ghcr.io/a/b"}}
 		})},
@@ -168,6 +175,7 @@ func TestAdmissionLetsThroughWhatIsNotHeld(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := makeAdmitter(t, tc.objects...)
+			a.live = makeAdmitter(t, tc.young...).reader
 			if !tc.rules {
 				a.rules.Store(nil)
 			}

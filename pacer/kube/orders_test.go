@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
@@ -64,6 +65,22 @@ func TestFreedWhenTheGroundForHoldingIsGone(t *testing.T) {
 		"policy only shadow": {func(t *testing.T, tr *Tracker) {
 			tr.Rules(mustRules(t, budgets, makePolicy("p", func(p *v1alpha1.PacePolicy) { p.Spec.Mode = v1alpha1.Shadow })))
 		}, core.Shadow},
+		"turns out to be recreated": {func(_ *testing.T, tr *Tracker) { tr.Deployment(makeDeployment(1, false, recreated)) }, core.Recreate},
+		"recreated of late": {func(_ *testing.T, tr *Tracker) {
+			tr.Deployment(makeDeployment(1, false))
+			tr.Deployment(makeDeployment(1, false, recreated))
+		}, core.Recreate},
+		"recreated no more": {func(_ *testing.T, tr *Tracker) {
+			tr.Deployment(makeDeployment(1, false, recreated))
+			tr.Deployment(makeDeployment(1, false))
+		}, ""},
+		"turns out to delete first": {func(t *testing.T, tr *Tracker) {
+			tr.Rules(mustRules(t, budgets, makePolicy("p", func(p *v1alpha1.PacePolicy) { p.Spec.DeleteFirst = v1alpha1.NeverHold })))
+			tr.Deployment(makeDeployment(1, false, func(d *appsv1.Deployment) {
+				d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxUnavailable: new(intstr.FromInt32(1))}
+			}))
+		}, core.Excluded},
+		"turns out to surge": {func(_ *testing.T, tr *Tracker) { tr.Deployment(makeDeployment(1, false)) }, ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -84,6 +101,9 @@ func TestFreedWhenTheGroundForHoldingIsGone(t *testing.T) {
 		})
 	}
 }
+
+// recreated has a Deployment delete all its pods before it makes the new ones.
+func recreated(d *appsv1.Deployment) { d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType }
 
 func TestPodsOfAnUnseenNamespaceStayHeld(t *testing.T) {
 	t.Parallel()
