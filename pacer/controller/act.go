@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
-	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -98,9 +99,13 @@ func (t *Turn) act(ctx context.Context, d engine.Decision) (int, error) {
 		}
 		return 0, fmt.Errorf("booking %d releases: %w", len(leaving), err)
 	}
-	t.write(ctx, leaving)
-	t.writes.took(len(leaving), t.clock.Since(now))
-	return t.settle(ctx, leaving), nil
+	now = t.clock.Now()
+	begun := t.write(ctx, leaving, now.Add(writesWithin))
+	t.writes.took(begun, t.clock.Since(now))
+	for _, g := range leaving[begun:] {
+		t.withdraw(g)
+	}
+	return t.settle(ctx, leaving[:begun]), nil
 }
 
 // leaving are the pods that a decision lets go, and those that nobody may hold any more;
@@ -153,25 +158,25 @@ func share(cost []engine.Cost, count int) []v1alpha1.MarkCost {
 	return costs
 }
 
-// write patches pods and Jobs, a few at a time.
-func (t *Turn) write(ctx context.Context, leaving []*going) {
-	var group errgroup.Group
-	group.SetLimit(patchesInFlight)
-	for _, g := range leaving {
-		group.Go(func() error {
-			switch {
-			case g.job != nil:
-				g.err = t.releaser.resume(ctx, g.job, g.letting.Mark)
-			case g.node != nil:
-				g.err = t.releaser.letNode(ctx, g.node, g.letting.Mark)
-			case g.step != nil: // it is told so when it asks next
-			default:
-				g.err = t.releaser.releaseOrLess(ctx, g.pod, g.letting)
-			}
-			return nil
-		})
+// write patches pods, Jobs and nodes, a few at a time, and begins none after until. It
+// returns how many were begun, of which all have ended.
+func (t *Turn) write(ctx context.Context, leaving []*going, until time.Time) (begun int) {
+	slots := semaphore.NewWeighted(patchesInFlight)
+	for begun < len(leaving) && slots.Acquire(ctx, 1) == nil {
+		if t.clock.Now().After(until) {
+			slots.Release(1)
+			break
+		}
+		g := leaving[begun]
+		begun++
+		go func() {
+			defer slots.Release(1)
+			g.err = t.releaser.let(ctx, g)
+		}()
 	}
-	_ = group.Wait() // every error is kept with its pod
+	// It fails only of a context that is done, which this one never is.
+	_ = slots.Acquire(context.WithoutCancel(ctx), patchesInFlight)
+	return begun
 }
 
 // settle tells the engine and people how the releases ended.
@@ -229,11 +234,20 @@ func (t *Turn) leaves(g *going, leaving bool) {
 	}
 }
 
-// refuse takes a booking back.
+// refuse takes a booking back that could not be written.
 func (t *Turn) refuse(g *going) {
 	t.leaves(g, false)
 	for _, id := range g.ids {
 		t.tell(t.clock.Now(), engine.Event{Refused: id})
+	}
+}
+
+// withdraw takes a booking back that there was no time to write: the next turn decides
+// anew.
+func (t *Turn) withdraw(g *going) {
+	t.leaves(g, false)
+	for _, id := range g.ids {
+		t.tell(t.clock.Now(), engine.Event{Withdrawn: id})
 	}
 }
 

@@ -30,6 +30,19 @@ type releaser struct {
 	live client.Reader
 }
 
+// let writes what lets something go.
+func (r *releaser) let(ctx context.Context, g *going) error {
+	switch {
+	case g.job != nil:
+		return r.resume(ctx, g.job, g.letting.Mark)
+	case g.node != nil:
+		return r.letNode(ctx, g.node, g.letting.Mark)
+	case g.step != nil:
+		return nil // it is told so when it asks next
+	}
+	return r.releaseOrLess(ctx, g.pod, g.letting)
+}
+
 // releaseOrLess writes a release, and where that is refused once more the least of it:
 // gate, label and mark. A policy engine may deny the affinity, or what others
 // added meanwhile may make it invalid; preferred nodes are not worth a hold.

@@ -9,8 +9,8 @@ const (
 	mostWrites  = 400
 	firstWrites = 100
 	leastWrites = 16
-	// writesWithin is how long the writes of a turn may take before the next one writes
-	// less: with all else that a turn does it stays below a second.
+	// writesWithin is how long a turn begins writes, and how long they may take before the
+	// next one writes less: with all else that a turn does it stays below a second.
 	writesWithin = 500 * time.Millisecond
 )
 

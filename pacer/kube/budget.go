@@ -31,11 +31,19 @@ type budget struct {
 	nodes      labels.Selector
 	perNode    bool
 	egressName string
+	// The rest is for its accounts alone.
 	settings   quota.Settings
 	breaker    feedback.Settings
 	paused     bool
 	resumed    time.Time
 	generation int64
+}
+
+// choice is the budget without what is for its accounts alone.
+func (b *budget) choice() budget {
+	out := *b
+	out.settings, out.breaker, out.paused, out.resumed, out.generation = quota.Settings{}, feedback.Settings{}, false, time.Time{}, 0
+	return out
 }
 
 // specific is how many ways the budget narrows what it matches.

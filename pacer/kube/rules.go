@@ -3,6 +3,7 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -48,6 +49,13 @@ func NewRules(budgets []v1alpha1.PullBudget, policies []v1alpha1.PacePolicy) (*R
 	sortBudgets(r.budgets)
 	sortPolicies(r.policies)
 	return r, errors.Join(errs...)
+}
+
+// choosesAs reports whether both choose the same for every pod and node: they differ in
+// what their accounts are told at most, as when a person pauses one.
+func (r *Rules) choosesAs(other *Rules) bool {
+	same := func(a, b *budget) bool { return reflect.DeepEqual(a.choice(), b.choice()) }
+	return slices.EqualFunc(r.budgets, other.budgets, same) && reflect.DeepEqual(r.policies, other.policies)
 }
 
 // InvalidError says that an object cannot be used.

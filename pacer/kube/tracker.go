@@ -300,11 +300,16 @@ func (t *Tracker) perNode() bool {
 	return slices.ContainsFunc(t.rules.budgets, func(b *budget) bool { return b.perNode })
 }
 
-// Rules takes in all PullBudgets and PacePolicies. They change seldom: every pod
-// is looked at again.
+// Rules takes in all PullBudgets and PacePolicies. Every node and pod is looked at again
+// if something else is chosen for one: that changes seldom, in a large cluster it takes
+// a second.
 func (t *Tracker) Rules(r *Rules) []engine.Event {
+	same := r.choosesAs(t.rules)
 	t.rules = r
 	t.announceAccounts()
+	if same {
+		return t.take()
+	}
 	for _, id := range slices.Sorted(maps.Keys(t.nodes)) {
 		t.announceNode(t.nodes[id])
 	}

@@ -218,6 +218,8 @@ func (e *Engine) observeCluster(now time.Time, ev *Event) {
 		e.book(now, *ev.Released)
 	case ev.Refused != "":
 		e.refuse(now, ev.Refused)
+	case ev.Withdrawn != "":
+		e.withdraw(now, ev.Withdrawn)
 	}
 }
 

@@ -33,6 +33,9 @@ type Event struct {
 	Released *Booking `json:"released,omitempty"`
 	// Refused says that the write of a release was refused; the pod is gated still.
 	Refused core.PodID `json:"refused,omitempty"`
+	// Withdrawn says that a release was booked and not written for want of time; the pod
+	// is gated still, and may go with the next decision.
+	Withdrawn core.PodID `json:"withdrawn,omitempty"`
 }
 
 // Account is what a registry meters, with the settings of the PullBudget that

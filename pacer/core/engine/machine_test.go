@@ -150,7 +150,12 @@ func (m *machine) see(p *machinePod) {
 }
 
 // carryOut releases what a decision says, oldest pods first.
-func (m *machine) carryOut(d Decision) {
+func (m *machine) carryOut(d Decision) { m.carryOutFirst(d, len(m.pods)) }
+
+// carryOutFirst books what a decision releases, and writes the first few of them; the
+// others are withdrawn.
+func (m *machine) carryOutFirst(d Decision, few int) {
+	var going []core.PodID
 	for _, r := range d.Releases {
 		ids := r.Pods
 		if len(ids) == 0 {
@@ -158,10 +163,17 @@ func (m *machine) carryOut(d Decision) {
 		}
 		for _, id := range ids {
 			m.observe(Event{Released: &Booking{Pod: id, Decision: d.ID}})
-			p := m.pods[id]
-			p.Phase, p.ReleasedAt = PodUnbound, m.now
-			m.see(p)
 		}
+		going = append(going, ids...)
+	}
+	for i, id := range going {
+		if i >= few {
+			m.observe(Event{Withdrawn: id})
+			continue
+		}
+		p := m.pods[id]
+		p.Phase, p.ReleasedAt = PodUnbound, m.now
+		m.see(p)
 	}
 }
 

@@ -91,7 +91,8 @@ func (j *joiner) arrive(count int) {
 	}
 }
 
-// decideAndWrite books what a decision lets go and writes it, unless it is refused.
+// decideAndWrite books what a decision lets go and writes it, unless it is refused or
+// there is no time.
 func (j *joiner) decideAndWrite(refuse func() bool) {
 	d := j.decide()
 	for _, r := range d.Releases {
@@ -106,8 +107,12 @@ func (j *joiner) decideAndWrite(refuse func() bool) {
 	for _, r := range d.Releases {
 		for _, id := range r.Pods {
 			n := j.nodes[core.NodeID(id[len("node/"):])]
-			if refuse() {
+			switch {
+			case refuse():
 				j.observe(Event{Refused: id})
+				continue
+			case refuse():
+				j.observe(Event{Withdrawn: id})
 				continue
 			}
 			n.phase, n.released = PodBound, j.now

@@ -47,6 +47,12 @@ func TestNeverThrottledWhateverHappens(t *testing.T) {
 				decisions++
 				m.carryOut(d)
 			},
+			"decideLate": func(t *rapid.T) {
+				d := m.decide()
+				checkDecision(t, m, d)
+				decisions++
+				m.carryOutFirst(d, rapid.IntRange(0, 5).Draw(t, "in time"))
+			},
 			"bind": func(t *rapid.T) {
 				if ids := m.phase(PodUnbound, every); len(ids) > 0 {
 					m.bind(rapid.SampledFrom(ids).Draw(t, "pod"), core.NodeID(fmt.Sprintf("n%d", rapid.IntRange(0, nodes-1).Draw(t, "node"))))

@@ -23,19 +23,24 @@ func (e *Engine) book(now time.Time, b Booking) {
 	e.serve(now, p, b.Decision)
 }
 
-// refuse takes a booking back.
+// refuse takes a booking back whose write was refused, and lets the group rest.
 func (e *Engine) refuse(now time.Time, id core.PodID) {
+	if p := e.withdraw(now, id); p != nil && p.group.of() != nil {
+		p.group.of().refusedUntil = now.Add(e.cfg.RefusedPause)
+	}
+}
+
+// withdraw takes a booking back. It returns the pod; nil: it was not booked.
+func (e *Engine) withdraw(now time.Time, id core.PodID) *pod {
 	p := e.pods.find(id)
 	if p == nil || !p.booked {
-		return
+		return nil
 	}
 	lift(p)
 	p.booked, p.released = false, false
 	e.leavePulls(now, p, func(*node) quota.Outcome { return quota.Present }) // of a node: it is held still
 	e.place(now, p)
-	if g := p.group.of(); g != nil {
-		g.refusedUntil = now.Add(e.cfg.RefusedPause)
-	}
+	return p
 }
 
 // serve books the release of one pod under a decision: its namespace was served,
