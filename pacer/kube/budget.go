@@ -137,18 +137,35 @@ func nodeEgress(budgets []*budget, n *corev1.Node) string {
 // candidates are the accounts that a pull of the pod from the host may draw on,
 // in order of preference; groups are the egress groups that exist, by budget.
 func candidates(budgets []*budget, groups map[string][]string, host string, spec *corev1.PodSpec, namespaceLabels map[string]string) []core.AccountID {
-	var ids []core.AccountID
+	return accountsOf(drawnOn(budgets, host, spec, namespaceLabels), groups)
+}
+
+// drawnOn are the budgets that a pull of the pod from the host may draw on, in order of
+// preference: none comes after one that is for every node.
+func drawnOn(budgets []*budget, host string, spec *corev1.PodSpec, namespaceLabels map[string]string) []*budget {
+	var drawn []*budget
 	for _, b := range budgets {
 		if !b.covers(host, spec, namespaceLabels) {
 			continue
 		}
+		drawn = append(drawn, b)
+		if b.nodes == nil && !b.perNode {
+			break
+		}
+	}
+	return drawn
+}
+
+// accountsOf are the accounts of budgets, each once, in order.
+func accountsOf(budgets []*budget, groups map[string][]string) []core.AccountID {
+	var ids []core.AccountID
+	listed := map[core.AccountID]bool{}
+	for _, b := range budgets {
 		for _, egress := range groups[b.name] {
-			if id := b.accountID(egress); !slices.Contains(ids, id) {
+			if id := b.accountID(egress); !listed[id] {
+				listed[id] = true
 				ids = append(ids, id)
 			}
-		}
-		if b.nodes == nil && !b.perNode {
-			return ids
 		}
 	}
 	return ids

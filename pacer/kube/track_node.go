@@ -268,9 +268,12 @@ func (t *Tracker) arriveAll(now time.Time) {
 	}
 }
 
-// Advance ends what only time ends.
+// Advance ends what only time ends, and tells of what many changes together brought.
 func (t *Tracker) Advance(now time.Time) []engine.Event {
 	t.at = now
+	if t.egressDirty {
+		t.translateAll()
+	}
 	for _, id := range slices.Sorted(maps.Keys(t.arrivals)) {
 		n := t.nodes[id]
 		if s := t.standingOf(now, n); s == nodeSettled || s == nodeGoing && n.arrival.announced.Phase == engine.PodGated {

@@ -178,11 +178,11 @@ func (t *Tracker) translate(p *trackedPod) {
 	id := PodID(p.object)
 	t.noteSlipped(p)
 	c, target := podConstraints(&p.object.Spec)
-	g := t.describe(p)
+	g, named := t.describe(p)
 	groupID := core.GroupID(digest(struct {
 		Group       engine.Group
 		Constraints constraints
-	}{g, c}))
+	}{named, c}))
 	if p.group != groupID {
 		t.joinGroup(groupID, g, c, p)
 		previous := p.group
@@ -194,24 +194,27 @@ func (t *Tracker) translate(p *trackedPod) {
 	t.announcePod(p, target)
 }
 
-// describe is the group of a pod without what may change while it lives.
-func (t *Tracker) describe(p *trackedPod) engine.Group {
+// describe is the group of a pod without what may change while it lives, and the same
+// as it is named.
+func (t *Tracker) describe(p *trackedPod) (g, named engine.Group) {
 	spec, ns := &p.object.Spec, t.namespace(p.object.Namespace)
 	rules := policyFor(t.rules.policies, ns.labels, p.object.Labels)
-	g := engine.Group{
+	g = engine.Group{
 		Namespace: p.object.Namespace, Workload: p.owner.String(), Revision: revisionOf(p.object),
 		Class: rules.classOf(p.object), Lane: p.lane, Whole: t.whole(p.owner), Size: p.size,
 	}
 	if rules != nil {
 		g.Waves, g.Weight, g.PauseOn = rules.spec.EngineWaves(), rules.spec.WeightOf(p.object.Namespace), rules.spec.EnginePauseOn()
 	}
+	named = g
 	for _, image := range Pulls(spec) {
-		g.Images = append(g.Images, engine.ImageUse{
-			Image: image.Image, Always: image.Always,
-			Accounts: candidates(t.rules.budgets, t.egress, image.Host, spec, ns.labels),
-		})
+		list := t.listOf(image.Host, spec, ns.labels)
+		use := engine.ImageUse{Image: image.Image, Always: image.Always, Accounts: list.accounts}
+		g.Images = append(g.Images, use)
+		use.Accounts = list.name
+		named.Images = append(named.Images, use)
 	}
-	return g
+	return g, named
 }
 
 func (t *Tracker) joinGroup(id core.GroupID, g engine.Group, c constraints, p *trackedPod) {

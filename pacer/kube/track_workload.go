@@ -179,7 +179,7 @@ func (t *Tracker) backImages(g engine.Group, template *corev1.PodTemplateSpec) [
 		if slices.ContainsFunc(g.Images, func(u engine.ImageUse) bool { return u.Image == image.Image }) {
 			continue
 		}
-		accounts := candidates(t.rules.budgets, t.egress, image.Host, &template.Spec, labels)
+		accounts := t.listOf(image.Host, &template.Spec, labels).accounts
 		if len(accounts) > 0 {
 			out = append(out, engine.ImageUse{Image: image.Image, Accounts: accounts, Always: image.Always})
 		}

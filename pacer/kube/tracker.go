@@ -45,11 +45,14 @@ type Tracker struct {
 	roomsDirty, autoscaler bool
 	// at is when something was last seen whose time was told.
 	at time.Time
-	// accounts are those announced, budgetOf the PullBudget of each, and egress
-	// the egress groups of each PullBudget, sorted.
-	accounts map[core.AccountID]engine.Account
-	budgetOf map[core.AccountID]string
-	egress   map[string][]string
+	// accounts are those announced, budgetOf the PullBudget of each, and egress the egress
+	// groups of each PullBudget, sorted. egressDirty says that some came or went and that
+	// pods were not told; lists are kept of accounts, by the budgets that are drawn on.
+	accounts    map[core.AccountID]engine.Account
+	budgetOf    map[core.AccountID]string
+	egress      map[string][]string
+	egressDirty bool
+	lists       map[string]accountList
 	// byOwner are the groups of each workload, freed the held pods that must go at
 	// once, slipped those that the webhook never saw.
 	byOwner map[Owner]map[core.GroupID]bool
@@ -111,7 +114,7 @@ func NewTracker() *Tracker {
 		pools: map[core.PoolID]*trackedPool{}, groups: map[core.GroupID]*trackedGroup{},
 		pods: map[core.PodID]*trackedPod{}, workloads: map[Owner]*workload{}, sets: map[Owner]*replicaSet{},
 		accounts: map[core.AccountID]engine.Account{}, budgetOf: map[core.AccountID]string{},
-		egress: map[string][]string{}, images: map[core.Image]bool{},
+		egress: map[string][]string{}, lists: map[string]accountList{}, images: map[core.Image]bool{},
 		byOwner: map[Owner]map[core.GroupID]bool{}, freed: map[core.PodID]core.Reason{}, failing: map[core.NodeID]map[core.PodID]bool{}, doubts: newDoubts(), slipped: map[core.PodID]slip{},
 		jobs: map[Owner]*trackedJob{}, standIns: map[core.PodID]Owner{}, resumed: map[Owner]bool{}, steps: newSteps(),
 		altered: map[Owner]bool{}, copies: map[Owner]*appsv1.ReplicaSet{},
@@ -175,8 +178,8 @@ func (t *Tracker) Node(now time.Time, n *corev1.Node) []engine.Event {
 	back := last != nil && notReady(last) && !notReady(n)
 	known.object = n
 	known.noteBoot(last)
-	if t.perNode() {
-		t.announceAccounts()
+	if last == nil || !maps.Equal(last.Labels, n.Labels) {
+		t.ownAccounts(n.Name, n)
 	}
 	t.announceNode(known)
 	if last == nil || !sameRoom(last, n) {
@@ -253,9 +256,7 @@ func (t *Tracker) NodeGone(name string) []engine.Event {
 	t.roomsChanged()
 	t.refit(id, nil)
 	t.emit(engine.Event{NodeGone: id})
-	if t.perNode() {
-		t.announceAccounts()
-	}
+	t.ownAccounts(name, nil)
 	return t.take()
 }
 
@@ -296,10 +297,6 @@ func (t *Tracker) leavePool(id core.PoolID) {
 	}
 }
 
-func (t *Tracker) perNode() bool {
-	return slices.ContainsFunc(t.rules.budgets, func(b *budget) bool { return b.perNode })
-}
-
 // Rules takes in all PullBudgets and PacePolicies. Every node and pod is looked at again
 // if something else is chosen for one: that changes seldom, in a large cluster it takes
 // a second.
@@ -313,54 +310,15 @@ func (t *Tracker) Rules(r *Rules) []engine.Event {
 	for _, id := range slices.Sorted(maps.Keys(t.nodes)) {
 		t.announceNode(t.nodes[id])
 	}
-	for _, id := range slices.Sorted(maps.Keys(t.pods)) {
-		t.translate(t.pods[id])
-	}
+	t.translateAll()
 	t.bundlesChanged(t.at)
 	return t.take()
 }
 
-// announceAccounts brings the announced accounts up to date.
-func (t *Tracker) announceAccounts() {
-	next := map[core.AccountID]engine.Account{}
-	t.budgetOf, t.egress = map[core.AccountID]string{}, map[string][]string{}
-	for _, b := range t.rules.budgets {
-		t.egress[b.name] = t.egressOf(b)
-		for _, group := range t.egress[b.name] {
-			a := b.account(group)
-			if _, taken := next[a.ID]; !taken {
-				next[a.ID], t.budgetOf[a.ID] = a, b.name
-			}
-		}
+// translateAll looks at every pod again.
+func (t *Tracker) translateAll() {
+	t.egressDirty = false
+	for _, id := range slices.Sorted(maps.Keys(t.pods)) {
+		t.translate(t.pods[id])
 	}
-	for _, id := range slices.Sorted(maps.Keys(next)) {
-		if a := next[id]; !reflect.DeepEqual(a, t.accounts[id]) {
-			t.emit(engine.Event{Account: &a})
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(t.accounts)) {
-		if _, stays := next[id]; !stays {
-			t.emit(engine.Event{AccountGone: id})
-		}
-	}
-	t.accounts = next
-}
-
-// egressOf are the egress groups of a budget, sorted.
-func (t *Tracker) egressOf(b *budget) []string {
-	if !b.perNode {
-		group := ""
-		if b.nodes != nil {
-			group = b.egressName
-		}
-		return []string{group}
-	}
-	var groups []string
-	for _, n := range t.nodes {
-		if group, ok := b.egress(n.object); ok {
-			groups = append(groups, group)
-		}
-	}
-	slices.Sort(groups)
-	return groups
 }

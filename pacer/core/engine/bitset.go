@@ -12,6 +12,16 @@ func (b *bitset) add(i int) {
 	(*b)[i/64] |= 1 << (i % 64)
 }
 
+// addAll adds all of another set.
+func (b *bitset) addAll(of bitset) {
+	for len(*b) < len(of) {
+		*b = append(*b, 0)
+	}
+	for w, x := range of {
+		(*b)[w] |= x
+	}
+}
+
 func (b bitset) remove(i int) {
 	if i/64 < len(b) {
 		b[i/64] &^= 1 << (i % 64)

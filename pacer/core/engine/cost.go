@@ -44,7 +44,7 @@ func (e *Engine) rollbackNeed() map[core.AccountID]core.Units {
 func (e *Engine) asksFor(out []plan.Ask, images []ImageUse, nodes bitset) []plan.Ask {
 	for _, use := range images {
 		has := e.fleet.has(use)
-		var earlier []bitset
+		var earlier bitset
 		for _, id := range use.Accounts {
 			a := e.accounts[id]
 			if a == nil {
@@ -55,9 +55,11 @@ func (e *Engine) asksFor(out []plan.Ask, images []ImageUse, nodes bitset) []plan
 			if set := e.claimed[imageAccount{use.Image, a}]; set != nil {
 				claimed = *set
 			}
-			cold := nodes.count(drawing, append([]bitset{has, claimed}, earlier...)...)
+			cold := nodes.count(drawing, has, claimed, earlier)
 			out = append(out, plan.Ask{Account: id, Image: use.Image, Price: e.price(use.Image, a), Cold: cold})
-			earlier = append(earlier, drawing)
+			if len(use.Accounts) > 1 {
+				earlier.addAll(drawing)
+			}
 		}
 	}
 	return out

@@ -63,6 +63,27 @@ func TestTimesAreMeasured(t *testing.T) {
 	}
 }
 
+// The 99th percentile is that of the lognormal distribution with a median of 100 ms of
+// which nine of ten are below 200 ms: 100 ms x 2^(2.3263/1.2816), whatever the slowest was.
+func TestLongTail(t *testing.T) {
+	t.Parallel()
+	var samples []time.Duration
+	for range 20 {
+		samples = append(samples, ms(100), ms(100), ms(150))
+	}
+	for range 6 {
+		samples = append(samples, ms(199))
+	}
+	samples = append(samples, ms(5000))
+	d := spreadOf(samples)
+	if d.median != ms(100) || d.ninth != ms(200) || d.most != ms(5001) {
+		t.Fatalf("%s, nine of ten below %s", d, d.ninth)
+	}
+	if got, want := d.longTail(), "{lognormal: {p50: 100ms, p99: 352ms}}"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestTheScenarioOfAStageIsOne(t *testing.T) {
 	t.Parallel()
 	server, err := registry.New(registry.Options{})
