@@ -26,7 +26,8 @@ func Plan(lab *stage.Lab) stage.Plan {
 		return c
 	}
 	ways := on("bypasses", stage.Options{}, bypassed)
-	ways.Alone = true // those of others are counted too
+	again := on("restarted", stage.Options{}, restarted)
+	ways.Alone, again.Alone = true, true // those of others are counted too; all ask the controller
 	return stage.Plan{Ready: f.start, Cases: []suite.Case{
 		on("gate-down-75s", stage.Options{}, gateDown),
 		on("throttled-mid-canary", stage.Options{Breaker: hasty()}, throttledMidCanary),
@@ -38,6 +39,7 @@ func Plan(lab *stage.Lab) stage.Plan {
 		on("bad-image-by-policy", stage.Options{Policy: aborting()}, badImageByPolicy),
 		on("neighbour", stage.Options{}, neighbour),
 		ways,
+		again, // its counters begin anew
 	}}
 }
 

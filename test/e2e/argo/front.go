@@ -152,6 +152,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
+// askPod asks a replica by its name.
+func (f *front) askPod(ctx context.Context, pod string, question []byte) ([]byte, error) {
+	return f.lab.Cluster.Client().CoreV1().RESTClient().Post().Namespace(v1alpha1.Namespace).Resource("pods").
+		Name(pod+":"+gatePort).SubResource("proxy").Suffix(kube.GatePath).
+		SetHeader("Content-Type", "application/json").Body(question).Do(ctx).Raw()
+}
+
 // handOn asks a replica.
 func (f *front) handOn(ctx context.Context, question []byte) ([]byte, error) {
 	pods, err := f.lab.Controllers(ctx)
@@ -161,9 +168,7 @@ func (f *front) handOn(ctx context.Context, question []byte) ([]byte, error) {
 	f.mu.Lock()
 	replica := f.replica
 	f.mu.Unlock()
-	answer, err := f.lab.Cluster.Client().CoreV1().RESTClient().Post().Namespace(v1alpha1.Namespace).Resource("pods").
-		Name(pods[replica%len(pods)].Name+":"+gatePort).SubResource("proxy").Suffix(kube.GatePath).
-		SetHeader("Content-Type", "application/json").Body(question).Do(ctx).Raw()
+	answer, err := f.askPod(ctx, pods[replica%len(pods)].Name, question)
 	if err != nil || bytes.Contains(answer, []byte(core.NotLeader)) {
 		f.mu.Lock()
 		f.replica = replica + 1
