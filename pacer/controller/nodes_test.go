@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -211,16 +213,16 @@ func TestNewNodesWaitForTheBudget(t *testing.T) {
 // first, a node that goes is never tainted.
 func TestNodesGoUntaintedWhileThereIsBudget(t *testing.T) {
 	t.Parallel()
-	tainted := false
+	var tainted atomic.Bool // nodes are written side by side
 	watch := interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-		if n, ok := o.(*corev1.Node); ok {
-			tainted = tainted || gate.NodeHeld(n)
+		if n, ok := o.(*corev1.Node); ok && gate.NodeHeld(n) {
+			tainted.Store(true)
 		}
 		return c.Patch(ctx, o, p, opts...)
 	}}
 	b := makeBench(t, watch, scaleUp(100, four()...)...)
 	b.steps(3)
-	if tainted {
+	if tainted.Load() {
 		t.Error("a node was tainted although the budget had its units")
 	}
 	for i := range 4 {
@@ -297,11 +299,10 @@ func TestAKnownNodeThatBootsAgainIsNotNew(t *testing.T) {
 func TestAHoldKeepsTheTaintsOfOthers(t *testing.T) {
 	t.Parallel()
 	other := corev1.Taint{Key: "other.dev/starting", Effect: corev1.TaintEffectNoExecute}
-	raced := map[string]bool{}
+	var raced sync.Map // by name; nodes are written side by side
 	race := interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-		n, ok := o.(*corev1.Node)
-		if ok && !raced[n.Name] {
-			raced[n.Name] = true
+		n, isNode := o.(*corev1.Node)
+		if _, before := raced.LoadOrStore(o.GetName(), true); isNode && !before {
 			var now corev1.Node
 			if err := c.Get(ctx, client.ObjectKeyFromObject(n), &now); err != nil {
 				return err
