@@ -5,7 +5,8 @@
 // A caller feeds it events ([Engine.Observe]), or a whole world after a restart
 // ([Engine.Replace]), and asks for a [Decision]. For every pod it releases it
 // observes a [Booking] first and writes second; a refused write is observed as
-// Refused. Time is an argument and must not run backwards: the engine clamps it.
+// Refused, one that was not begun as Withdrawn. Time is an argument and must not run
+// backwards: the engine clamps it.
 //
 // It plans groups, not pods; which pod of a group goes is the caller's choice.
 //
