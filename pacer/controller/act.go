@@ -236,18 +236,20 @@ func (t *Turn) leaves(g *going, leaving bool) {
 
 // refuse takes a booking back that could not be written.
 func (t *Turn) refuse(g *going) {
-	t.leaves(g, false)
-	for _, id := range g.ids {
-		t.tell(t.clock.Now(), engine.Event{Refused: id})
-	}
+	t.takeBack(g, func(id core.PodID) engine.Event { return engine.Event{Refused: id} })
 }
 
 // withdraw takes a booking back that there was no time to write: the next turn decides
 // anew.
 func (t *Turn) withdraw(g *going) {
+	t.takeBack(g, func(id core.PodID) engine.Event { return engine.Event{Withdrawn: id} })
+}
+
+// takeBack notes that a release is not under way any more, and tells of each pod.
+func (t *Turn) takeBack(g *going, told func(core.PodID) engine.Event) {
 	t.leaves(g, false)
 	for _, id := range g.ids {
-		t.tell(t.clock.Now(), engine.Event{Withdrawn: id})
+		t.tell(t.clock.Now(), told(id))
 	}
 }
 

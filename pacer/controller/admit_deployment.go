@@ -29,9 +29,8 @@ const admitDeploymentsPath = "/mutate-deployments"
 
 // deploymentAdmitter makes a Deployment whose new pods may be held keep its old ones
 // meanwhile, by the very write that changes its template, and keeps that up over
-// later writes. The turn puts the fields back. Like the admitter it reads caches
-// only and leaves a Deployment as it is whenever it is in doubt. It is safe for
-// concurrent use.
+// later writes. The turn puts the fields back. It reads caches only and leaves a
+// Deployment as it is whenever it is in doubt. It is safe for concurrent use.
 type deploymentAdmitter struct {
 	*admitter
 	// own begins the names of Pace's own accounts.

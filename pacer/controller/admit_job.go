@@ -20,9 +20,8 @@ import (
 const admitJobsPath = "/mutate-jobs"
 
 // jobAdmitter suspends Jobs with a deadline that are being created: a gate on
-// their pods would use the deadline up. Like the admitter it reads caches only
-// and lets a Job through as it is whenever it is in doubt. It is safe for
-// concurrent use.
+// their pods would use the deadline up. It reads caches only and lets a Job through
+// as it is whenever it is in doubt. It is safe for concurrent use.
 type jobAdmitter struct{ *admitter }
 
 // Handle implements admission.Handler. A dry run is answered as a real one.

@@ -149,16 +149,6 @@ func (t *Tracker) NewestSlipped(policy string) []string {
 	return names
 }
 
-// refreshSlipped looks again at the pods of a workload whose strategy became known or
-// changed.
-func (t *Tracker) refreshSlipped(owner Owner) {
-	for id := range t.byOwner[owner] {
-		for pod := range t.groups[id].pods {
-			t.noteSlipped(t.pods[pod])
-		}
-	}
-}
-
 // optedInAt is since when a namespace carries the label that opts it in, as its
 // managed fields tell; zero: they do not.
 func optedInAt(n *corev1.Namespace) time.Time {

@@ -63,15 +63,3 @@ func (t *Tracker) freeReason(p *corev1.Pod) core.Reason {
 	}
 	return ""
 }
-
-// refreshFreed looks again at the held pods of a Deployment whose strategy became known
-// or changed: one that nobody should hold may have been held at admission, which knows
-// of a new Deployment only what the API server tells in time.
-func (t *Tracker) refreshFreed(owner Owner) {
-	for id := range t.byOwner[owner] {
-		for pod := range t.groups[id].held {
-			p := t.pods[pod]
-			t.noteFreed(p, p.announced.Phase)
-		}
-	}
-}

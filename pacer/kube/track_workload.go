@@ -36,8 +36,7 @@ func (t *Tracker) Deployment(d *appsv1.Deployment) []engine.Event {
 	ordered := override != "" && override != w.override
 	w.override = override
 	if replaced {
-		t.refreshSlipped(owner)
-		t.refreshFreed(owner)
+		t.judgeAgain(owner)
 	}
 	t.findRollback(owner)
 	t.refreshGroups(owner)
@@ -45,6 +44,19 @@ func (t *Tracker) Deployment(d *appsv1.Deployment) []engine.Event {
 		t.letGo(owner, override)
 	}
 	return t.take()
+}
+
+// judgeAgain looks again at the pods of a Deployment whose strategy became known or
+// changed: one may be held that nobody should hold, or count as one that slipped by which
+// nobody would have held.
+func (t *Tracker) judgeAgain(owner Owner) {
+	for id := range t.byOwner[owner] {
+		for pod := range t.groups[id].pods {
+			p := t.pods[pod]
+			t.noteSlipped(p)
+			t.noteFreed(p, p.announced.Phase)
+		}
+	}
 }
 
 // DeploymentGone takes in the end of a Deployment.

@@ -298,8 +298,8 @@ func (t *Tracker) leavePool(id core.PoolID) {
 }
 
 // Rules takes in all PullBudgets and PacePolicies. Every node and pod is looked at again
-// if something else is chosen for one: that changes seldom, in a large cluster it takes
-// a second.
+// if something else may be chosen for one: that changes seldom, and takes half a second
+// with 50,000 pods (BenchmarkRules).
 func (t *Tracker) Rules(r *Rules) []engine.Event {
 	same := r.choosesAs(t.rules)
 	t.rules = r

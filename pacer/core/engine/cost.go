@@ -57,7 +57,7 @@ func (e *Engine) asksFor(out []plan.Ask, images []ImageUse, nodes bitset) []plan
 			}
 			cold := nodes.count(drawing, has, claimed, earlier)
 			out = append(out, plan.Ask{Account: id, Image: use.Image, Price: e.price(use.Image, a), Cold: cold})
-			if len(use.Accounts) > 1 {
+			if len(use.Accounts) > 1 { // most have one, and nothing comes after it
 				earlier.addAll(drawing)
 			}
 		}

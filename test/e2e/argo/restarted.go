@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
+	"github.com/pullpace/pace/pacer/core"
 	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
@@ -26,17 +27,14 @@ type asker struct {
 	question []byte
 	mu       sync.Mutex
 	// reasons counts the answers by why.
-	reasons map[string]int
+	reasons map[core.Reason]int
 	wrong   error
 }
 
 // run asks until ctx ends.
 func (k *asker) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		pods, err := k.Controllers(ctx)
-		if err != nil {
-			continue
-		}
+		pods, _ := k.Controllers(ctx) // what cannot be listed now is listed next time
 		for _, pod := range pods {
 			if pod.Status.PodIP == "" {
 				continue // it does not run yet
@@ -61,7 +59,7 @@ func (k *asker) note(text []byte, err error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.reasons[a.Reason]++
+	k.reasons[core.Reason(a.Reason)]++
 	if err != nil {
 		k.wrong = errors.Join(k.wrong, fmt.Errorf("answer %q: %w", text, err))
 	}
@@ -72,7 +70,7 @@ func (k *asker) hearsBoth(ctx context.Context) error {
 	return stage.Poll(ctx, "the leader and another to answer", func(context.Context) (bool, string, error) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		return k.reasons["NotLeader"] > 0 && k.reasons["Paused"] > 0, fmt.Sprint(k.reasons), nil
+		return k.reasons[core.NotLeader] > 0 && k.reasons[core.Paused] > 0, fmt.Sprint(k.reasons), nil
 	})
 }
 
@@ -94,7 +92,7 @@ func restarted(ctx context.Context, a act, r *suite.Report) error {
 	if err != nil {
 		return fmt.Errorf("encoding a question: %w", err)
 	}
-	k := &asker{act: a, question: question, reasons: map[string]int{}}
+	k := &asker{act: a, question: question, reasons: map[core.Reason]int{}}
 	asking, stop := context.WithCancel(ctx)
 	defer stop()
 	var ended sync.WaitGroup
