@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -68,6 +69,22 @@ func newBookkeeper(c client.Client) *bookkeeper {
 // write brings every PullBudget's status up to date. With booked it writes at
 // once whatever changed, and any failure is an error.
 func (b *bookkeeper) write(ctx context.Context, now time.Time, p page) error {
+	if err := b.enter(ctx, now, b.due(now, p)); err != nil {
+		return err
+	}
+	for name := range b.written {
+		if p.world.budgets[name] == nil {
+			delete(b.written, name)
+		}
+	}
+	if p.booked {
+		return nil
+	}
+	return b.writePolicies(ctx, now, p)
+}
+
+// due is what every PullBudget should say that may be written now.
+func (b *bookkeeper) due(now time.Time, p page) []entry {
 	views := map[core.AccountID]engine.View{}
 	for _, v := range p.decision.Accounts {
 		views[v.Account] = v
@@ -76,6 +93,7 @@ func (b *bookkeeper) write(ctx context.Context, now time.Time, p page) error {
 	for _, s := range p.state.Accounts {
 		states[s.Account] = s
 	}
+	var due []entry
 	for _, name := range slices.Sorted(maps.Keys(p.world.budgets)) {
 		budget := p.world.budgets[name]
 		last := b.written[name]
@@ -93,19 +111,9 @@ func (b *bookkeeper) write(ctx context.Context, now time.Time, p page) error {
 		}
 		next := statusOf(now, budget, last.status, accounts, p.world)
 		next.Overrides = p.orders.of(name, last.status.Overrides)
-		if err := b.writeOne(ctx, now, budget, last, next); err != nil {
-			return err
-		}
+		due = append(due, entry{budget: budget, last: last, next: next})
 	}
-	for name := range b.written {
-		if p.world.budgets[name] == nil {
-			delete(b.written, name)
-		}
-	}
-	if p.booked {
-		return nil
-	}
-	return b.writePolicies(ctx, now, p)
+	return due
 }
 
 // writePolicies brings the status of PacePolicies up to date.
@@ -152,29 +160,56 @@ func (b *bookkeeper) writePolicies(ctx context.Context, now time.Time, p page) e
 	return nil
 }
 
-// writeOne writes a status unless it is what was written last.
-func (b *bookkeeper) writeOne(ctx context.Context, now time.Time, budget *v1alpha1.PullBudget, last writtenStatus, next v1alpha1.PullBudgetStatus) error {
-	essence, err := json.Marshal(roughly(next))
+// entry is the status that one PullBudget should have.
+type entry struct {
+	budget *v1alpha1.PullBudget
+	last   writtenStatus
+	next   v1alpha1.PullBudgetStatus
+}
+
+// enter writes what changed, a few at a time: releases wait for it, and on a busy API
+// server one after another take seconds.
+func (b *bookkeeper) enter(ctx context.Context, now time.Time, due []entry) error {
+	var group errgroup.Group
+	group.SetLimit(patchesInFlight)
+	written := make([]*writtenStatus, len(due))
+	for i, e := range due {
+		group.Go(func() (err error) {
+			written[i], err = b.enterOne(ctx, now, e)
+			return err
+		})
+	}
+	err := group.Wait()
+	for i, w := range written {
+		if w != nil {
+			b.written[due[i].budget.Name] = *w
+		}
+	}
+	return err
+}
+
+// enterOne writes a status unless it is what was written last; nil: nothing was written.
+func (b *bookkeeper) enterOne(ctx context.Context, now time.Time, e entry) (*writtenStatus, error) {
+	essence, err := json.Marshal(roughly(e.next))
 	if err != nil {
-		return fmt.Errorf("encoding the status of PullBudget %q: %w", budget.Name, err)
+		return nil, fmt.Errorf("encoding the status of PullBudget %q: %w", e.budget.Name, err)
 	}
-	if bytes.Equal(essence, last.essence) {
-		return nil
+	if bytes.Equal(essence, e.last.essence) {
+		return nil, nil
 	}
-	text, err := json.Marshal(map[string]any{"status": next})
+	text, err := json.Marshal(map[string]any{"status": e.next})
 	if err != nil {
-		return fmt.Errorf("encoding the status of PullBudget %q: %w", budget.Name, err)
+		return nil, fmt.Errorf("encoding the status of PullBudget %q: %w", e.budget.Name, err)
 	}
-	target := &v1alpha1.PullBudget{ObjectMeta: metav1.ObjectMeta{Name: budget.Name}}
+	target := &v1alpha1.PullBudget{ObjectMeta: metav1.ObjectMeta{Name: e.budget.Name}}
 	err = b.client.Status().Patch(ctx, target, client.RawPatch(types.MergePatchType, text), client.FieldOwner(v1alpha1.FieldManager))
 	if apierrors.IsNotFound(err) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("writing the status of PullBudget %q: %w", budget.Name, err)
+		return nil, fmt.Errorf("writing the status of PullBudget %q: %w", e.budget.Name, err)
 	}
-	b.written[budget.Name] = writtenStatus{uid: budget.UID, essence: essence, at: now, status: next}
-	return nil
+	return &writtenStatus{uid: e.budget.UID, essence: essence, at: now, status: e.next}, nil
 }
 
 // roughly is a status without what moves with the clock alone.
