@@ -219,10 +219,32 @@ func (l *Ledger) cover(sentAt time.Time) {
 	if l.sums.closed == 0 {
 		return
 	}
+	var elsewhere core.Units
 	for id, c := range l.claims {
 		if !c.closed.IsZero() && !sentAt.Before(c.closed.Add(l.Lag())) {
 			l.span.ended(c)
 			l.drop(id, c)
+			if c.outcome == Pulled {
+				elsewhere += c.unexplained
+			}
+		}
+	}
+	l.restoreExplanations(elsewhere)
+}
+
+// restoreExplanations gives claims back what they explained of falls that pulls made
+// which are over: a fall says nothing of whose it is, and the oldest claim explains it. A
+// claim that waits long, as one of a pull that fails, would be spent on the falls of
+// others, and its own be taken for somebody else's.
+func (l *Ledger) restoreExplanations(units core.Units) {
+	if units <= 0 {
+		return
+	}
+	for _, c := range l.claimsByAge() {
+		back := min(units, c.Units-c.unexplained)
+		c.unexplained += back
+		if units -= back; units == 0 {
+			return
 		}
 	}
 }

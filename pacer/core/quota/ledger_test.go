@@ -198,6 +198,30 @@ func TestOwnPullsAreNotForeignUse(t *testing.T) {
 	}
 }
 
+// A pull fails for a while, as others come and are over. The falls of those are theirs,
+// so that its own is not foreign use when it gets through at last; one more is.
+func TestAPullThatWaitsIsNotSpentOnTheFallsOfOthers(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	read(l, says(1, 100))
+	l.Set(at(2), "waits", Claim{Units: 1})
+	for i := range 3 {
+		begin, id := float64(10+20*i), string(rune('a'+i))
+		l.Set(at(begin), id, Claim{Units: 1})
+		read(l, says(begin+1, core.Units(99-i)))
+		l.Close(at(begin+2), id, Pulled)
+		read(l, says(begin+10, core.Units(99-i)))
+	}
+	read(l, says(71, 96))
+	if got := l.Books(at(71), Demand{}).ForeignPerHour; got != 0 {
+		t.Errorf("foreign use %v an hour, want none: it was the pull that waited", got)
+	}
+	read(l, says(72, 95))
+	if got := l.Books(at(72), Demand{}).ForeignPerHour; got == 0 {
+		t.Error("a unit that nobody here took is not foreign use")
+	}
+}
+
 func TestNothingIsGrantedOnWhatARestartBroughtBack(t *testing.T) {
 	t.Parallel()
 	before := New(epoch, Settings{}, false)
