@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,9 +186,9 @@ func (st *storm) unbound(gone []stage.Release, r *suite.Report) error {
 const soon = 20 * time.Second
 
 // resumed expects that the first pod went within one interval of readings from when the
-// registry served again and could serve one more pull than those that were under way. It
-// said when in seconds from then, and Pace counts from when it sees that: a kubelet, and a
-// turn, may be late on a busy machine, as the first refusal shows.
+// registry served again and had room for one more pull by what Pace can know. It said when
+// in seconds from then, and Pace counts from when it sees that: a kubelet, and a turn, may
+// be late on a busy machine, as the first refusal shows.
 func (st *storm) resumed(ctx context.Context, r *suite.Report) error {
 	gone, err := releases(ctx, st.scene)
 	if err != nil {
@@ -197,7 +198,11 @@ func (st *storm) resumed(ctx context.Context, r *suite.Report) error {
 	if len(later) == 0 {
 		return errors.New("no pod was left to go when the registry served again: nothing is proved")
 	}
-	due := refill(st.charged(), st.to, len(between(gone, time.Time{}, st.to)))
+	arrived, err := st.arrived()
+	if err != nil {
+		return err
+	}
+	due := refill(pulls{charged: st.charged(), arrived: arrived}, st.to, len(between(gone, time.Time{}, st.to)))
 	waited, late := later[0].At.Sub(due), st.paused.Sub(st.from)
 	r.Note("refilled_after", due.Sub(st.to).Round(100*time.Millisecond))
 	r.Note("resumed_after", waited.Round(100*time.Millisecond))
@@ -219,29 +224,46 @@ func (st *storm) charged() []time.Time {
 	return out
 }
 
+// arrived is when each pod was seen to have its image, in order.
+func (st *storm) arrived() (out []time.Time, err error) {
+	seen, err := st.witness.Sights(func(s stage.Sight) bool { return s.Arrived })
+	for _, s := range seen {
+		out = append(out, s.At)
+	}
+	return out, err
+}
+
+// pulls are when each was charged, and when its image was there.
+type pulls struct{ charged, arrived []time.Time }
+
 // refill is the first time from to on at which the window has room for one more pull than
-// those that were let go before and are charged later: they come when their kubelets try
-// again, and nothing but a 429 could come of one more.
-func refill(charged []time.Time, to time.Time, letGo int) time.Time {
+// those that were let go before and have not arrived: each may be charged until a kubelet
+// tells that it was, and nothing but a 429 could come of one more.
+func refill(p pulls, to time.Time, letGo int) time.Time {
+	before := func(all []time.Time, at time.Time) int {
+		n := 0
+		for _, t := range all {
+			if !t.After(at) {
+				n++
+			}
+		}
+		return n
+	}
 	free := func(at time.Time) int {
-		window, past := 0, 0
-		for _, c := range charged {
-			if c.After(at) {
-				break
-			}
-			if past++; c.After(at.Add(-stage.Window)) {
-				window++
-			}
-		}
-		return stage.Limit - window - max(0, letGo-past)
+		window := before(p.charged, at) - before(p.charged, at.Add(-stage.Window))
+		return stage.Limit - window - max(0, letGo-before(p.arrived, at))
 	}
-	due := to
-	for i := 0; free(due) < 1 && i < len(charged); i++ {
-		if end := charged[i].Add(stage.Window); end.After(due) {
-			due = end
+	moments := append([]time.Time{to}, p.arrived...)
+	for _, c := range p.charged {
+		moments = append(moments, c.Add(stage.Window))
+	}
+	slices.SortFunc(moments, time.Time.Compare)
+	for _, at := range moments {
+		if !at.Before(to) && free(at) >= 1 {
+			return at
 		}
 	}
-	return due
+	return to
 }
 
 // tokenThrottled has the token service refuse logins for a while: no pull gets as far as

@@ -28,6 +28,8 @@ type Sight struct {
 	Held core.Reason
 	// Bound says that the pod got its node.
 	Bound bool
+	// Arrived says that the kubelet has told of the images of all its containers.
+	Arrived bool
 	// Waiting and Message are of a container that waits because its pull failed.
 	Waiting, Message string
 }
@@ -90,17 +92,24 @@ func (w *Witness) see(p *corev1.Pod) {
 			is.Waiting, is.Message = wait.Reason, wait.Message
 		}
 	}
+	is.Arrived = arrived(p)
 	w.last[p.UID] = is
 	if is.Held == was.Held {
 		is.Held = ""
 	}
-	is.Bound = is.Bound && !was.Bound
+	is.Bound, is.Arrived = is.Bound && !was.Bound, is.Arrived && !was.Arrived
 	if is.Message == was.Message && is.Waiting == was.Waiting {
 		is.Waiting, is.Message = "", ""
 	}
-	if is.Held != "" || is.Bound || is.Message != "" {
+	if is.Held != "" || is.Bound || is.Arrived || is.Message != "" {
 		w.sights = append(w.sights, is)
 	}
+}
+
+// arrived reports whether the images of all containers of a pod are named.
+func arrived(p *corev1.Pod) bool {
+	all := slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses)
+	return len(all) > 0 && !slices.ContainsFunc(all, func(c corev1.ContainerStatus) bool { return c.ImageID == "" })
 }
 
 // Sights are those that ok wants, oldest first. The error says that not all was seen.

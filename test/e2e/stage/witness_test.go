@@ -27,6 +27,13 @@ func witnessed(uid, node string, held core.Reason, waiting, message string) *cor
 	return p
 }
 
+// running is a witnessed pod of which the image came.
+func running(uid, node string) *corev1.Pod {
+	p := witnessed(uid, node, "", "", "")
+	p.Status.InitContainerStatuses = []corev1.ContainerStatus{{ImageID: "sha256:1"}}
+	return p
+}
+
 func TestWitnessNotesEachChangeOnce(t *testing.T) {
 	t.Parallel()
 	w := &Witness{last: map[types.UID]Sight{}}
@@ -41,6 +48,8 @@ func TestWitnessNotesEachChangeOnce(t *testing.T) {
 		witnessed("a", "node-2", "", "ImagePullBackOff", "Back-off: 429"),
 		witnessed("a", "node-2", "", "ErrImagePull", "429"), // another try
 		witnessed("a", "node-2", "", "PodInitializing", ""),
+		running("a", "node-2"),
+		running("a", "node-2"),
 	} {
 		w.see(p)
 	}
@@ -52,6 +61,7 @@ func TestWitnessNotesEachChangeOnce(t *testing.T) {
 		{Pod: "pod-a", App: "web", Node: "node-2", Waiting: "ErrImagePull", Message: "429"},
 		{Pod: "pod-a", App: "web", Node: "node-2", Waiting: "ImagePullBackOff", Message: "Back-off: 429"},
 		{Pod: "pod-a", App: "web", Node: "node-2", Waiting: "ErrImagePull", Message: "429"},
+		{Pod: "pod-a", App: "web", Node: "node-2", Arrived: true},
 	}
 	got, err := w.Sights(func(Sight) bool { return true })
 	for i := range got {
