@@ -76,12 +76,16 @@ func suites() map[string]func(*stage.Lab) stage.Plan {
 	}
 }
 
+// sideBySide is how many cases run at once: on two cores a fourth one makes the API server,
+// kubelets and the controller so late that the others wait for them.
+const sideBySide = 3
+
 func parse(args []string) (settings, error) {
 	s := settings{}
 	flags := flag.NewFlagSet("e2e", flag.ContinueOnError)
 	flags.StringVar(&s.suite, "suite", "main", "suite to run")
 	names := flags.String("run", "", "run only the cases whose name matches this regular expression")
-	flags.IntVar(&s.parallel, "parallel", 4, "cases side by side")
+	flags.IntVar(&s.parallel, "parallel", sideBySide, "cases side by side")
 	flags.DurationVar(&s.patience, "patience", 3*time.Minute, "time limit of one case")
 	flags.StringVar(&s.logs, "logs", "", "folder that keeps the logs of all processes")
 	flags.BoolVar(&s.verbose, "v", false, "show what the cluster and the installation say")
