@@ -219,34 +219,38 @@ func (l *Ledger) cover(sentAt time.Time) {
 	if l.sums.closed == 0 {
 		return
 	}
-	var elsewhere core.Units
+	var over, late core.Units
 	for id, c := range l.claims {
 		if !c.closed.IsZero() && !sentAt.Before(c.closed.Add(l.Lag())) {
 			l.span.ended(c)
 			l.drop(id, c)
 			if c.outcome == Pulled {
-				elsewhere += c.unexplained
+				over += c.unexplained
+			}
+			if c.outcome == Pulled && c.closed.Equal(c.opened) {
+				late += c.unexplained
 			}
 		}
 	}
-	l.restoreExplanations(elsewhere)
+	l.others.retract(min(late, l.restoreExplanations(over)), l.window())
 }
 
 // restoreExplanations gives claims back what they explained of falls that pulls made
 // which are over: a fall says nothing of whose it is, and the oldest claim explains it. A
 // claim that waits long, as one of a pull that fails, would be spent on the falls of
-// others, and its own be taken for somebody else's.
-func (l *Ledger) restoreExplanations(units core.Units) {
+// others, and its own be taken for somebody else's. It returns what no claim explained.
+func (l *Ledger) restoreExplanations(units core.Units) core.Units {
 	if units <= 0 {
-		return
+		return 0
 	}
 	for _, c := range l.claimsByAge() {
 		back := min(units, c.Units-c.unexplained)
 		c.unexplained += back
 		if units -= back; units == 0 {
-			return
+			break
 		}
 	}
+	return units
 }
 
 // explain takes a fall of `remaining` out of what claims can account for, oldest

@@ -36,6 +36,11 @@ type foreign struct {
 	seen []Spent
 }
 
+func (f foreign) clone() foreign {
+	f.seen = slices.Clone(f.seen)
+	return f
+}
+
 // memories returns the time constants for a window.
 func memories(window time.Duration) (slow, fast time.Duration) {
 	slow = max(window, time.Second)
@@ -56,6 +61,20 @@ func (f *foreign) note(t time.Time, window time.Duration, units core.Units) {
 		return
 	}
 	f.seen = append(f.seen, Spent{End: t, Units: units})
+}
+
+// retract takes back, newest first, what was a pull of our own: one that was booked only
+// as it ended, since its attempts before could not be charged, is seen to fall before.
+func (f *foreign) retract(units core.Units, window time.Duration) {
+	slow, fast := memories(window)
+	for i := len(f.seen) - 1; i >= 0 && units > 0; i-- {
+		ours, age := min(units, f.seen[i].Units), max(0, f.at.Sub(f.seen[i].End)).Seconds()
+		f.slow = max(0, f.slow-float64(ours)*math.Exp(-age/slow.Seconds()))
+		f.fast = max(0, f.fast-float64(ours)*math.Exp(-age/fast.Seconds()))
+		f.seen[i].Units -= ours
+		units -= ours
+	}
+	f.seen = slices.DeleteFunc(f.seen, func(s Spent) bool { return s.Units == 0 })
 }
 
 // back is what may have come back to a rolling window between two times of what others

@@ -23,7 +23,7 @@ func (l *Ledger) Fork() *Ledger {
 	}
 	f.begin(Observation{})
 	f.flow.steps = slices.Clone(l.flow.steps)
-	f.charges = cloneCharges(l.charges)
+	f.charges, f.others = cloneCharges(l.charges), l.others.clone()
 	return &f
 }
 
@@ -36,11 +36,12 @@ func (l *Ledger) Follow(from *Ledger, moved core.Units) {
 	own := *l
 	*l = *from
 	l.claims, l.sums, l.spent, l.ends, l.use, l.bucket = own.claims, own.sums, own.spent, own.ends, own.use, own.bucket
-	l.spentTotal, l.flow = own.spentTotal, own.flow
+	l.spentTotal, l.flow, l.others = own.spentTotal, own.flow, own.others
 	l.charges = cloneCharges(from.charges)
 	l.begin(Observation{}) // prices are learned from what happened
 	l.restored, l.throttledAt, l.notBefore = own.restored, own.throttledAt, own.notBefore
 	l.cover(from.lastAnswer)
+	l.others = from.others.clone()
 	if from.last == nil {
 		return
 	}

@@ -33,6 +33,35 @@ func TestForkedBooksGoTheirOwnWay(t *testing.T) {
 	}
 }
 
+// TestAFollowerTakesBackNothingOfOthers: books that follow learn of foreign use and find
+// that a late pull of theirs explains it. That is theirs to think.
+func TestAFollowerTakesBackNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	from := New(epoch, Settings{}, false)
+	read(from, says(1, 100))
+	f := from.Fork()
+	read(from, says(30, 97))
+	f.Follow(from, 0)
+	f.Set(at(32), "late", Claim{Units: 3})
+	f.Close(at(32), "late", Pulled)
+	read(from, says(40, 97))
+	want := from.Books(at(40), Demand{}).ForeignPerHour
+	f.Follow(from, 0)
+	if got := from.Books(at(40), Demand{}).ForeignPerHour; got != want {
+		t.Errorf("foreign use in the first books is %v an hour, want %v as before", got, want)
+	}
+	if got := f.Books(at(40), Demand{}).ForeignPerHour; got != want {
+		t.Errorf("foreign use in the follower's is %v an hour, want %v as in the first", got, want)
+	}
+	late := says(50, 97)
+	from.Set(at(41), "late", Claim{Units: 3})
+	from.Close(at(41), "late", Pulled)
+	read(from, late)
+	if got := from.Books(at(50), Demand{}).ForeignPerHour; got != 0 {
+		t.Errorf("foreign use in the first books is %v an hour, want none: it was a pull of their own", got)
+	}
+}
+
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	at := epoch.Add(10 * time.Second)

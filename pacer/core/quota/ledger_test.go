@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -219,6 +220,33 @@ func TestAPullThatWaitsIsNotSpentOnTheFallsOfOthers(t *testing.T) {
 	read(l, says(72, 95))
 	if got := l.Books(at(72), Demand{}).ForeignPerHour; got == 0 {
 		t.Error("a unit that nobody here took is not foreign use")
+	}
+}
+
+// A pull that nobody could charge so far costs nothing in the books. When it gets through
+// its unit falls first, and the kubelet tells of it later: then it is nobody else's.
+func TestAPullThatIsBookedAsItEndsIsNotForeignUse(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	read(l, says(1, 100))
+	l.Set(at(2), "held up", Claim{})
+	read(l, says(30, 97))
+	if got := l.Books(at(30), Demand{}).ForeignPerHour; got == 0 {
+		t.Fatal("3 units that nothing explains are not foreign use")
+	}
+	l.Set(at(32), "held up", Claim{Units: 1})
+	l.Close(at(32), "held up", Pulled)
+	read(l, says(40, 97))
+	// Two of the three, forgotten for 10 s: 2 * exp(-10/600) of the last 10 minutes.
+	if got, want := l.Books(at(40), Demand{}).ForeignPerHour, 11.8; math.Abs(got-want) > 0.01 {
+		t.Errorf("foreign use %v an hour, want %v: one of the three was ours", got, want)
+	}
+	l.Set(at(50), "in time", Claim{Units: 1})
+	read(l, says(51, 97))
+	l.Close(at(52), "in time", Pulled)
+	read(l, says(60, 97)) // what came back hid its fall, or it was not charged
+	if got := l.Books(at(60), Demand{}).ForeignPerHour; got < 11 {
+		t.Errorf("foreign use %v an hour, want that of before: what was booked in time takes none back", got)
 	}
 }
 
