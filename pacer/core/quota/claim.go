@@ -219,17 +219,19 @@ func (l *Ledger) cover(sentAt time.Time) {
 	if l.sums.closed == 0 {
 		return
 	}
-	var over, late core.Units
+	var over, late core.Units // late: of pulls that were booked only as they ended
 	for id, c := range l.claims {
-		if !c.closed.IsZero() && !sentAt.Before(c.closed.Add(l.Lag())) {
-			l.span.ended(c)
-			l.drop(id, c)
-			if c.outcome == Pulled {
-				over += c.unexplained
-			}
-			if c.outcome == Pulled && c.closed.Equal(c.opened) {
-				late += c.unexplained
-			}
+		if c.closed.IsZero() || sentAt.Before(c.closed.Add(l.Lag())) {
+			continue
+		}
+		l.span.ended(c)
+		l.drop(id, c)
+		if c.outcome != Pulled || c.Parent != "" {
+			continue // not charged for sure, or its parent explained it
+		}
+		over += c.unexplained
+		if c.closed.Equal(c.opened) {
+			late += c.unexplained
 		}
 	}
 	l.others.retract(min(late, l.restoreExplanations(over)), l.window())
