@@ -16,7 +16,7 @@ import (
 
 // window is that of the scale-up whose end is judged: the two that it takes at least are
 // long against what an autoscaler takes to bring a node.
-const window = 75 * time.Second
+const window = 2 * time.Minute
 
 // nearBound is how much later than at best the last pull may be asked for.
 const nearBound = 1.10
