@@ -21,7 +21,8 @@ import (
 	"github.com/pullpace/pace/pacer/kube"
 )
 
-// patchesInFlight is how many releases are written at once.
+// patchesInFlight is how many objects a turn writes at once: releases, the books that they
+// wait for, and fields that are put back.
 const patchesInFlight = 8
 
 // going is a pod that is being let go, or a Job or a step of a Rollout with all that

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"errors"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,42 +12,22 @@ import (
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 )
 
-// meeting lets nobody go before so many have come.
-type meeting struct {
-	mu     sync.Mutex
-	absent int
-	all    chan struct{}
-}
-
-func newMeeting(n int) *meeting { return &meeting{absent: n, all: make(chan struct{})} }
-
-func (m *meeting) come(ctx context.Context) error {
-	m.mu.Lock()
-	if m.absent--; m.absent == 0 {
-		close(m.all)
-	}
-	m.mu.Unlock()
-	select {
-	case <-m.all:
-		return nil
-	case <-ctx.Done():
-		return errors.New("others never came")
-	}
-}
-
 // TestStatusesAreWrittenSideBySide: on a busy API server every write takes long, and pods
 // that are let go wait for the books of all PullBudgets.
 func TestStatusesAreWrittenSideBySide(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	together := newMeeting(2)
+	meet := make(chan struct{}) // one waits for the other
 	other := makeBudget(50)
 	other.Name, other.UID, other.Spec.Registry = "other", "other", "quay.io"
 	b := makeBench(t, interceptor.Funcs{SubResourcePatch: func(_ context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
 		if _, ok := o.(*v1alpha1.PullBudget); ok {
-			if err := together.come(ctx); err != nil {
-				return err
+			select {
+			case meet <- struct{}{}:
+			case <-meet:
+			case <-ctx.Done():
+				return errors.New("the other one never came")
 			}
 		}
 		return c.SubResource(sub).Patch(t.Context(), o, p, opts...)

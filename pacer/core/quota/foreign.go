@@ -63,8 +63,8 @@ func (f *foreign) note(t time.Time, window time.Duration, units core.Units) {
 	f.seen = append(f.seen, Spent{End: t, Units: units})
 }
 
-// retract takes back, newest first, what was a pull of our own: one that was booked only
-// as it ended, since its attempts before could not be charged, is seen to fall before.
+// retract takes back, newest first, what turned out to be our own: the unit of a pull whose
+// attempts could not be charged, and that was booked only as it ended, falls before that.
 func (f *foreign) retract(units core.Units, window time.Duration) {
 	slow, fast := memories(window)
 	for i := len(f.seen) - 1; i >= 0 && units > 0; i-- {

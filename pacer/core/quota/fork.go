@@ -41,7 +41,7 @@ func (l *Ledger) Follow(from *Ledger, moved core.Units) {
 	l.begin(Observation{}) // prices are learned from what happened
 	l.restored, l.throttledAt, l.notBefore = own.restored, own.throttledAt, own.notBefore
 	l.cover(from.lastAnswer)
-	l.others = from.others.clone()
+	l.others = from.others.clone() // cover takes none of it back: pulls of these books did not happen
 	if from.last == nil {
 		return
 	}

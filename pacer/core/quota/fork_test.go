@@ -45,19 +45,18 @@ func TestAFollowerTakesBackNothingOfOthers(t *testing.T) {
 	f.Set(at(32), "late", Claim{Units: 3})
 	f.Close(at(32), "late", Pulled)
 	read(from, says(40, 97))
-	want := from.Books(at(40), Demand{}).ForeignPerHour
+	want := foreignPerHour(from, 40)
 	f.Follow(from, 0)
-	if got := from.Books(at(40), Demand{}).ForeignPerHour; got != want {
+	if got := foreignPerHour(from, 40); got != want {
 		t.Errorf("foreign use in the first books is %v an hour, want %v as before", got, want)
 	}
-	if got := f.Books(at(40), Demand{}).ForeignPerHour; got != want {
+	if got := foreignPerHour(f, 40); got != want {
 		t.Errorf("foreign use in the follower's is %v an hour, want %v as in the first", got, want)
 	}
-	late := says(50, 97)
 	from.Set(at(41), "late", Claim{Units: 3})
 	from.Close(at(41), "late", Pulled)
-	read(from, late)
-	if got := from.Books(at(50), Demand{}).ForeignPerHour; got != 0 {
+	read(from, says(50, 97))
+	if got := foreignPerHour(from, 50); got != 0 {
 		t.Errorf("foreign use in the first books is %v an hour, want none: it was a pull of their own", got)
 	}
 }

@@ -28,6 +28,11 @@ func silent(seconds float64) Observation { return Observation{SentAt: at(seconds
 // read gives the ledger an answer at the time when it was sent.
 func read(l *Ledger, obs Observation) { l.Read(obs.SentAt, obs) }
 
+// foreignPerHour is what others are believed to take in an hour.
+func foreignPerHour(l *Ledger, seconds float64) float64 {
+	return l.Books(at(seconds), Demand{}).ForeignPerHour
+}
+
 // endless is a demand that no window ends, so that the reserve stays.
 var endless = Demand{Held: 1 << 40}
 
@@ -190,11 +195,11 @@ func TestOwnPullsAreNotForeignUse(t *testing.T) {
 	l.Close(at(3.5), "a", Pulled)
 	l.Close(at(3.5), "b", Pulled)
 	read(l, says(4, 90)) // the other 3
-	if got := l.Books(at(4), Demand{}).ForeignPerHour; got != 0 {
+	if got := foreignPerHour(l, 4); got != 0 {
 		t.Errorf("foreign use %v an hour, want none", got)
 	}
 	read(l, says(5, 88))
-	if got := l.Books(at(5), Demand{}).ForeignPerHour; got == 0 {
+	if got := foreignPerHour(l, 5); got == 0 {
 		t.Error("2 units that nobody here took are not foreign use")
 	}
 }
@@ -214,11 +219,11 @@ func TestAPullThatWaitsIsNotSpentOnTheFallsOfOthers(t *testing.T) {
 		read(l, says(begin+10, core.Units(99-i)))
 	}
 	read(l, says(71, 96))
-	if got := l.Books(at(71), Demand{}).ForeignPerHour; got != 0 {
+	if got := foreignPerHour(l, 71); got != 0 {
 		t.Errorf("foreign use %v an hour, want none: it was the pull that waited", got)
 	}
 	read(l, says(72, 95))
-	if got := l.Books(at(72), Demand{}).ForeignPerHour; got == 0 {
+	if got := foreignPerHour(l, 72); got == 0 {
 		t.Error("a unit that nobody here took is not foreign use")
 	}
 }
@@ -231,21 +236,21 @@ func TestAPullThatIsBookedAsItEndsIsNotForeignUse(t *testing.T) {
 	read(l, says(1, 100))
 	l.Set(at(2), "held up", Claim{})
 	read(l, says(30, 97))
-	if got := l.Books(at(30), Demand{}).ForeignPerHour; got == 0 {
+	if got := foreignPerHour(l, 30); got == 0 {
 		t.Fatal("3 units that nothing explains are not foreign use")
 	}
 	l.Set(at(32), "held up", Claim{Units: 1})
 	l.Close(at(32), "held up", Pulled)
 	read(l, says(40, 97))
 	// Two of the three, forgotten for 10 s: 2 * exp(-10/600) of the last 10 minutes.
-	if got, want := l.Books(at(40), Demand{}).ForeignPerHour, 11.8; math.Abs(got-want) > 0.01 {
+	if got, want := foreignPerHour(l, 40), 11.8; math.Abs(got-want) > 0.01 {
 		t.Errorf("foreign use %v an hour, want %v: one of the three was ours", got, want)
 	}
 	l.Set(at(50), "in time", Claim{Units: 1})
 	read(l, says(51, 97))
 	l.Close(at(52), "in time", Pulled)
 	read(l, says(60, 97)) // what came back hid its fall, or it was not charged
-	if got := l.Books(at(60), Demand{}).ForeignPerHour; got < 11 {
+	if got := foreignPerHour(l, 60); got < 11 {
 		t.Errorf("foreign use %v an hour, want that of before: what was booked in time takes none back", got)
 	}
 }

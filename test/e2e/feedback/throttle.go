@@ -206,11 +206,7 @@ func (st *storm) resumed(ctx context.Context, r *suite.Report) error {
 		return err
 	}
 	room := refill(pulls{charged: st.charged(), arrived: arrived}, st.to, len(between(gone, time.Time{}, st.to)))
-	due := room
-	if asked.After(due) {
-		due = asked
-	}
-	waited := later[0].At.Sub(due)
+	waited := min(later[0].At.Sub(room), later[0].At.Sub(asked))
 	r.Note("refilled_after", room.Sub(st.to).Round(100*time.Millisecond))
 	r.Note("asked_until", asked.Sub(st.to).Round(100*time.Millisecond))
 	r.Note("resumed_after", waited.Round(100*time.Millisecond))

@@ -118,8 +118,8 @@ func alone(c suite.Case) suite.Case {
 	return c
 }
 
-// patient gives a case longer than others get: what it waits for takes most of their time
-// on a machine that does nothing else.
+// patient gives a case longer than others get: what it waits for takes most of their time,
+// or more, on a machine that does nothing else.
 func patient(c suite.Case) suite.Case {
 	c.Patience = 8 * time.Minute
 	return c

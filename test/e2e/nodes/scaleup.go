@@ -15,7 +15,7 @@ import (
 )
 
 // window is that of the scale-up whose end is judged: the two that it takes at least are
-// long against what an autoscaler takes to bring a node.
+// long against what an autoscaler takes to bring a node, on a busy machine too.
 const window = 2 * time.Minute
 
 // nearBound is how much later than at best the last pull may be asked for.
