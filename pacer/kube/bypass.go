@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"maps"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -29,20 +30,27 @@ func BypassKinds() []Bypass {
 }
 
 // Bypasses tells by what changes of Rollouts and of their runs a gate was gone past. It
-// wants every change in the order of its kind: who ends the run of a step that waits and
-// who skips the step differ in what comes first. It is not safe for concurrent use.
+// wants every change, in the order of each kind: Rollouts and runs are watched apart, so
+// that either may be seen first. It is not safe for concurrent use.
 type Bypasses struct {
 	// allowed reports whether we let a step go.
 	allowed  func(Step) bool
 	rollouts map[types.UID]*Rollout
-	// gated are the Rollouts that ask our gate, held the steps that wait there.
+	// gated are the Rollouts that ask our gate, waits the steps that wait there.
 	gated map[types.UID]bool
-	held  map[Step]bool
+	waits map[Step]*gateWait
+}
+
+// gateWait is a step that waits at our gate until its Rollout is seen elsewhere and its
+// run is seen to have ended.
+type gateWait struct {
+	// left says that the Rollout is at a later step, ended that Argo ended the run.
+	left, ended bool
 }
 
 // NewBypasses knows nothing yet.
 func NewBypasses(allowed func(Step) bool) *Bypasses {
-	return &Bypasses{allowed: allowed, rollouts: map[types.UID]*Rollout{}, gated: map[types.UID]bool{}, held: map[Step]bool{}}
+	return &Bypasses{allowed: allowed, rollouts: map[types.UID]*Rollout{}, gated: map[types.UID]bool{}, waits: map[Step]*gateWait{}}
 }
 
 // Rollout takes in a Rollout as it is now.
@@ -65,11 +73,11 @@ func (b *Bypasses) Rollout(r *Rollout) []Bypass {
 		found = append(found, BypassFull)
 	case r.Hash != before.Hash && before.Hash != "" && len(r.canary.Steps) > 0 && r.Index >= len(r.canary.Steps):
 		found = append(found, BypassRollback)
-	case r.Hash == before.Hash && r.Index > before.Index && !r.Aborted && !r.Full && b.held[at] && !b.allowed(at):
-		found = append(found, BypassPromote)
+	case r.Hash == before.Hash && r.Index > before.Index && !r.Aborted && !r.Full:
+		return append(found, b.leave(at)...)
 	}
 	if r.Hash != before.Hash || r.Index != before.Index || r.Aborted || r.Full {
-		delete(b.held, at)
+		delete(b.waits, at)
 	}
 	return found
 }
@@ -78,6 +86,7 @@ func (b *Bypasses) Rollout(r *Rollout) []Bypass {
 func (b *Bypasses) RolloutGone(uid types.UID) {
 	delete(b.rollouts, uid)
 	delete(b.gated, uid)
+	maps.DeleteFunc(b.waits, func(s Step, _ *gateWait) bool { return s.UID == uid })
 }
 
 // Run takes in an AnalysisRun as it is now.
@@ -89,14 +98,42 @@ func (b *Bypasses) Run(r Run, gone bool) []Bypass {
 	if r.Step.Index == StepHealth {
 		return nil
 	}
-	var found []Bypass
-	if b.held[r.Step] && r.Terminated && r.Decision != Allow && !b.allowed(r.Step) {
-		found = append(found, BypassTerminate)
+	w := b.waits[r.Step]
+	switch {
+	case gone || r.Decision == Allow || b.allowed(r.Step) || r.Completed && !r.Terminated:
+		delete(b.waits, r.Step)
+	case !r.Terminated && w == nil:
+		b.waits[r.Step] = &gateWait{}
+	case !r.Terminated:
+		w.ended = false // what ended was a run before it
+	case w != nil && r.ByHand:
+		delete(b.waits, r.Step)
+		return []Bypass{BypassTerminate}
+	case w != nil:
+		w.ended = true
+		return b.skipped(r.Step)
 	}
-	if gone || r.Completed || r.Terminated || r.Decision == Allow {
-		delete(b.held, r.Step)
-	} else {
-		b.held[r.Step] = true
+	return nil
+}
+
+// leave notes that a Rollout went on from a step.
+func (b *Bypasses) leave(s Step) []Bypass {
+	w := b.waits[s]
+	if w == nil || b.allowed(s) {
+		delete(b.waits, s)
+		return nil
 	}
-	return found
+	w.left = true
+	return b.skipped(s)
+}
+
+// skipped tells of a step that its Rollout left while it waited, so that Argo ended the
+// run. Where only one of both is seen, the run may yet turn out to have been ended by
+// hand, and the Rollout to have been aborted.
+func (b *Bypasses) skipped(s Step) []Bypass {
+	if w := b.waits[s]; !w.left || !w.ended {
+		return nil
+	}
+	delete(b.waits, s)
+	return []Bypass{BypassPromote}
 }

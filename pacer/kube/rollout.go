@@ -210,14 +210,16 @@ func (r *Rollout) Opens(step string) (pods, by int, ok bool) {
 	return r.canary.Opens(at)
 }
 
-// TrimArgo is what an informer is to keep of Rollouts and AnalysisRuns: nothing of who
-// set which field, and of a run what tells of our gate.
+// TrimArgo is what an informer is to keep of Rollouts and AnalysisRuns: of a run what
+// tells of our gate, and of who set which field only who ended it.
 func TrimArgo(object any) (any, error) {
 	u, ok := object.(*unstructured.Unstructured)
 	if !ok {
 		return object, nil
 	}
-	u.SetManagedFields(nil)
+	if ended, _, err := unstructured.NestedBool(u.Object, "spec", "terminate"); err != nil || !ended {
+		u.SetManagedFields(nil)
+	}
 	if u.GetKind() == runsKind {
 		trimRun(u)
 	}

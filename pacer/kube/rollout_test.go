@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
@@ -134,6 +135,18 @@ spec:
   - {name: latency, provider: {prometheus: {query: up}}}
 `
 
+// wrote makes a run that one manager made and another, or the same, has ended.
+func wrote(made, ended string) func(*unstructured.Unstructured) {
+	return func(u *unstructured.Unstructured) {
+		u.Object["spec"].(map[string]any)["terminate"] = true
+		u.SetManagedFields([]metav1.ManagedFieldsEntry{
+			{Manager: made, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:metrics":{}}}`)},
+			{Manager: ended, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:terminate":{}}}`)},
+			{Manager: made, Subresource: "status"},
+		})
+	}
+}
+
 func TestReadRun(t *testing.T) {
 	t.Parallel()
 	created := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -168,8 +181,10 @@ func TestReadRun(t *testing.T) {
 			},
 			want: with(func(r *Run) { r.Step.Index = StepPrePromotion }),
 		},
-		"terminated": {edit: func(u *unstructured.Unstructured) { u.Object["spec"].(map[string]any)["terminate"] = true }, want: with(func(r *Run) { r.Terminated = true })},
-		"of nobody":  {edit: func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, none: true},
+		"terminated":    {edit: func(u *unstructured.Unstructured) { u.Object["spec"].(map[string]any)["terminate"] = true }, want: with(func(r *Run) { r.Terminated = true })},
+		"ended by Argo": {edit: wrote("rollouts-controller", "rollouts-controller"), want: with(func(r *Run) { r.Terminated = true })},
+		"ended by hand": {edit: wrote("rollouts-controller", "kubectl-argo-rollouts"), want: with(func(r *Run) { r.Terminated, r.ByHand = true, true })},
+		"of nobody":     {edit: func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, none: true},
 		"after promotion": {edit: func(u *unstructured.Unstructured) {
 			u.SetLabels(map[string]string{"rollouts-pod-template-hash": "abc", "rollout-type": "PostPromotion"})
 		}, none: true},

@@ -3,6 +3,7 @@ package kube
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,8 +33,9 @@ type Run struct {
 	// Ours says that a metric of it asks our gate.
 	Ours bool
 	// Completed says that it asks no more, Passed that it ended well, Unsure that it
-	// could not tell; Terminated that somebody ended it.
-	Completed, Passed, Unsure, Terminated bool
+	// could not tell; Terminated that somebody ended it, ByHand that it was not Argo,
+	// as far as its managed fields tell.
+	Completed, Passed, Unsure, Terminated, ByHand bool
 	// Decision is our last answer as the run keeps it, At when it was given.
 	Decision string
 	At       time.Time
@@ -109,6 +111,7 @@ func ReadRun(u *unstructured.Unstructured) (Run, bool) {
 	}
 	r.Completed = r.Completed || u.GetDeletionTimestamp() != nil
 	r.Terminated = o.Spec.Terminate
+	r.ByHand = o.Spec.Terminate && endedByHand(u.GetManagedFields())
 	for _, m := range o.Spec.Metrics {
 		if m.asksUs() {
 			r.Ours = true
@@ -116,6 +119,29 @@ func ReadRun(u *unstructured.Unstructured) (Run, bool) {
 		}
 	}
 	return r, true
+}
+
+// endedByHand reports whether who ended a run is another than who made it.
+func endedByHand(entries []metav1.ManagedFieldsEntry) bool {
+	var made, ended []string
+	for _, entry := range entries {
+		var fields struct {
+			Spec struct {
+				Metrics   json.RawMessage `json:"f:metrics"`
+				Terminate json.RawMessage `json:"f:terminate"`
+			} `json:"f:spec"`
+		}
+		if entry.FieldsV1 == nil || json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
+			continue
+		}
+		if fields.Spec.Metrics != nil {
+			made = append(made, entry.Manager)
+		}
+		if fields.Spec.Terminate != nil {
+			ended = append(ended, entry.Manager)
+		}
+	}
+	return len(made) > 0 && slices.ContainsFunc(ended, func(m string) bool { return !slices.Contains(made, m) })
 }
 
 // readLast takes in the last answer that a metric got.
