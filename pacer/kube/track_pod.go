@@ -141,6 +141,9 @@ func (t *Tracker) decideLane(p *trackedPod) {
 		p.lane = t.stepLane(p)
 		return
 	}
+	if podPhase(p.object) == engine.PodPulled {
+		return // it may be one of those that served
+	}
 	if r := t.sets[p.set]; r != nil && (gate.Gated(p.object) || p.passed != nil) {
 		p.lane = t.workloads[p.owner].laneOf(r, r.live)
 	}

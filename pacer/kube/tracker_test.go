@@ -104,6 +104,7 @@ func TestLanes(t *testing.T) {
 	cases := map[string]struct {
 		sets     []*appsv1.ReplicaSet
 		complete bool
+		shadow   bool
 		pods     []*corev1.Pod
 		want     engine.Lane // of the last pod
 	}{
@@ -120,12 +121,19 @@ func TestLanes(t *testing.T) {
 		"scaled up long after going back": {sets: []*appsv1.ReplicaSet{makeSet("v1", 3, 2, 0, 0), makeSet("v2", 2, 0, 0, time.Hour)},
 			complete: true, pods: []*corev1.Pod{makePod("v1", 1)}},
 		"forward again after going back": {sets: []*appsv1.ReplicaSet{makeSet("v1", 3, 2, 2, 0), makeSet("v2", 4, 1, 0, time.Hour)}, pods: []*corev1.Pod{makePod("v2", 1)}},
-		"unknown ReplicaSet":             {pods: []*corev1.Pod{makePod("v1", 1)}},
+		// Shadow holds no pod, so that its ReplicaSet may be seen to have it before it is.
+		"first rollout, in Shadow, served before it was seen": {sets: []*appsv1.ReplicaSet{having(2, makeSet("v1", 1, 2, 2, 0))}, shadow: true, pods: []*corev1.Pod{makePod("v1", 1, running("n1"), passed)}},
+		"first rollout, in Shadow, another served before":     {sets: []*appsv1.ReplicaSet{having(2, makeSet("v1", 1, 2, 1, 0))}, shadow: true, pods: []*corev1.Pod{makePod("v1", 1, passed)}},
+		"replaces a lost pod, in Shadow":                      {sets: []*appsv1.ReplicaSet{having(2, makeSet("v1", 1, 2, 2, 0))}, complete: true, shadow: true, pods: []*corev1.Pod{makePod("v1", 1, running("n1"), passed), makePod("v1", 3, passed)}, want: engine.LaneRepair},
+		"unknown ReplicaSet":                                  {pods: []*corev1.Pod{makePod("v1", 1)}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tr := makeTracker(t)
+			if tc.shadow {
+				tr.Rules(mustRules(t, []v1alpha1.PullBudget{makeBudget("hub", "docker.io")}, shadowPolicy()))
+			}
 			tr.Deployment(makeDeployment(3, tc.complete))
 			for _, rs := range tc.sets {
 				tr.ReplicaSet(rs)
@@ -169,6 +177,12 @@ func TestRollbackIsFoundWhateverIsSeenFirst(t *testing.T) {
 // returned is a ReplicaSet that was revision 1 before, as its controller notes it.
 func returned(rs *appsv1.ReplicaSet) *appsv1.ReplicaSet {
 	rs.Annotations[historyAnnotation] = "1"
+	return rs
+}
+
+// having is a ReplicaSet that says to have so many pods.
+func having(pods int32, rs *appsv1.ReplicaSet) *appsv1.ReplicaSet {
+	rs.Status.Replicas = pods
 	return rs
 }
 

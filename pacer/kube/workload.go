@@ -83,8 +83,8 @@ type replicaSet struct {
 	revision int
 	created  time.Time
 	// replicas is how many pods it wants, served the most that ever served at once
-	// since it last wanted fewer.
-	replicas, served int32
+	// since it last wanted fewer, made how many it says to have.
+	replicas, served, made int32
 	// live counts its pods that are not finished; gone: it was deleted.
 	live int
 	gone bool
@@ -119,7 +119,7 @@ func (r *replicaSet) observe(rs *appsv1.ReplicaSet) {
 	if rs.Spec.Replicas != nil {
 		r.replicas = *rs.Spec.Replicas
 	}
-	r.served = min(max(r.served, rs.Status.ReadyReplicas), r.replicas)
+	r.served, r.made = min(max(r.served, rs.Status.ReadyReplicas), r.replicas), rs.Status.Replicas
 }
 
 // wasEarlier reports whether a history names a revision before one. Controllers note the
@@ -134,7 +134,8 @@ func wasEarlier(revision int, history string) bool {
 }
 
 // laneOf tells what a pod of the ReplicaSet is for, live being how many pods of
-// it there are, itself included.
+// it were seen, itself included. It may say to have more: pods and ReplicaSets are
+// watched apart.
 //
 // Rollback: the ReplicaSet is the current revision and was an earlier one before, or
 // an earlier revision of the same Deployment was created after it (times are whole
@@ -143,7 +144,7 @@ func wasEarlier(revision int, history string) bool {
 // so that it replaces one that was lost. Both err towards Normal: after a restart
 // only pods that serve now have served.
 func (w *workload) laneOf(r *replicaSet, live int) engine.Lane {
-	return engine.LaneOf(w != nil && w.isRollback(r), live, int(r.served))
+	return engine.LaneOf(w != nil && w.isRollback(r), max(live, int(r.made)), int(r.served))
 }
 
 // before is the revision that a rollback of the rollout under way to r would go back
