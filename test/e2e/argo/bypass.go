@@ -136,7 +136,7 @@ func bypassed(ctx context.Context, a act, r *suite.Report) error {
 	}
 	r.Note("ways", len(n))
 	return inTurn(ctx,
-		a.orders("pause"), a.updates(images[0]), a.waitsAt(0),
+		a.Pause, a.updates(images[0]), a.waitsAt(0),
 		a.moves(n, kube.BypassPromote, a.sets(map[string]any{"pauseConditions": nil, "currentStepIndex": 1})),
 		a.moves(n, kube.BypassTerminate, a.terminates(2)),
 		a.waitsAt(4),

@@ -136,14 +136,6 @@ func (a act) rollOut(ctx context.Context, steps string, roll func(images ...stri
 		a.comesTo("the second revision to serve", func(s state) bool { return healthy(s) && s.hash != before.hash }))
 }
 
-// order has Pace hold all that draws on the account ("pause"), or go on ("resume").
-func (a act) order(ctx context.Context, verb string) error {
-	if out := a.Kubectl(ctx, "pace", verb, "budget/"+a.Name, "--reason", "tested"); out.Code != 0 {
-		return fmt.Errorf("%s: %s", verb, out)
-	}
-	return nil
-}
-
 // The gate of a held step is down for longer than Argo's own limit of errors survives,
 // and the whole hold is longer than the deadline of the Rollout.
 const (
@@ -157,7 +149,7 @@ func gateDown(ctx context.Context, a act, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	if err := inTurn(ctx, a.begins(options{steps: gated, deadline: deadline}, len(images)), a.orders("pause"), a.updates(images...), a.hears(`"hold"`, `"Paused"`)); err != nil {
+	if err := inTurn(ctx, a.begins(options{steps: gated, deadline: deadline}, len(images)), a.Pause, a.updates(images...), a.hears(`"hold"`, `"Paused"`)); err != nil {
 		return err
 	}
 	before, err := a.measurements(ctx)
@@ -193,7 +185,7 @@ func gateDown(ctx context.Context, a act, r *suite.Report) error {
 	if n := a.Charges(""); n != 0 {
 		return fmt.Errorf("%d pulls of a step that is held", n)
 	}
-	if err := a.order(ctx, "resume"); err != nil {
+	if err := a.Resume(ctx); err != nil {
 		return err
 	}
 	return a.await(ctx, "the second revision to serve", func(s state) bool { return healthy(s) && s.step == 5 })

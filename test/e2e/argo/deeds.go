@@ -32,10 +32,6 @@ func (a act) updates(images ...string) deed {
 	return func(ctx context.Context) error { return a.update(ctx, images...) }
 }
 
-func (a act) orders(verb string) deed {
-	return func(ctx context.Context) error { return a.order(ctx, verb) }
-}
-
 func (a act) comesTo(what string, ok func(state) bool) deed {
 	return func(ctx context.Context) error { return a.await(ctx, what, ok) }
 }

@@ -64,7 +64,7 @@ func neighbour(ctx context.Context, a act, _ *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	if err := inTurn(ctx, a.begins(options{steps: gated}, len(images)), a.orders("pause"), a.updates(images...)); err != nil {
+	if err := inTurn(ctx, a.begins(options{steps: gated}, len(images)), a.Pause, a.updates(images...)); err != nil {
 		return err
 	}
 	theirs, err := a.theirs(ctx)
@@ -103,7 +103,7 @@ func neighbour(ctx context.Context, a act, _ *suite.Report) error {
 	if s, err := a.look(ctx); err != nil || s.step != 0 || s.aborted || a.Charges("") != 0 {
 		return fmt.Errorf("the rollout is %s after %d pulls (%w), want it held", s, a.Charges(""), err)
 	}
-	return inTurn(ctx, a.orders("resume"), a.comesTo("the next gate, or beyond", func(s state) bool { return s.step >= 2 }))
+	return inTurn(ctx, a.Resume, a.comesTo("the next gate, or beyond", func(s state) bool { return s.step >= 2 }))
 }
 
 // theirs is the question of the step that the Rollout waits at.

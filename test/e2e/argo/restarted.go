@@ -81,7 +81,7 @@ func restarted(ctx context.Context, a act, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	if err := inTurn(ctx, a.begins(options{steps: gated}, len(images)), a.orders("pause"), a.updates(images...), a.waitsAt(0)); err != nil {
+	if err := inTurn(ctx, a.begins(options{steps: gated}, len(images)), a.Pause, a.updates(images...), a.waitsAt(0)); err != nil {
 		return err
 	}
 	theirs, err := a.theirs(ctx)
@@ -114,5 +114,5 @@ func restarted(ctx context.Context, a act, r *suite.Report) error {
 	if s.step != 0 || s.phase != "Progressing" || a.Charges("") != 0 {
 		return fmt.Errorf("the rollout is %s after %d pulls, want it held", s, a.Charges(""))
 	}
-	return inTurn(ctx, a.orders("resume"), a.comesTo("the second revision to serve", func(s state) bool { return healthy(s) && s.step == 5 }))
+	return inTurn(ctx, a.Resume, a.comesTo("the second revision to serve", func(s state) bool { return healthy(s) && s.step == 5 }))
 }

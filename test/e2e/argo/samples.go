@@ -94,12 +94,12 @@ func blueGreen(ctx context.Context, a act, _ *suite.Report) error {
 		return err
 	}
 	return inTurn(ctx,
-		a.orders("pause"), a.next, a.hears(`"hold"`, `"Paused"`, needing(stage.Nodes-1)), a.has(1),
+		a.Pause, a.next, a.hears(`"hold"`, `"Paused"`, needing(stage.Nodes-1)), a.has(1),
 		a.comesTo("the first revision to stay active", func(s state) bool { return s.active == before.hash && s.hash != before.hash }),
 		a.says(0, []string{"HELD", "Paused", "analysis pull-budget, before the promotion"}, "explain", it),
 		a.says(0, []string{it + " promotion"}, "status"),
 		a.says(4, []string{"state=held", "step=prePromotion", "reason=Paused"}, "rollout", it, "--follow", "--max-wait", "1s"),
-		a.orders("resume"),
+		a.Resume,
 		a.comesTo("the second revision to serve", func(s state) bool { return healthy(s) && s.hash != before.hash && s.active == s.hash }),
 		a.pulledOnce,
 	)
@@ -143,9 +143,9 @@ func routed(ctx context.Context, a act, _ *suite.Report) error {
 		return a.comesTo(fmt.Sprint("a pause at step ", step), func(s state) bool { return s.phase == "Paused" && s.step == step })
 	}
 	return inTurn(ctx,
-		a.orders("pause"), a.next, a.waitsAt(0), a.hears(`"hold"`, needing(1)), a.has(0), a.orders("resume"),
-		paused(3), a.orders("pause"), a.goesOn(), paused(5), a.goesOn(),
-		a.waitsAt(6), a.hears(`"hold"`, needing(stage.Nodes-1)), a.has(1), a.orders("resume"),
+		a.Pause, a.next, a.waitsAt(0), a.hears(`"hold"`, needing(1)), a.has(0), a.Resume,
+		paused(3), a.Pause, a.goesOn(), paused(5), a.goesOn(),
+		a.waitsAt(6), a.hears(`"hold"`, needing(stage.Nodes-1)), a.has(1), a.Resume,
 		a.comesTo("the second revision to serve", func(s state) bool { return healthy(s) && s.hash != before.hash }),
 		a.pulledOnce,
 	)

@@ -97,7 +97,7 @@ func orderAll(ctx context.Context, s *stage.Stage) error {
 		}
 		return nil
 	}
-	if err := pace("pause", "budget/"+s.Name, "--reason", "until it is read"); err != nil {
+	if err := s.Pause(ctx); err != nil {
 		return err
 	}
 	if err := s.Deploy(ctx, "ordered", stage.Nodes); err != nil {
@@ -109,7 +109,7 @@ func orderAll(ctx context.Context, s *stage.Stage) error {
 	if err := s.AwaitAccount(ctx, "a reading of an account that is used up", func(a v1alpha1.AccountStatus) bool { return a.Remaining <= 0 }); err != nil {
 		return err
 	}
-	return all(pace("resume", "budget/"+s.Name, "--reason", "it was read"), pace("release", "--all", "--reason", "we cannot wait"))
+	return all(s.Resume(ctx), pace("release", "--all", "--reason", "we cannot wait"))
 }
 
 // beforeUnits are the releases of an app before the first of its pulls was charged, and

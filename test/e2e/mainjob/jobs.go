@@ -32,7 +32,7 @@ func jobs(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if err := runningJob(ctx, s); err != nil {
 		return err
 	}
-	if err := all(optIn(ctx, s, s.Name, v1alpha1.LabelPaceEnabled), orderBudget(ctx, s, "pause")); err != nil {
+	if err := all(optIn(ctx, s, s.Name, v1alpha1.LabelPaceEnabled), s.Pause(ctx)); err != nil {
 		return err
 	}
 	err := all(makeJob(ctx, s, "timed", 3, deadline), makeJob(ctx, s, "urgent", 1, deadline), makeJob(ctx, s, "plain", 2, 0))
@@ -48,7 +48,7 @@ func jobs(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if err := outwait(ctx, s); err != nil {
 		return err
 	}
-	if err := orderBudget(ctx, s, "resume"); err != nil {
+	if err := s.Resume(ctx); err != nil {
 		return err
 	}
 	done := map[string]*batchv1.Job{}
@@ -59,14 +59,6 @@ func jobs(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	}
 	r.Note("held", done["timed"].Status.StartTime.Sub(done["timed"].CreationTimestamp.Time))
 	return all(wasLetGo(done["urgent"], core.Override), wasLetGo(done["timed"], core.Budget), leftRunning(ctx, s), noOwn429(s), exactly(s, 6))
-}
-
-// orderBudget pauses or resumes the stage's account.
-func orderBudget(ctx context.Context, s *stage.Stage, verb string) error {
-	if out := s.Kubectl(ctx, "pace", verb, "budget/"+s.Name, "--reason", "a test of holds"); out.Code != 0 {
-		return errors.New(out.String())
-	}
-	return nil
 }
 
 // makeJob makes a Job of so many pods at once, each on a node of its own, that end by
@@ -211,7 +203,7 @@ const startSoon = 20 * time.Second
 // barePod makes a pod as a CI runner does, on an account of which nothing may be
 // spent: it starts when its two minutes are over.
 func barePod(ctx context.Context, s *stage.Stage, r *suite.Report) error {
-	if err := orderBudget(ctx, s, "pause"); err != nil {
+	if err := s.Pause(ctx); err != nil {
 		return err
 	}
 	d, err := s.Deployment(ctx, "build", 1)

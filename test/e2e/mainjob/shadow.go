@@ -49,7 +49,7 @@ func shadowed(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 		return err
 	}
 	for _, on := range []*stage.Stage{s, enforced} {
-		if err := order(ctx, on, "resume"); err != nil {
+		if err := on.Resume(ctx); err != nil {
 			return err
 		}
 	}
@@ -87,19 +87,11 @@ func readied(ctx context.Context, s *stage.Stage) error {
 	if err := s.Await(ctx, "seed"); err != nil {
 		return err
 	}
-	if err := order(ctx, s, "pause"); err != nil {
+	if err := s.Pause(ctx); err != nil {
 		return err
 	}
 	_, err = s.Fleet(ctx, pulls/stage.Nodes)
 	return err
-}
-
-// order pauses or resumes the stage's account.
-func order(ctx context.Context, s *stage.Stage, verb string) error {
-	if out := s.Kubectl(ctx, "pace", verb, "budget/"+s.Name, "--reason", "until all are there"); out.Code != 0 {
-		return errors.New(out.String())
-	}
-	return nil
 }
 
 // settledShadow returns when all pods of the rollout would be held, 8 of them have

@@ -62,13 +62,7 @@ func upgraded(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 // pausedFleet makes the fleet while the account is paused and returns when all of it
 // is held, with what takes the pause back.
 func pausedFleet(ctx context.Context, s *stage.Stage) (names []string, resume func() error, err error) {
-	order := func(verb string) error {
-		if out := s.Kubectl(ctx, "pace", verb, "budget/"+s.Name, "--reason", "until all are there"); out.Code != 0 {
-			return fmt.Errorf("%s", out)
-		}
-		return nil
-	}
-	if err := order("pause"); err != nil {
+	if err := s.Pause(ctx); err != nil {
 		return nil, nil, err
 	}
 	if names, err = s.Fleet(ctx, pulls/stage.Nodes); err != nil {
@@ -77,5 +71,5 @@ func pausedFleet(ctx context.Context, s *stage.Stage) (names []string, resume fu
 	_, err = s.AwaitPods(ctx, "", "all of them to be held", func(pods []corev1.Pod) bool {
 		return len(pods) == pulls && stage.Count(pods, stage.Held) == pulls
 	})
-	return names, func() error { return order("resume") }, err
+	return names, func() error { return s.Resume(ctx) }, err
 }

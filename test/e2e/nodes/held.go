@@ -87,18 +87,7 @@ func nodesUnheld(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 
 // paused holds all nodes that register, and all pods, until the returned function lets them go on.
 func paused(ctx context.Context, s *stage.Stage) (resume func() error, err error) {
-	order := func(verb string) error {
-		if out := s.Kubectl(ctx, "pace", verb, "budget/"+s.Name, "--reason", "of the test"); out.Code != 0 {
-			return fmt.Errorf("%s: %s", verb, out)
-		}
-		return nil
-	}
-	if err := order("pause"); err != nil {
-		return nil, err
-	}
-	return func() error { return order("resume") }, s.AwaitAccount(ctx, "the controller to know that it is paused", func(a v1alpha1.AccountStatus) bool {
-		return a.Breaker != nil && a.Breaker.State == "paused"
-	})
+	return func() error { return s.Resume(ctx) }, s.Pause(ctx)
 }
 
 // heldFleet is a fleet whose account is paused, with n new nodes that are held for it. It
