@@ -356,6 +356,24 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// Pods for which there is no node yet wait for their units: that of an autoscaler whose
+// objects are seen later brings one.
+func TestPodsWithoutANodeWaitForTheirUnits(t *testing.T) {
+	t.Parallel()
+	tr, e := makeTracker(t), engine.New(engine.Config{})
+	tr.Rules(mustRules(t, []v1alpha1.PullBudget{makeBudget("hub", "docker.io", func(b *v1alpha1.PullBudget) {
+		b.Spec.Limit = &v1alpha1.Limit{Source: v1alpha1.Fixed, Pulls: 3, Window: &metav1.Duration{Duration: time.Hour}}
+	})}, makePolicy("default")))
+	for i := range 5 {
+		tr.Pod(start, makePod("v1", i, func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{"kind": "x"} }))
+	}
+	tr.Advance(start)
+	e.Replace(start, tr.World())
+	if d := e.Decide(start); len(d.Releases) != 1 || d.Releases[0].Reason != core.Budget || d.Releases[0].Count >= 5 {
+		t.Errorf("released %+v, want some of 5 pods, as 3 pulls an hour allow", d.Releases)
+	}
+}
+
 // TestGrowth says what an autoscaler adds for pods that need a label.
 func TestGrowth(t *testing.T) {
 	t.Parallel()
@@ -367,17 +385,21 @@ func TestGrowth(t *testing.T) {
 		steps func(*Tracker)
 		want  *engine.Growth
 	}{
-		"nothing is known":         {func(*Tracker) {}, nil},
+		"no node, and who adds one is not known": {func(*Tracker) {}, &engine.Growth{}},
+		"a node, and nobody adds another":        {func(tr *Tracker) { tr.Node(start, makeNode("n7", func(n *corev1.Node) { n.Labels["kind"] = "x" })) }, nil},
+		"a node that is gone": {func(tr *Tracker) {
+			tr.Node(start, makeNode("n7", func(n *corev1.Node) { n.Labels["kind"] = "x" }))
+			tr.NodeGone("n7")
+		}, &engine.Growth{}},
 		"a NodePool that fits":     {func(tr *Tracker) { tr.NodePool(start, makeNodePool("a", labelled("x"))) }, &engine.Growth{Bundle: bundle}},
-		"a NodePool of other kind": {func(tr *Tracker) { tr.NodePool(start, makeNodePool("a", labelled("y"))) }, nil},
+		"a NodePool of other kind": {func(tr *Tracker) { tr.NodePool(start, makeNodePool("a", labelled("y"))) }, &engine.Growth{}},
 		"one that is gone": {func(tr *Tracker) {
 			tr.NodePool(start, makeNodePool("a", labelled("x")))
 			tr.NodePoolGone(start, "a")
-		}, nil},
+		}, &engine.Growth{}},
 		"cluster-autoscaler, by a node that is there": {func(tr *Tracker) {
 			tr.ClusterAutoscaler(start, true)
 			tr.Node(start, makeNode("n7", func(n *corev1.Node) { n.Labels["kind"] = "x" }))
-			tr.growAll()
 		}, &engine.Growth{Bundle: bundle}},
 		"without DaemonSets": {func(tr *Tracker) {
 			tr.NodePool(start, makeNodePool("a", labelled("x")))

@@ -211,17 +211,26 @@ func (t *Tracker) ClusterAutoscaler(now time.Time, there bool) []engine.Event {
 // growAll looks again at which pools can grow.
 func (t *Tracker) growAll() {
 	for _, id := range slices.Sorted(maps.Keys(t.pools)) {
-		p := t.pools[id]
-		if next := t.growthOf(p); !reflect.DeepEqual(p.growth, next) {
-			p.growth = next
+		if p := t.pools[id]; t.regrow(p) {
 			t.announcePool(id, p)
-			t.roomsChanged()
 		}
 	}
 }
 
+// regrow looks again at what would be added to a pool, and reports whether that changed.
+func (t *Tracker) regrow(p *trackedPool) bool {
+	next := t.growthOf(p)
+	if reflect.DeepEqual(p.growth, next) {
+		return false
+	}
+	p.growth = next
+	t.roomsChanged()
+	return true
+}
+
 // growthOf says what an autoscaler would add to a pool for pods that find no room; nil:
-// none would, as far as is known.
+// none would, as far as is known. To a pool without nodes somebody adds one before any of
+// its pods pulls, whoever it is: an autoscaler whose objects are not seen yet, or a person.
 func (t *Tracker) growthOf(p *trackedPool) *engine.Growth {
 	fits := p.constraints.matcher()
 	var templates []NodeTemplate
@@ -240,7 +249,7 @@ func (t *Tracker) growthOf(p *trackedPool) *engine.Growth {
 			}
 		}
 	}
-	if len(templates) == 0 {
+	if len(templates) == 0 && len(p.nodes) > 0 {
 		return nil
 	}
 	growth := &engine.Growth{}

@@ -231,10 +231,14 @@ func (t *Tracker) refit(id core.NodeID, facts *corev1.Node) {
 		if fits == p.nodes[id] {
 			continue
 		}
+		empty := len(p.nodes) == 0
 		if fits {
 			p.nodes[id] = true
 		} else {
 			delete(p.nodes, id)
+		}
+		if empty != (len(p.nodes) == 0) {
+			t.regrow(p)
 		}
 		t.announcePool(poolID, p)
 	}
