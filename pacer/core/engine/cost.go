@@ -84,12 +84,28 @@ func (e *Engine) setPools(now time.Time) {
 		for _, a := range e.asks(g) {
 			l := e.accounts[a.Account].ledger
 			named := g.pooledAs(a.Image)
-			mine := a.UpTo(ours)
+			most := a.UpTo(ours)
+			mine := max(most, min(most+e.unseen(now, g, a), core.Units(ours)*a.Price))
 			l.Set(now, named.ours, quota.Claim{Units: mine})
-			l.Set(now, named.ungated, quota.Claim{Units: a.UpTo(ours+ungated) - mine, Ungated: true})
+			l.Set(now, named.ungated, quota.Claim{Units: a.UpTo(ours+ungated) - most, Ungated: true})
 		}
 		g.pooled = ours+ungated > 0
 	}
+}
+
+// unseen is what pods of a group may have been charged where a node has their image by
+// now and none of them was seen there yet: the pull made the node warm, and no reading
+// knows of it.
+func (e *Engine) unseen(now time.Time, g *group, a plan.Ask) core.Units {
+	if g.Pinned || g.use(a.Image) == nil {
+		return 0
+	}
+	account := e.accounts[a.Account]
+	since := stampOf(now.Add(-unseenFor))
+	if read := account.ledger.LastSent(); !read.IsZero() {
+		since = max(since, stampOf(read.Add(-account.ledger.Lag())))
+	}
+	return core.Units(e.fleet.newcomers(a.Image, since, e.nodesOf(g.Pool), *e.fleet.egressSet(account.Egress))) * a.Price
 }
 
 // pooled is what the bookings for an image of a group's pods that are on no node are called.

@@ -52,6 +52,10 @@ type fleet struct {
 	free    []int
 	present map[core.Image]*bitset
 	alive   bitset
+	// gained are the nodes that gained an image of late, swept when those of before were
+	// taken out.
+	gained map[core.Image][]*node
+	swept  time.Time
 	// getting are the nodes whose runtime asks by GET for images that it has.
 	getting bitset
 	egress  map[string]*bitset
@@ -60,7 +64,7 @@ type fleet struct {
 }
 
 func newFleet() fleet {
-	return fleet{names: names[core.NodeID, node]{}, present: map[core.Image]*bitset{}, egress: map[string]*bitset{}}
+	return fleet{names: names[core.NodeID, node]{}, present: map[core.Image]*bitset{}, gained: map[core.Image][]*node{}, egress: map[string]*bitset{}}
 }
 
 // find is the node of a name; nil if there is none.
@@ -99,7 +103,7 @@ func (f *fleet) upsert(now time.Time, n Node, given bool) {
 		before := known.listed
 		f.setListed(known, n.Images)
 		if !given {
-			known.gain(now, before)
+			f.gain(now, known, before)
 		}
 	}
 	if n.AlwaysCosts {
@@ -189,7 +193,8 @@ func (f *fleet) setListed(n *node, images []core.Image) {
 
 // gain notes which images are listed that were not before, but for those that a pull
 // brought or brings.
-func (n *node) gain(now time.Time, before []core.Image) {
+func (f *fleet) gain(now time.Time, n *node, before []core.Image) {
+	f.sweep(now)
 	n.gained = slices.DeleteFunc(n.gained, func(s sight) bool { return !n.lists(s.image) })
 	for _, image := range n.listed {
 		_, known := slices.BinarySearch(before, image)
@@ -197,6 +202,7 @@ func (n *node) gain(now time.Time, before []core.Image) {
 		if !known && !pulled && n.sightOf(image) < 0 {
 			n.account(image)
 			n.gained = append(n.gained, sight{image, now})
+			f.gained[image] = append(f.gained[image], n)
 		}
 	}
 }
@@ -209,6 +215,35 @@ func (n *node) account(image core.Image) {
 // gainedSince reports whether an image came to a node after that by no pull that was seen.
 func (n *node) gainedSince(image core.Image, since stamp) bool {
 	return slices.ContainsFunc(n.gained, func(s sight) bool { return s.image == image && stampOf(s.at) > since })
+}
+
+// unseenFor is how long after a node gained an image the pod that pulled it may be unseen
+// there: pods and nodes are watched apart.
+const unseenFor = statusLag
+
+// sweep forgets which nodes gained an image so long ago that its pod was seen.
+func (f *fleet) sweep(now time.Time) {
+	if now.Sub(f.swept) < unseenFor {
+		return
+	}
+	f.swept = now
+	for image, nodes := range f.gained {
+		nodes = slices.DeleteFunc(nodes, func(n *node) bool { return !n.gainedSince(image, stampOf(now.Add(-unseenFor))) })
+		if f.gained[image] = nodes; len(nodes) == 0 {
+			delete(f.gained, image)
+		}
+	}
+}
+
+// newcomers is how many of some nodes gained an image after that by no pull that was seen.
+func (f *fleet) newcomers(image core.Image, since stamp, among, and bitset) int {
+	count := 0
+	for _, n := range f.gained[image] {
+		if f.byIndex[n.index] == n && among.has(n.index) && and.has(n.index) && n.gainedSince(image, since) {
+			count++
+		}
+	}
+	return count
 }
 
 // believe notes that an image was seen on a node.

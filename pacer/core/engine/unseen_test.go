@@ -66,6 +66,48 @@ func TestAPullThatNobodySawIsSetAsideStill(t *testing.T) {
 	}
 }
 
+// Nodes have the image by now, and no pod was seen on any of them: nodes and pods are
+// watched apart. What the pods may have pulled there stays set aside until a reading knows
+// of it, or until the pods are seen; then it is that of a pull which ended.
+func TestWhatMadeANodeWarmIsSetAsideStill(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		then func(*machine)
+		want core.Units
+	}{
+		"nothing more is seen":  {func(*machine) {}, 4},
+		"a reading, too soon":   {(*machine).probe, 4},
+		"a reading that knows":  {func(m *machine) { m.advance(10 * time.Second); m.probe() }, 2},
+		"nobody reads any more": {func(m *machine) { m.advance(unseenFor) }, 2},
+		"its pod, which pulled": {func(m *machine) {
+			p := m.pods[sortedKeys(m.pods)[0]]
+			p.Phase, p.Node = PodPulled, "n0"
+			m.see(p)
+		}, 4},
+		"a node goes": {func(m *machine) { m.observe(Event{NodeGone: "n0"}) }, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(8, time.Minute, 4, quota.Settings{})
+			m.group("app", "shop", core.ClassRollout)
+			m.advance(10 * time.Second)
+			for range 4 {
+				m.create("app")
+			}
+			m.probe()
+			m.carryOut(m.decide())
+			m.advance(6 * time.Second)
+			for _, id := range []core.NodeID{"n0", "n1"} {
+				m.observe(Event{Node: &Node{ID: id, Images: []core.Image{"app"}}})
+			}
+			tc.then(m)
+			if got := m.reserved(); got != tc.want {
+				t.Errorf("%d units are set aside, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
 // A node that was asked for is first seen with its whole bundle, which was set aside for
 // it: that stays so until a reading knows of it. One that is seen first with images that
 // nothing started from brought them with it.
