@@ -85,7 +85,7 @@ func (e *Engine) setPools(now time.Time) {
 			l := e.accounts[a.Account].ledger
 			named := g.pooledAs(a.Image)
 			most := a.UpTo(ours)
-			mine := max(most, min(most+e.unseen(now, g, a), core.Units(ours)*a.Price))
+			mine := min(most+e.unseen(now, g, a), core.Units(ours)*a.Price)
 			l.Set(now, named.ours, quota.Claim{Units: mine})
 			l.Set(now, named.ungated, quota.Claim{Units: a.UpTo(ours+ungated) - most, Ungated: true})
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -52,9 +53,9 @@ type fleet struct {
 	free    []int
 	present map[core.Image]*bitset
 	alive   bitset
-	// gained are the nodes that gained an image of late, swept when those of before were
+	// gained are the nodes that gained an image of late; swept is when older ones were last
 	// taken out.
-	gained map[core.Image][]*node
+	gained map[core.Image]map[*node]bool
 	swept  time.Time
 	// getting are the nodes whose runtime asks by GET for images that it has.
 	getting bitset
@@ -64,7 +65,7 @@ type fleet struct {
 }
 
 func newFleet() fleet {
-	return fleet{names: names[core.NodeID, node]{}, present: map[core.Image]*bitset{}, gained: map[core.Image][]*node{}, egress: map[string]*bitset{}}
+	return fleet{names: names[core.NodeID, node]{}, present: map[core.Image]*bitset{}, gained: map[core.Image]map[*node]bool{}, egress: map[string]*bitset{}}
 }
 
 // find is the node of a name; nil if there is none.
@@ -202,7 +203,10 @@ func (f *fleet) gain(now time.Time, n *node, before []core.Image) {
 		if !known && !pulled && n.sightOf(image) < 0 {
 			n.account(image)
 			n.gained = append(n.gained, sight{image, now})
-			f.gained[image] = append(f.gained[image], n)
+			if f.gained[image] == nil {
+				f.gained[image] = map[*node]bool{}
+			}
+			f.gained[image][n] = true
 		}
 	}
 }
@@ -218,7 +222,8 @@ func (n *node) gainedSince(image core.Image, since stamp) bool {
 }
 
 // unseenFor is how long after a node gained an image the pod that pulled it may be unseen
-// there: pods and nodes are watched apart.
+// there: pods and nodes are watched apart. A node's list comes late itself, and no watch is
+// expected to be later than that.
 const unseenFor = statusLag
 
 // sweep forgets which nodes gained an image so long ago that its pod was seen.
@@ -228,8 +233,8 @@ func (f *fleet) sweep(now time.Time) {
 	}
 	f.swept = now
 	for image, nodes := range f.gained {
-		nodes = slices.DeleteFunc(nodes, func(n *node) bool { return !n.gainedSince(image, stampOf(now.Add(-unseenFor))) })
-		if f.gained[image] = nodes; len(nodes) == 0 {
+		maps.DeleteFunc(nodes, func(n *node, _ bool) bool { return !n.gainedSince(image, stampOf(now.Add(-unseenFor))) })
+		if len(nodes) == 0 {
 			delete(f.gained, image)
 		}
 	}
@@ -238,7 +243,7 @@ func (f *fleet) sweep(now time.Time) {
 // newcomers is how many of some nodes gained an image after that by no pull that was seen.
 func (f *fleet) newcomers(image core.Image, since stamp, among, and bitset) int {
 	count := 0
-	for _, n := range f.gained[image] {
+	for n := range f.gained[image] {
 		if f.byIndex[n.index] == n && among.has(n.index) && and.has(n.index) && n.gainedSince(image, since) {
 			count++
 		}

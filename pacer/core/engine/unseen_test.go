@@ -84,6 +84,11 @@ func TestWhatMadeANodeWarmIsSetAsideStill(t *testing.T) {
 			p.Phase, p.Node = PodPulled, "n0"
 			m.see(p)
 		}, 4},
+		"one lost it and has it again": {func(m *machine) {
+			m.observe(Event{Node: &Node{ID: "n0"}})
+			m.observe(Event{Node: &Node{ID: "n0", Images: []core.Image{"app"}}})
+			m.observe(Event{NodeGone: "n1"})
+		}, 3},
 		"a node goes": {func(m *machine) { m.observe(Event{NodeGone: "n0"}) }, 3},
 	} {
 		t.Run(name, func(t *testing.T) {

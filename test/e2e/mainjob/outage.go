@@ -27,15 +27,15 @@ func controllerKilled(ctx context.Context, s *stage.Stage, r *suite.Report) erro
 	}
 	// A pod that is created while its webhook is being killed is let through, as it must
 	// be, and nobody's to count: all are held before.
-	names, resume, err := pausedFleet(ctx, s)
+	names, err := pausedFleet(ctx, s)
 	if err != nil {
 		return err
 	}
-	others, also, err := pausedFleet(ctx, declared)
+	others, err := pausedFleet(ctx, declared)
 	if err != nil {
 		return err
 	}
-	if err := all(resume(), also()); err != nil {
+	if err := all(s.Resume(ctx), declared.Resume(ctx)); err != nil {
 		return err
 	}
 	if _, err := s.AwaitCharged(ctx, 1); err != nil {

@@ -21,7 +21,7 @@ const nextVersion = "v0.0.0-next"
 // upgraded installs another version while all pods are held: not one of them goes
 // meanwhile, and the new controller lets all go as the old one would have.
 func upgraded(ctx context.Context, s *stage.Stage, r *suite.Report) error {
-	names, resume, err := pausedFleet(ctx, s)
+	names, err := pausedFleet(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func upgraded(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if held := stage.Count(pods, stage.Held); held != pulls {
 		return fmt.Errorf("%d of %d pods are still held after the upgrade", held, pulls)
 	}
-	if err := resume(); err != nil {
+	if err := s.Resume(ctx); err != nil {
 		return err
 	}
 	if err := s.Await(ctx, names...); err != nil {
@@ -60,16 +60,16 @@ func upgraded(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 }
 
 // pausedFleet makes the fleet while the account is paused and returns when all of it
-// is held, with what takes the pause back.
-func pausedFleet(ctx context.Context, s *stage.Stage) (names []string, resume func() error, err error) {
+// is held.
+func pausedFleet(ctx context.Context, s *stage.Stage) (names []string, err error) {
 	if err := s.Pause(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if names, err = s.Fleet(ctx, pulls/stage.Nodes); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	_, err = s.AwaitPods(ctx, "", "all of them to be held", func(pods []corev1.Pod) bool {
 		return len(pods) == pulls && stage.Count(pods, stage.Held) == pulls
 	})
-	return names, func() error { return s.Resume(ctx) }, err
+	return names, err
 }

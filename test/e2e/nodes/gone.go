@@ -42,7 +42,7 @@ func killLeader(ctx context.Context, s *stage.Stage) error {
 // it is away, and brings it back: all that were held go when there is budget, and nothing of a
 // hold stays behind.
 func whileDown(ctx context.Context, s *stage.Stage, r *suite.Report) error {
-	f, resume, err := heldFleet(ctx, s, 4)
+	f, err := heldFleet(ctx, s, 4)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func whileDown(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if held := f.seen.those(f.seen.held); len(held) != 4 {
 		return all(fmt.Errorf("%v are held while the controller is down, want the 4 from before", held), back())
 	}
-	if err := all(back(), resume()); err != nil {
+	if err := all(back(), s.Resume(ctx)); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -73,7 +73,7 @@ func whileDown(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 // the taint from its first moment: the failsafe lets those go at the bound of their hold,
 // and this one when it finds the controller gone.
 func leftHeld(ctx context.Context, s *stage.Stage, r *suite.Report) error {
-	f, resume, err := heldFleet(ctx, s, 4)
+	f, err := heldFleet(ctx, s, 4)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func leftHeld(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	r.Note("freed_after", time.Since(began).Round(time.Second))
 	err = all(err, f.joined(ctx, tainted))
 	r.Note("all_after", time.Since(began).Round(time.Second))
-	return f.done(ctx, err, back(), resume(), none429(s), exactly(s, 5))
+	return f.done(ctx, err, back(), s.Resume(ctx), none429(s), exactly(s, 5))
 }
 
 // scaledTo0 takes the controller away until back is called, and waits until it is gone.

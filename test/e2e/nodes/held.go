@@ -85,27 +85,23 @@ func nodesUnheld(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	return f.clear(ctx)
 }
 
-// paused holds all nodes that register, and all pods, until the returned function lets them go on.
-func paused(ctx context.Context, s *stage.Stage) (resume func() error, err error) {
-	return func() error { return s.Resume(ctx) }, s.Pause(ctx)
-}
-
 // heldFleet is a fleet whose account is paused, with n new nodes that are held for it. It
 // has twice as many others as the registry allows in a window: half of a pool may be held.
-func heldFleet(ctx context.Context, s *stage.Stage, n int) (f *fleet, resume func() error, err error) {
-	if f, err = newFleet(ctx, s, 2*stage.Limit); err != nil {
-		return nil, nil, err
+func heldFleet(ctx context.Context, s *stage.Stage, n int) (*fleet, error) {
+	f, err := newFleet(ctx, s, 2*stage.Limit)
+	if err != nil {
+		return nil, err
 	}
-	if resume, err = paused(ctx, s); err != nil {
-		return nil, nil, err
+	if err := s.Pause(ctx); err != nil {
+		return nil, err
 	}
-	return f, resume, all(f.register(ctx, f.names("new", n), 0), f.held(ctx, n))
+	return f, all(f.register(ctx, f.names("new", n), 0), f.held(ctx, n))
 }
 
 // editedTaint has somebody take the taint off one held node and add one of their own to
 // another: the first goes and stays free, the second keeps what is not Pace's.
 func editedTaint(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
-	f, resume, err := heldFleet(ctx, s, 3)
+	f, err := heldFleet(ctx, s, 3)
 	if err != nil {
 		return err
 	}
@@ -122,7 +118,7 @@ func editedTaint(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	if held := f.seen.those(f.seen.held); slices.Contains(held, names[0]) || !slices.Contains(held, names[2]) {
 		return fmt.Errorf("held are %v, want all but %s", held, names[0])
 	}
-	if err := resume(); err != nil {
+	if err := s.Resume(ctx); err != nil {
 		return err
 	}
 	// The agent does not tolerate the other's taint: that node is free of Pace's only.
@@ -142,8 +138,7 @@ func rebooted(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	resume, err := paused(ctx, s)
-	if err != nil {
+	if err := s.Pause(ctx); err != nil {
 		return err
 	}
 	known := f.names("warm", 1)[0]
@@ -179,7 +174,7 @@ func rebooted(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	if wore := f.seen.those(f.seen.wore); len(wore) != 1 || wore[0] != fresh[0] {
 		err = fmt.Errorf("%v were held, want %v: a node that boots again is not new", wore, fresh)
 	}
-	return f.done(ctx, err, resume(), f.joined(ctx, fresh), none429(s))
+	return f.done(ctx, err, s.Resume(ctx), f.joined(ctx, fresh), none429(s))
 }
 
 func ready(n *corev1.Node) bool {
@@ -190,7 +185,7 @@ func ready(n *corev1.Node) bool {
 
 // allLetGo holds nodes and lets them go by one order.
 func allLetGo(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
-	f, _, err := heldFleet(ctx, s, 3)
+	f, err := heldFleet(ctx, s, 3)
 	if err != nil {
 		return err
 	}

@@ -61,14 +61,13 @@ func leftAlone(ctx context.Context, s *scene, r *suite.Report) error {
 // waves has pods wait for an account that is paused: the autoscaler, which sees none of
 // them, makes nothing. Then they go in waves, and so do the nodes come.
 func waves(ctx context.Context, s *scene, r *suite.Report) error {
-	resume, err := paused(ctx, s.Stage)
-	if err != nil {
+	if err := s.Pause(ctx); err != nil {
 		return err
 	}
 	if err := s.deploy(ctx, "app", pulls, oneANode); err != nil {
 		return err
 	}
-	_, err = s.AwaitPods(ctx, "app", "all pods to be held", func(pods []corev1.Pod) bool {
+	_, err := s.AwaitPods(ctx, "app", "all pods to be held", func(pods []corev1.Pod) bool {
 		return len(pods) == pulls && stage.Count(pods, stage.HeldFor(core.Paused)) == pulls
 	})
 	if err != nil {
@@ -77,7 +76,7 @@ func waves(ctx context.Context, s *scene, r *suite.Report) error {
 	if made, err := s.claims(ctx); err != nil || len(made) > 0 {
 		return all(err, fmt.Errorf("%d NodeClaims were made for pods that are held", len(made)))
 	}
-	if err := resume(); err != nil {
+	if err := s.Resume(ctx); err != nil {
 		return err
 	}
 	if err := s.runs(ctx, pulls); err != nil {
