@@ -34,6 +34,8 @@ type going struct {
 	step    *kube.Step
 	rollout *unstructured.Unstructured
 	ids     []core.PodID
+	// group is what the decision lets it go of; empty where it goes regardless of one.
+	group   core.GroupID
 	reason  core.Reason
 	letting gate.Letting
 	// with is how many of its group go for the same reason, if not all in this turn.
@@ -97,6 +99,7 @@ func (t *Turn) act(ctx context.Context, d engine.Decision) (int, error) {
 	if err := t.books.write(ctx, now, t.page(d, true)); err != nil {
 		for _, g := range leaving {
 			t.refuse(g)
+			t.explainer.refused(g.group, err)
 		}
 		return 0, fmt.Errorf("booking %d releases: %w", len(leaving), err)
 	}
@@ -119,7 +122,7 @@ func (t *Turn) leaving(d engine.Decision, most int) []*going {
 		if chosen[id] || len(out) >= most {
 			return
 		}
-		g := &going{pod: pod, ids: []core.PodID{id}, reason: r.Reason, with: r.Count}
+		g := &going{pod: pod, ids: []core.PodID{id}, group: r.Group, reason: r.Reason, with: r.Count}
 		count := r.Count
 		if job, ids := t.world.tracker.JobOf(id); job != nil {
 			g.job, g.ids, count = job, ids, 1
@@ -185,6 +188,7 @@ func (t *Turn) settle(ctx context.Context, leaving []*going) int {
 	released := 0
 	told := t.crowds(leaving)
 	t.sayOfCrowds(ctx, told)
+	refused := map[core.GroupID]int{}
 	for _, g := range leaving {
 		switch {
 		case g.err == nil:
@@ -195,16 +199,29 @@ func (t *Turn) settle(ctx context.Context, leaving []*going) int {
 			}
 		case errors.Is(g.err, errGone):
 		default:
-			t.refuse(g)
-			t.metrics.releaseFailed()
-			log.FromContext(ctx).Error(g.err, "release not written", g.kind(), client.ObjectKeyFromObject(g.object()), "reason", g.reason)
-			if refusal(g.err) {
-				t.metrics.releaseRefused()
-				t.say(g.object(), corev1.EventTypeWarning, core.ReleaseRefused, "the API server refused the release: "+cut(g.err.Error(), maxNote))
-			}
+			refused[g.group]++
+			t.notWritten(ctx, g, refused[g.group])
 		}
 	}
 	return released
+}
+
+// notWritten takes a release back and tells of it: of the first ones of its group each
+// has an Event, and all that rest now say in their condition what was said to the first.
+func (t *Turn) notWritten(ctx context.Context, g *going, nth int) {
+	t.refuse(g)
+	t.metrics.releaseFailed()
+	log.FromContext(ctx).Error(g.err, "release not written", g.kind(), client.ObjectKeyFromObject(g.object()), "reason", g.reason)
+	if nth == 1 {
+		t.explainer.refused(g.group, g.err)
+	}
+	if !refusal(g.err) {
+		return
+	}
+	t.metrics.releaseRefused()
+	if nth <= eachAtOnce {
+		t.say(g.object(), corev1.EventTypeWarning, core.ReleaseRefused, refusedText(g.err))
+	}
 }
 
 // countReleased counts what went, and takes back what was said of a hold.

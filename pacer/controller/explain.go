@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -38,10 +39,12 @@ type explainer struct {
 	pace   *rate.Limiter
 	signal chan struct{}
 
-	// groups is what was said of each group last, workloads the Reason that the
-	// last Event of each workload gave; pruned is when what was told of pods that
-	// are gone was dropped. Only the turn uses them.
+	// groups is what was said of each group last, refusals why the last release of
+	// each was not written, workloads the Reason that the last Event of each workload
+	// gave; pruned is when what was told of pods that are gone was dropped. Only the
+	// turn uses them.
 	groups    map[core.GroupID]said
+	refusals  map[core.GroupID]string
 	workloads map[kube.Owner]core.Reason
 	pruned    time.Time
 
@@ -76,7 +79,7 @@ func newExplainer(c client.Client, events recorder.EventRecorder, clk clock.Pass
 		client: c, events: events, clock: clk,
 		pace: rate.NewLimiter(explanationsPerSecond, 2*explanationsPerSecond), signal: make(chan struct{}, 1),
 		todo: map[core.PodID]explanation{}, told: map[core.PodID]explanation{},
-		groups: map[core.GroupID]said{}, workloads: map[kube.Owner]core.Reason{},
+		groups: map[core.GroupID]said{}, refusals: map[core.GroupID]string{}, workloads: map[kube.Owner]core.Reason{},
 	}
 }
 
@@ -89,6 +92,7 @@ func (e *explainer) explain(ctx context.Context, t *kube.Tracker, d engine.Decis
 		id := group[0].Group
 		seen[id] = true
 		causes, kinds := causesOf(t, d, group)
+		e.quoteRefusal(group, causes)
 		more := 0
 		if g, ok := t.Group(id); ok {
 			more = g.More
@@ -134,6 +138,31 @@ func (e *explainer) explain(ctx context.Context, t *kube.Tracker, d engine.Decis
 	e.prune(t)
 }
 
+// refused takes in why a release of a group was not written. The whole group rests then,
+// also those of it that were not tried.
+func (e *explainer) refused(id core.GroupID, err error) {
+	e.refusals[id] = refusedText(err)
+}
+
+// refusedText says why a release was not written. The words may be of an admission
+// webhook of somebody else.
+func refusedText(err error) string {
+	if !refusal(err) {
+		return cut("the release could not be written: "+err.Error(), maxNote)
+	}
+	return cut(text(core.ReleaseRefused)+": "+err.Error(), maxNote)
+}
+
+// quoteRefusal puts what the API server said to the causes of the holds of a group that
+// rests for it.
+func (e *explainer) quoteRefusal(holds []engine.Hold, causes []string) {
+	for i, h := range holds {
+		if h.Reason == core.ReleaseRefused {
+			causes[i] = e.refusals[h.Group]
+		}
+	}
+}
+
 // pruneEvery is how often what was told of pods that are gone is dropped.
 const pruneEvery = 5 * time.Minute
 
@@ -143,6 +172,10 @@ func (e *explainer) prune(t *kube.Tracker) {
 		return
 	}
 	e.pruned = now
+	maps.DeleteFunc(e.refusals, func(id core.GroupID, _ string) bool {
+		_, known := t.Group(id)
+		return !known
+	})
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for id := range e.told {

@@ -164,24 +164,24 @@ func (t *Turn) passNode(now time.Time, n *corev1.Node, why core.Reason) {
 func (t *Turn) leavingNodes(d engine.Decision) []*going {
 	var out []*going
 	chosen := map[string]bool{}
-	add := func(n *corev1.Node, reason core.Reason, cost []v1alpha1.MarkCost) {
+	add := func(n *corev1.Node, group core.GroupID, reason core.Reason, cost []v1alpha1.MarkCost) {
 		if !chosen[n.Name] {
 			chosen[n.Name] = true
-			out = append(out, &going{node: n, ids: []core.PodID{kube.NodePodID(n)}, reason: reason,
+			out = append(out, &going{node: n, ids: []core.PodID{kube.NodePodID(n)}, group: group, reason: reason,
 				letting: gate.Letting{Mark: v1alpha1.ReleaseMark{Decision: d.ID, Time: d.At.UTC(), Reason: string(reason), Cost: cost}}})
 		}
 	}
 	for _, f := range t.world.tracker.FreedNodes() {
-		add(f.Node, f.Reason, nil)
+		add(f.Node, "", f.Reason, nil)
 	}
 	for _, f := range t.excess {
-		add(f.Node, f.Reason, nil)
+		add(f.Node, "", f.Reason, nil)
 	}
 	t.excess = nil
 	for _, r := range d.Releases {
 		nodes := t.world.tracker.ChooseNodes(r)
 		for _, n := range nodes {
-			add(n, r.Reason, share(r.Cost, r.Count))
+			add(n, r.Group, r.Reason, share(r.Cost, r.Count))
 		}
 	}
 	return out

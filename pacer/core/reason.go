@@ -83,7 +83,7 @@ var reasons = []ReasonInfo{
 	{ImageFailing, Held, "an image of this revision cannot be pulled for a reason that waiting does not cure", "fix the image or its credentials; the workload resumes by itself, or at once by `kubectl pace resume --reason`"},
 	{Paused, Held, "a person paused it", "`kubectl pace resume --reason`"},
 	{ForeignGate, Held, "another owner's scheduling gate is on the pod", "the other owner must take its gate off"},
-	{ReleaseRefused, Held, "the API server refused the release", "see the Event for the refusal; often a policy engine denies the patch"},
+	{ReleaseRefused, Held, "the API server refused the release", "read the refusal: often a policy engine denies the patch"},
 	{Unverified, Held, "the caller of the gate endpoint could not be verified", "call from a running AnalysisRun that names this rollout"},
 	{NotLeader, Held, "this replica does not lead; ask again", ""},
 	{Warm, Released, "every node it may use has its images", ""},

@@ -141,5 +141,5 @@ func (a act) tellsOf(ctx context.Context, f failure) error {
 	if err != nil {
 		return err
 	}
-	return a.says(0, []string{"ABORTED  ImageFailing", f.words}, "explain", it)(ctx)
+	return a.reads(0, []string{"ABORTED  ImageFailing", f.words}, "explain", it)(ctx)
 }

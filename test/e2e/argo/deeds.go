@@ -56,6 +56,14 @@ func (a act) sets(fields map[string]any) deed {
 	return func(ctx context.Context) error { return a.patch(ctx, map[string]any{"status": fields}, "status") }
 }
 
+// reads waits until a command of the plugin that only reads ends with the code and has
+// said all of the words.
+func (a act) reads(code int, words []string, args ...string) deed {
+	return func(ctx context.Context) error {
+		return a.Says(ctx, code, words, append(append([]string{"pace"}, args...), "-n", a.Name)...)
+	}
+}
+
 // says runs the plugin on the namespace and complains unless it ends with the code and
 // has said all of the words.
 func (a act) says(code int, words []string, args ...string) deed {

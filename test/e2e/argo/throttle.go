@@ -86,9 +86,9 @@ func throttledMidCanary(ctx context.Context, a act, r *suite.Report) error {
 		}
 	}
 	if err := inTurn(ctx,
-		a.says(0, []string{"HELD", "BreakerOpen", "429", "lets it go on at the same step"}, "explain", it),
-		a.says(0, []string{it + " frozen"}, "status"),
-		a.says(4, []string{"state=held", "reason=BreakerOpen", "own_429=1", "kubelet="}, "rollout", it, "--follow", "--max-wait", "1s"),
+		a.reads(0, []string{"HELD", "BreakerOpen", "429", "lets it go on at the same step"}, "explain", it),
+		a.reads(0, []string{it + " frozen"}, "status"),
+		a.reads(4, []string{"state=held", "reason=BreakerOpen", "own_429=1", "kubelet="}, "rollout", it, "--follow", "--max-wait", "1s"),
 	); err != nil {
 		return err
 	}

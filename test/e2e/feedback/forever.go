@@ -57,7 +57,7 @@ func deniesForEver(ctx context.Context, s *scene, r *suite.Report) error {
 			held = pods[i].Name
 		}
 	}
-	if err = all(err, also, explained(ctx, s, []string{string(core.BreakerOpen), "429"}, "explain", "pod/"+held, "-n", s.Name)); err != nil {
+	if err = all(err, also, s.Says(ctx, 0, []string{string(core.BreakerOpen), "429"}, "pace", "explain", "pod/"+held, "-n", s.Name)); err != nil {
 		return err
 	}
 	first, err := releases(ctx, s)
@@ -137,13 +137,11 @@ func resumeOverride(ctx context.Context, s *scene, _ *suite.Report) error {
 	if _, _, err := awaitBreaker(ctx, s, ok); err != nil {
 		return err
 	}
-	told := s.Kubectl(ctx, "get", "events", "-A", "-o", "jsonpath={range .items[*]}{.regarding.name}{.involvedObject.name} {.message}{\"\\n\"}{end}")
-	for _, line := range strings.Split(told.Stdout, "\n") {
-		if strings.HasPrefix(line, s.Name+" ") && strings.Contains(line, why) {
-			return nil
-		}
-	}
-	return fmt.Errorf("no Event of the PullBudget tells who resumed it and why: %s", told)
+	return stage.Poll(ctx, "an Event of the PullBudget to tell who resumed it and why", func(ctx context.Context) (bool, string, error) {
+		told := s.Kubectl(ctx, "get", "events", "-A", "-o", "jsonpath={range .items[*]}{.regarding.name}{.involvedObject.name} {.message}{\"\\n\"}{end}")
+		is := func(line string) bool { return strings.HasPrefix(line, s.Name+" ") && strings.Contains(line, why) }
+		return slices.ContainsFunc(strings.Split(told.Stdout, "\n"), is), told.String(), nil
+	})
 }
 
 // recreated deletes the pods that are in back-off. Those that come in their place are

@@ -118,17 +118,6 @@ func neverHeld(w *stage.Witness, apps []string, reasons ...core.Reason) error {
 	return err
 }
 
-// explained complains unless what the plugin says has all the words.
-func explained(ctx context.Context, s *scene, words []string, args ...string) (err error) {
-	out := s.Kubectl(ctx, append([]string{"pace"}, args...)...)
-	for _, word := range words {
-		if !strings.Contains(out.Stdout, word) {
-			err = all(err, fmt.Errorf("it does not say %q: %s", word, out))
-		}
-	}
-	return err
-}
-
 // ownAsked counts what Pace itself asked the registry of a kind.
 func ownAsked(s *scene, kind registry.Kind, from time.Time) []registry.Entry {
 	return s.Registry.Log().Entries(registry.Filter{Host: s.Host.Name(), Kind: kind, NotBefore: from, Where: func(e registry.Entry) bool {

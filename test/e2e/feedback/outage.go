@@ -159,7 +159,7 @@ func dnsOfOneNode(ctx context.Context, s *scene, r *suite.Report) error {
 		err = all(err, fmt.Errorf("no pull failed on %s: nothing is proved", node.Name()))
 	}
 	err = all(err, classified(s, feedback.DNS), neverHeld(s.witness, names, core.BreakerOpen, core.ImageFailing))
-	err = all(err, explained(ctx, s, []string{node.Name(), string(feedback.DNS)}, "doctor", "node/"+node.Name()))
+	err = all(err, s.Says(ctx, 3, []string{node.Name(), string(feedback.DNS)}, "pace", "doctor", "node/"+node.Name()))
 	node.SetNameBroken(s.Host.Name(), false)
 	return all(err, s.Await(ctx, names...))
 }

@@ -41,7 +41,7 @@ func badTag(ctx context.Context, s *scene, r *suite.Report) error {
 	if err := joined(ctx, s, "bad", feedback.NotFound); err != nil {
 		return err
 	}
-	if err := all(s.Await(ctx, good...), explained(ctx, s, []string{string(core.ImageFailing), "not found"}, "explain", "deploy/bad", "-n", s.Name)); err != nil {
+	if err := all(s.Await(ctx, good...), s.Says(ctx, 0, []string{string(core.ImageFailing), "not found"}, "pace", "explain", "deploy/bad", "-n", s.Name)); err != nil {
 		return err
 	}
 	if err := s.Push(ctx, missing); err != nil {
@@ -127,7 +127,7 @@ func revokedSecret(ctx context.Context, s *scene, r *suite.Report) error {
 	if err := joined(ctx, s, "revoked", feedback.Auth); err != nil {
 		return err
 	}
-	if err := all(s.Await(ctx, good...), explained(ctx, s, []string{string(core.ImageFailing)}, "explain", "deploy/revoked", "-n", s.Name)); err != nil {
+	if err := all(s.Await(ctx, good...), s.Says(ctx, 0, []string{string(core.ImageFailing)}, "pace", "explain", "deploy/revoked", "-n", s.Name)); err != nil {
 		return err
 	}
 	s.Tokens.SetPasswords(s.Name, stage.Password, next)

@@ -40,14 +40,11 @@ func headsCost(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	probes := registry.Filter{Host: s.Host.Name(), Kind: registry.ManifestHEAD, Where: func(e registry.Entry) bool { return !strings.Contains(e.UserAgent, stage.Runtime) }}
 	found := s.Registry.Log().Charged(probes)
 	r.Note("heads", found)
-	out := s.Kubectl(ctx, "pace", "budget", s.Name)
-	for _, word := range []string{"the registry charges for it", "ProbesCharged", "source Fixed"} {
-		if !strings.Contains(out.Stdout, word) {
-			return fmt.Errorf("budget does not say %q: %s", word, out)
-		}
+	if err := s.Says(ctx, 0, []string{"the registry charges for it", "ProbesCharged", "source Fixed"}, "pace", "budget", s.Name); err != nil {
+		return err
 	}
-	if out := s.Kubectl(ctx, "get", "events", "-A", "--field-selector", "reason=ProbesCharged"); !strings.Contains(out.Stdout, "pullbudget/"+s.Name) {
-		return fmt.Errorf("no Event of the PullBudget: %s", out)
+	if err := s.Says(ctx, 0, []string{"pullbudget/" + s.Name}, "get", "events", "-A", "--field-selector", "reason=ProbesCharged"); err != nil {
+		return fmt.Errorf("an Event of the PullBudget: %w", err)
 	}
 	resume := []byte(`{"metadata":{"annotations":{"` + v1alpha1.AnnotationPaused + `":null}}}`)
 	if err := s.Client.Patch(ctx, waits, client.RawPatch(types.MergePatchType, resume)); err != nil {
@@ -93,11 +90,9 @@ func downgraded(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	}); err != nil {
 		return err
 	}
-	out := s.Kubectl(ctx, "pace", "budget", s.Name)
-	for _, word := range []string{"readings belong to another identity", "takes Pace for anonymous (" + s.Address + ")"} {
-		if !strings.Contains(out.Stdout, word) {
-			return fmt.Errorf("budget does not say %q: %s", word, out)
-		}
+	words := []string{"readings belong to another identity", "takes Pace for anonymous (" + s.Address + ")"}
+	if err := s.Says(ctx, 0, words, "pace", "budget", s.Name); err != nil {
+		return err
 	}
 	if err := s.Deploy(ctx, "app", stage.Nodes); err != nil {
 		return err

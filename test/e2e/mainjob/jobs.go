@@ -126,13 +126,11 @@ func heldJobs(ctx context.Context, s *stage.Stage) error {
 	}); err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"explain", "job/timed", "-n", s.Name}, {"explain", "job/plain", "-n", s.Name}, {"status"}} {
-		out := s.Kubectl(ctx, append([]string{"pace"}, args...)...)
-		if out.Code != 0 || !strings.Contains(out.Stdout, "job/timed") && !strings.Contains(out.Stdout, "HELD") || !strings.Contains(out.Stdout, string(core.Paused)) {
-			err = all(err, fmt.Errorf("it does not tell of the held Jobs: %s", out))
-		}
-	}
-	return err
+	return all(
+		s.Says(ctx, 0, []string{"HELD", string(core.Paused)}, "pace", "explain", "job/timed", "-n", s.Name),
+		s.Says(ctx, 0, []string{"HELD", string(core.Paused)}, "pace", "explain", "job/plain", "-n", s.Name),
+		s.Says(ctx, 0, []string{"job/timed", string(core.Paused)}, "pace", "status"),
+	)
 }
 
 // outwait returns when the Job with a deadline has been held for longer than that,

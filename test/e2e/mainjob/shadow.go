@@ -226,11 +226,7 @@ func heldForNothing(ctx context.Context, s *stage.Stage, r *suite.Report) error 
 	if err != nil {
 		return err
 	}
-	out := s.Kubectl(ctx, "pace", "status", "--shadow")
-	if out.Code != 0 || !strings.Contains(out.Stdout, "kubectl patch pacepolicy "+s.Name) {
-		return fmt.Errorf("want what Shadow saw and how to enforce: %s", out)
-	}
-	return nil
+	return s.Says(ctx, 0, []string{"kubectl patch pacepolicy " + s.Name}, "pace", "status", "--shadow")
 }
 
 // neverHeld complains if a pod of the stage was ever held.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -39,6 +40,21 @@ func Poll(ctx context.Context, what string, ok func(ctx context.Context) (done b
 		return fmt.Errorf("waiting for %s: %w; last: %s", what, err, last)
 	}
 	return nil
+}
+
+// Says returns when a command that only reads ends with the code and has said all of the
+// words. What it reads is written by others after what they tell of: an Event comes a
+// moment later than the condition beside it.
+func (s *Stage) Says(ctx context.Context, code int, words []string, args ...string) error {
+	return Poll(ctx, fmt.Sprintf("exit code %d and %q", code, words), func(ctx context.Context) (bool, string, error) {
+		out := s.Kubectl(ctx, args...)
+		for _, word := range words {
+			if !strings.Contains(out.Stdout+out.Stderr, word) {
+				return false, fmt.Sprintf("no %q in %s", word, out), nil
+			}
+		}
+		return out.Code == code, out.String(), nil
+	})
 }
 
 // AwaitAccount returns when what is known of the stage's account is as wanted.
