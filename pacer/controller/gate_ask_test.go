@@ -262,8 +262,10 @@ func TestTheGateAnswersWhileItStops(t *testing.T) {
 	asked := make(chan struct{})
 	g.claims.wake = func() { close(asked) } // no turn answers: it waits for its first answer
 	address, cancel, ended := serve(t, g)
+	// A connection that was made and not used yet would be waited for.
+	one := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	ask := func() (*httptest.ResponseRecorder, error) {
-		response, err := http.Post("http://"+address+kube.GatePath, "application/json", strings.NewReader(goodAsk))
+		response, err := one.Post("http://"+address+kube.GatePath, "application/json", strings.NewReader(goodAsk))
 		if err != nil {
 			return nil, err
 		}

@@ -145,15 +145,16 @@ func says(text string) func(net.Conn, *tunnel) {
 	}
 }
 
-// through makes a client that knows the way only by the proxy.
-func through(t *testing.T, p *tunnel, ca []byte) *registry.Client {
+// through makes a client that knows the way only by the proxy, and waits for as long; 0:
+// as long as it does by itself.
+func through(t *testing.T, p *tunnel, ca []byte, timeout time.Duration) *registry.Client {
 	t.Helper()
 	proxy, err := registry.ParseProxy(p.url, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c, err := registry.New(registry.Config{
-		Host: "docker.io", Username: user, Password: password, CABundle: ca, Proxy: proxy, Timeout: 2 * time.Second,
+		Host: "docker.io", Username: user, Password: password, CABundle: ca, Proxy: proxy, Timeout: timeout,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +180,7 @@ func TestProbesGoThroughATunnel(t *testing.T) {
 	s, n, _ := hub(t, c)
 	push(t, s, "docker.io/ratelimitpreview/test:latest")
 	p := newTunnel(t, to(n.addr))
-	obs, err := through(t, p, s.CA().PEM()).Probe(t.Context(), "ratelimitpreview/test")
+	obs, err := through(t, p, s.CA().PEM(), 0).Probe(t.Context(), "ratelimitpreview/test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +221,7 @@ func TestHostileProxies(t *testing.T) {
 			t.Parallel()
 			p := newTunnel(t, tc.connect)
 			began := time.Now()
-			_, err := through(t, p, ca.PEM()).Probe(t.Context(), "ratelimitpreview/test")
+			_, err := through(t, p, ca.PEM(), 2*time.Second).Probe(t.Context(), "ratelimitpreview/test")
 			checkError(t, err, tc.want)
 			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("took %s", took)

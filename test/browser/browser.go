@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 )
 
 // Browser is a running Chromium.
@@ -55,6 +57,8 @@ func Start(program, dir string) (*Browser, error) {
 	b.cmd = exec.Command(program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
 		"--remote-debugging-pipe", "--user-data-dir="+dir, "about:blank")
+	// Its processes are of one group, which Close waits for: they write to the profile.
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	b.cmd.ExtraFiles = []*os.File{theirIn, theirOut} // 3 and 4, where the browser looks for them
 	err = b.cmd.Start()
 	theirIn.Close()
@@ -66,13 +70,22 @@ func Start(program, dir string) (*Browser, error) {
 	return b, nil
 }
 
-// Close ends the browser and waits until it has.
+// endIn bounds the wait for processes that were killed, of which one that nobody waits for
+// stays listed.
+const endIn = 5 * time.Second
+
+// Close ends the browser and waits until none of its processes is left.
 func (b *Browser) Close() error {
 	_, _ = b.call(context.Background(), "", "Browser.close", nil)
 	b.to.Close()
 	b.reader.Wait()
 	b.from.Close()
-	return b.cmd.Wait()
+	err := b.cmd.Wait()
+	group := -b.cmd.Process.Pid
+	for until := time.Now().Add(endIn); syscall.Kill(group, syscall.SIGKILL) == nil && time.Now().Before(until); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 // read hands out what the browser says until it ends.
@@ -149,7 +162,8 @@ func (b *Browser) call(ctx context.Context, session, method string, params any) 
 type Page struct {
 	browser *Browser
 	session string
-	loaded  chan struct{}
+	// loaded are the documents that were loaded, by the id of what loaded them.
+	loaded chan string
 
 	// Under the browser's lock.
 	url        string
@@ -171,7 +185,7 @@ func (b *Browser) Open(ctx context.Context, url string) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Page{browser: b, session: attached.SessionID, loaded: make(chan struct{}, 1), url: url}
+	p := &Page{browser: b, session: attached.SessionID, loaded: make(chan string, documents), url: url}
 	b.mu.Lock()
 	b.sessions[p.session] = p
 	b.mu.Unlock()
@@ -180,16 +194,30 @@ func (b *Browser) Open(ctx context.Context, url string) (*Page, error) {
 			return nil, err
 		}
 	}
-	if _, err := p.call(ctx, "Page.navigate", map[string]any{"url": url}); err != nil {
+	if _, err := p.call(ctx, "Page.setLifecycleEventsEnabled", map[string]any{"enabled": true}); err != nil {
 		return nil, err
 	}
-	select {
-	case <-p.loaded:
-		return p, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("loading %s: %w", url, context.Cause(ctx))
+	went, err := answer[struct {
+		LoaderID string `json:"loaderId"`
+	}](p.call(ctx, "Page.navigate", map[string]any{"url": url}))
+	if err != nil {
+		return nil, err
+	}
+	for {
+		select {
+		case loader := <-p.loaded:
+			if loader == went.LoaderID {
+				return p, nil // and not the empty page before
+			}
+		case <-ctx.Done():
+			return nil, fmt.Errorf("loading %s: %w", url, context.Cause(ctx))
+		}
 	}
 }
+
+// documents bounds those that are loaded while one is waited for: the empty page, the
+// page, and its frames.
+const documents = 64
 
 func (p *Page) call(ctx context.Context, method string, params any) (json.RawMessage, error) {
 	return p.browser.call(ctx, p.session, method, params)
@@ -209,10 +237,16 @@ func answer[T any](raw json.RawMessage, err error) (T, error) {
 // heard notes an event; the browser's lock is held.
 func (p *Page) heard(m message) {
 	switch m.Method {
-	case "Page.loadEventFired":
-		select {
-		case p.loaded <- struct{}{}:
-		default:
+	case "Page.lifecycleEvent":
+		var event struct {
+			Name     string `json:"name"`
+			LoaderID string `json:"loaderId"`
+		}
+		if json.Unmarshal(m.Params, &event) == nil && event.Name == "load" {
+			select {
+			case p.loaded <- event.LoaderID:
+			default:
+			}
 		}
 	case "Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded", "Page.javascriptDialogOpening":
 		p.complaints = append(p.complaints, m.Method+" "+string(m.Params))

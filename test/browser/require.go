@@ -62,8 +62,9 @@ func install(ctx context.Context) error {
 	return nil
 }
 
+// apt calls apt-get, which waits for another one that is at it.
 func apt(ctx context.Context, args []string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "apt-get", args...)
+	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-o", "DPkg::Lock::Timeout=300"}, args...)...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	return cmd.CombinedOutput()
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,7 +132,7 @@ func (w *walk) noNamesNoPull(t *testing.T) {
 	pod := w.pod(t, "b", image)
 	status := w.await(t, pod, "failing to pull", func(s corev1.PodStatus) bool {
 		return len(s.ContainerStatuses) > 0 && s.ContainerStatuses[0].State.Waiting != nil &&
-			s.ContainerStatuses[0].State.Waiting.Reason == "ErrImagePull"
+			slices.Contains([]string{"ErrImagePull", "ImagePullBackOff"}, s.ContainerStatuses[0].State.Waiting.Reason)
 	})
 	if message := status.ContainerStatuses[0].State.Waiting.Message; !strings.Contains(message, "lookup "+hub) {
 		t.Errorf("the pull failed, but not for want of a name: %s", message)
@@ -167,10 +168,12 @@ func (w *walk) partitionHeals(t *testing.T) {
 func (w *walk) awaitReady(t *testing.T, node string, want corev1.ConditionStatus) {
 	t.Helper()
 	var last []corev1.NodeCondition
+	var unanswered error
 	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		got, err := w.cluster.Client().CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
 		if err != nil {
-			return false, err
+			unanswered = err
+			return false, nil
 		}
 		last = got.Status.Conditions
 		for _, condition := range last {
@@ -181,7 +184,7 @@ func (w *walk) awaitReady(t *testing.T, node string, want corev1.ConditionStatus
 		return false, nil
 	})
 	if err != nil {
-		t.Fatalf("waiting for node %s to be Ready=%s: %v; its conditions: %+v", node, want, err, last)
+		t.Fatalf("waiting for node %s to be Ready=%s: %v (%v); its conditions: %+v", node, want, err, unanswered, last)
 	}
 }
 

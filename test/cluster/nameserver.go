@@ -33,7 +33,7 @@ type nameServer struct {
 	// broken are names that queries from there are told that something failed.
 	broken map[netip.Prefix]map[string]bool
 	// services finds an address of a Service; nil until there is an API server.
-	services func(namespace, name string) (netip.Addr, bool)
+	services func(namespace, name string) (netip.Addr, bool, error)
 }
 
 // newNameServer listens in the network namespace of the process pid.
@@ -148,10 +148,11 @@ func (s *nameServer) lookup(name string) (netip.Addr, bool) {
 	return found, ok
 }
 
-// resolve looks a name up among the hosts, then among Services.
-func (s *nameServer) resolve(name string) (netip.Addr, bool) {
+// resolve looks a name up among the hosts, then among Services, of which it may not be
+// known now whether there is one.
+func (s *nameServer) resolve(name string) (address netip.Addr, known bool, err error) {
 	if address, ok := s.lookup(name); ok {
-		return address, true
+		return address, true, nil
 	}
 	s.mu.Lock()
 	find := s.services
@@ -159,13 +160,13 @@ func (s *nameServer) resolve(name string) (netip.Addr, bool) {
 	service := strings.TrimSuffix(canonical(name), ".cluster.local")
 	labels := strings.Split(service, ".")
 	if find == nil || len(labels) != 3 || labels[2] != "svc" {
-		return netip.Addr{}, false
+		return netip.Addr{}, false, nil
 	}
 	return find(labels[1], labels[0])
 }
 
 // setServices says how addresses of Services are found.
-func (s *nameServer) setServices(find func(namespace, name string) (netip.Addr, bool)) {
+func (s *nameServer) setServices(find func(namespace, name string) (netip.Addr, bool, error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services = find
@@ -241,7 +242,8 @@ func (s *nameServer) serveStream(conn net.Conn) {
 }
 
 // answer makes the reply to one query: an address for a known name, no data
-// for other questions about it, and NXDOMAIN for unknown names.
+// for other questions about it, and NXDOMAIN for unknown names. Of what is not known now
+// it says so: resolvers ask again.
 func (s *nameServer) answer(query []byte, from net.Addr) ([]byte, error) {
 	var parser dnsmessage.Parser
 	header, err := parser.Start(query)
@@ -256,9 +258,9 @@ func (s *nameServer) answer(query []byte, from net.Addr) ([]byte, error) {
 		Header:    dnsmessage.Header{ID: header.ID, Response: true, Authoritative: true, RecursionDesired: header.RecursionDesired, RecursionAvailable: true},
 		Questions: []dnsmessage.Question{question},
 	}
-	address, known := s.resolve(question.Name.String())
+	address, known, err := s.resolve(question.Name.String())
 	switch {
-	case s.fails(from, question.Name.String()):
+	case err != nil || s.fails(from, question.Name.String()):
 		reply.RCode = dnsmessage.RCodeServerFailure
 	case !known:
 		reply.RCode = dnsmessage.RCodeNameError

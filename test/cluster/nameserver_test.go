@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"testing"
@@ -16,8 +17,11 @@ var asker = &net.UDPAddr{IP: net.ParseIP("198.19.1.7"), Port: 4711}
 func TestNameServerAnswers(t *testing.T) {
 	t.Parallel()
 	s := &nameServer{hosts: map[string]netip.Addr{}, broken: map[netip.Prefix]map[string]bool{}}
-	s.setServices(func(namespace, name string) (netip.Addr, bool) {
-		return netip.MustParseAddr("198.19.0.2"), namespace == "shop" && name == "web"
+	s.setServices(func(namespace, name string) (netip.Addr, bool, error) {
+		if namespace == "silent" {
+			return netip.Addr{}, false, errors.New("the API server does not answer")
+		}
+		return netip.MustParseAddr("198.19.0.2"), namespace == "shop" && name == "web", nil
 	})
 	s.set("Hub.Test.", netip.MustParseAddr("198.18.0.1"))
 	for _, name := range []string{"broken.test", "elsewhere.test", "mended.test"} {
@@ -37,6 +41,7 @@ func TestNameServerAnswers(t *testing.T) {
 		"any case of letters":                 {"HUB.test.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
 		"a known name has no other addresses": {"hub.test.", dnsmessage.TypeAAAA, dnsmessage.RCodeSuccess, 0},
 		"a Service by its full name":          {"web.shop.svc.cluster.local.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
+		"a Service that nobody can tell of":   {"web.silent.svc.", dnsmessage.TypeA, dnsmessage.RCodeServerFailure, 0},
 		"a Service by a short name":           {"web.shop.svc.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, 1},
 		"an unknown Service":                  {"web.other.svc.", dnsmessage.TypeA, dnsmessage.RCodeNameError, 0},
 		"a name that is broken for who asks":  {"broken.test.", dnsmessage.TypeA, dnsmessage.RCodeServerFailure, 0},

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -12,16 +13,21 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
+// askFor is how long the API server may take to tell of a Service: as long as resolvers
+// wait for an answer, before they ask again.
+const askFor = 5 * time.Second
+
 // serviceAddress finds a ready pod of a Service. There is no kube-proxy, so
-// names lead to pods themselves, and clients have to use the pods' port.
-func (c *Cluster) serviceAddress(namespace, name string) (netip.Addr, bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+// names lead to pods themselves, and clients have to use the pods' port. An error says
+// that it is not known whether there is one.
+func (c *Cluster) serviceAddress(namespace, name string) (address netip.Addr, found bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), askFor)
 	defer cancel()
 	slices, err := c.client.DiscoveryV1().EndpointSlices(namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: labels.Set{discoveryv1.LabelServiceName: name}.String(),
 	})
 	if err != nil {
-		return netip.Addr{}, false // as unknown as without an API server
+		return netip.Addr{}, false, fmt.Errorf("looking for service %s/%s: %w", namespace, name, err)
 	}
 	for _, slice := range slices.Items {
 		for _, endpoint := range slice.Endpoints {
@@ -30,10 +36,10 @@ func (c *Cluster) serviceAddress(namespace, name string) (netip.Addr, bool) {
 			}
 			for _, text := range endpoint.Addresses {
 				if address, err := netip.ParseAddr(text); err == nil && address.Is4() {
-					return address, true
+					return address, true, nil
 				}
 			}
 		}
 	}
-	return netip.Addr{}, false
+	return netip.Addr{}, false, nil
 }

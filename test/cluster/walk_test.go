@@ -151,17 +151,19 @@ func (w *walk) pod(t *testing.T, node, image string, args ...string) string {
 func (w *walk) await(t *testing.T, pod, what string, ok func(corev1.PodStatus) bool) corev1.PodStatus {
 	t.Helper()
 	var status corev1.PodStatus
+	var last error
 	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		got, err := w.cluster.Client().CoreV1().Pods(metav1.NamespaceDefault).Get(ctx, pod, metav1.GetOptions{})
 		if err != nil {
-			return false, err
+			last = err // it may be busy for a moment, or start again
+			return false, nil
 		}
 		status = got.Status
 		return ok(status), nil
 	})
 	if err != nil {
 		w.cluster.KeepLogs()
-		t.Fatalf("waiting for pod %s to be %s: %v; its status: %+v", pod, what, err, status)
+		t.Fatalf("waiting for pod %s to be %s: %v (%v); its status: %+v", pod, what, err, last, status)
 	}
 	return status
 }

@@ -8,14 +8,17 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/retry"
 )
 
 // Options are what an Agent needs.
@@ -147,18 +150,33 @@ func (a *Agent) write(ctx context.Context, p *corev1.Pod, s corev1.PodStatus) er
 	if err != nil {
 		return fmt.Errorf("writing the status of pod %s/%s: %w", p.Namespace, p.Name, err)
 	}
-	_, err = a.o.Client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	err = again(ctx, func() error {
+		_, err := a.o.Client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+		return err
+	})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && ctx.Err() == nil {
 		return fmt.Errorf("writing the status of pod %s/%s: %w", p.Namespace, p.Name, err)
 	}
 	return nil
 }
 
+// again does a write that may be repeated until the API server answers it, a few times: a
+// kubelet does not give up on one that is too busy for a moment, or starts again.
+func again(ctx context.Context, write func() error) error {
+	busy := func(err error) bool {
+		return ctx.Err() == nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err)
+	}
+	return retry.OnError(wait.Backoff{Steps: 6, Duration: 100 * time.Millisecond, Factor: 3}, busy, write)
+}
+
 // list writes what a node holds.
 func (a *Agent) list(ctx context.Context, m *machine) error {
 	patch, err := json.Marshal(map[string]any{"status": map[string]any{"images": m.images()}})
 	if err == nil {
-		_, err = a.o.Client.CoreV1().Nodes().Patch(ctx, m.name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+		err = again(ctx, func() error {
+			_, err := a.o.Client.CoreV1().Nodes().Patch(ctx, m.name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+			return err
+		})
 	}
 	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
 		return fmt.Errorf("writing what %s holds: %w", m.name, err)
@@ -166,21 +184,19 @@ func (a *Agent) list(ctx context.Context, m *machine) error {
 	return nil
 }
 
-// event tells what happens to a pod. Events are for people: one that is lost is no error.
+// event tells what happens to a pod. Events are for people, and kubelets lose some: one
+// that is lost is no error.
 func (a *Agent) event(ctx context.Context, p *corev1.Pod, kind, reason, message string) {
 	if a.o.Quiet {
 		return
 	}
 	now := metav1.Now()
-	_, err := a.o.Client.CoreV1().Events(p.Namespace).Create(ctx, &corev1.Event{
+	_, _ = a.o.Client.CoreV1().Events(p.Namespace).Create(ctx, &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Name: fmt.Sprintf("%s.%x", p.Name, now.UnixNano()+a.told.Add(1)), Namespace: p.Namespace},
 		InvolvedObject: corev1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: p.Namespace, Name: p.Name, UID: p.UID},
 		Type:           kind, Reason: reason, Message: message, Count: 1, FirstTimestamp: now, LastTimestamp: now,
 		Source: corev1.EventSource{Component: "kubelet", Host: p.Spec.NodeName},
 	}, metav1.CreateOptions{})
-	if err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
-		a.say(fmt.Errorf("telling what happens to pod %s/%s: %w", p.Namespace, p.Name, err))
-	}
 }
 
 // keptErrors bounds what Wait tells.

@@ -3,7 +3,6 @@
 package argo
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,12 +24,16 @@ const tooLate = 2 * healthEvery
 // badImage rolls out an image that there is not, as a person does. The health of its
 // pulls aborts the rollout, by the words of the kubelet, which all who ask are told.
 func badImage(ctx context.Context, a act, r *suite.Report) error {
-	err := inTurn(ctx, a.begins(options{steps: gated, health: true}, 1),
+	w, err := a.Witness(ctx)
+	if err != nil {
+		return err
+	}
+	err = inTurn(ctx, a.begins(options{steps: gated, health: true}, 1),
 		a.says(1, []string{"state=failed", ": not found"}, "rollout", it, "--image", "c0="+a.typo()))
 	if err != nil {
 		return err
 	}
-	f, err := a.goesBack(ctx, r)
+	f, err := a.goesBack(ctx, w, r)
 	if err != nil {
 		return err
 	}
@@ -64,10 +67,14 @@ func aborting() *v1alpha1.PacePolicySpec {
 // badImageByPolicy is a bad image of a Rollout that no analysis looks at. The controller
 // aborts it.
 func badImageByPolicy(ctx context.Context, a act, r *suite.Report) error {
+	w, err := a.Witness(ctx)
+	if err != nil {
+		return err
+	}
 	if err := inTurn(ctx, a.begins(options{steps: notGated}, 1), a.updates(a.typo())); err != nil {
 		return err
 	}
-	f, err := a.goesBack(ctx, r)
+	f, err := a.goesBack(ctx, w, r)
 	if err != nil {
 		return err
 	}
@@ -80,15 +87,15 @@ func badImageByPolicy(ctx context.Context, a act, r *suite.Report) error {
 // typo is an image that there is not.
 func (a act) typo() string { return a.Host.Name() + "/web:typo" }
 
-// failure is what a kubelet said of a pull that failed, and when.
+// failure is what a kubelet said of a pull that failed, and when a pod told of it.
 type failure struct {
 	at    time.Time
 	words string
 }
 
 // goesBack returns when the Rollout was aborted, not later than two intervals of an
-// analysis after the first pull of the image had failed, and serves as before.
-func (a act) goesBack(ctx context.Context, r *suite.Report) (failure, error) {
+// analysis after a pod first told that its image cannot be pulled, and serves as before.
+func (a act) goesBack(ctx context.Context, w *stage.Witness, r *suite.Report) (failure, error) {
 	if err := a.await(ctx, "the rollout to be aborted", func(s state) bool { return s.aborted && s.phase == "Degraded" }); err != nil {
 		return failure{}, err
 	}
@@ -96,7 +103,7 @@ func (a act) goesBack(ctx context.Context, r *suite.Report) (failure, error) {
 	if err != nil {
 		return failure{}, err
 	}
-	f, err := a.firstFailure(ctx)
+	f, err := a.firstFailure(ctx, w)
 	if err != nil {
 		return failure{}, err
 	}
@@ -112,23 +119,28 @@ func (a act) goesBack(ctx context.Context, r *suite.Report) (failure, error) {
 	return f, err
 }
 
-// firstFailure is the first pull that kubelets said had failed.
-func (a act) firstFailure(ctx context.Context) (failure, error) {
-	var list corev1.EventList
-	if err := a.Client.List(ctx, &list, client.InNamespace(a.Name)); err != nil {
-		return failure{}, fmt.Errorf("listing events: %w", err)
+// firstFailure is the first pull of the image that a pod told to have failed, by the words
+// of the kubelet's Event, which may be written later.
+func (a act) firstFailure(ctx context.Context, w *stage.Witness) (failure, error) {
+	const why = ": not found"
+	told, err := w.Sights(func(s stage.Sight) bool { return strings.Contains(s.Message, why) })
+	if err != nil || len(told) == 0 {
+		return failure{}, errors.Join(err, fmt.Errorf("%d pods told that their image is %q", len(told), why))
 	}
-	var first failure
-	for _, e := range list.Items {
-		_, words, is := strings.Cut(e.Message, `Failed to pull image "`+a.typo()+`": `)
-		if at := cmp.Or(e.FirstTimestamp.Time, e.EventTime.Time); is && (first.at.IsZero() || at.Before(first.at)) {
-			first = failure{at, strings.TrimSpace(words)}
+	first := failure{at: told[0].At}
+	err = stage.Poll(ctx, "a kubelet's Event of the failed pull", func(ctx context.Context) (bool, string, error) {
+		var list corev1.EventList
+		err := a.Client.List(ctx, &list, client.InNamespace(a.Name))
+		for _, e := range list.Items {
+			_, words, is := strings.Cut(e.Message, `Failed to pull image "`+a.typo()+`": `)
+			if is && strings.Contains(words, why) {
+				first.words = strings.TrimSpace(words)
+				return true, "", nil
+			}
 		}
-	}
-	if first.words == "" {
-		return first, errors.New("no kubelet said that a pull had failed")
-	}
-	return first, nil
+		return false, fmt.Sprintf("%d Events", len(list.Items)), err
+	})
+	return first, err
 }
 
 // tellsOf complains unless the kubelet's words are in an Event on the Rollout and in its

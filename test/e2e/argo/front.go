@@ -71,6 +71,13 @@ func (f *front) putUp(namespace string) int {
 	return refused
 }
 
+// refused is how many questions of a namespace nobody answered so far.
+func (f *front) refused(namespace string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.down[namespace]
+}
+
 // refuses reports whether a question is to have no answer.
 func (f *front) refuses(question []byte) bool {
 	var ask struct{ Namespace string }

@@ -43,7 +43,7 @@ func (b builder) on(name string, o stage.Options, p play) suite.Case {
 
 // patience is the time limit of a case: outages and the kubelets' ladder take a minute or
 // two of it, and all the rest takes many times as long on a busy machine.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 // Cases are those of the suite. Those that take longest come first.
 func Cases(lab *stage.Lab) []suite.Case {

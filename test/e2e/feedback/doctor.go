@@ -183,7 +183,15 @@ func diagnosed(ctx context.Context, s *scene, r *suite.Report) error {
 	if err == nil {
 		err = narrow(ctx, s, list)
 	}
-	return all(err, spentNothing(s, list, began))
+	err = all(err, spentNothing(s, list, began))
+	if err != nil {
+		return err
+	}
+	// Their pods would be tried for as long as the suite runs.
+	for _, p := range list {
+		err = all(err, p.Clear(ctx))
+	}
+	return err
 }
 
 // plant makes every fault, with pods on every node that meet it.

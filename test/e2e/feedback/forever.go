@@ -45,19 +45,15 @@ func deniesForEver(ctx context.Context, s *scene, r *suite.Report) error {
 	if breaker.Cause == "" || breaker.Until == nil {
 		err = fmt.Errorf("a paused account does not say why or until when: %+v", breaker)
 	}
-	if _, also := s.AwaitPods(ctx, "", "a pod to be held as BreakerOpen", func(pods []corev1.Pod) bool {
-		return stage.Count(pods, stage.HeldFor(core.BreakerOpen)) > 0
-	}); also != nil {
-		return all(err, also)
+	held := stage.HeldFor(core.BreakerOpen)
+	pods, also := s.AwaitPods(ctx, "", "a pod to be held as BreakerOpen", func(pods []corev1.Pod) bool {
+		return stage.Count(pods, held) > 0
+	})
+	if err = all(err, also); err != nil {
+		return err
 	}
-	held := ""
-	pods, also := s.Pods(ctx, "")
-	for i := range pods {
-		if stage.HeldReason(&pods[i]) == core.BreakerOpen {
-			held = pods[i].Name
-		}
-	}
-	if err = all(err, also, s.Says(ctx, 0, []string{string(core.BreakerOpen), "429"}, "pace", "explain", "pod/"+held, "-n", s.Name)); err != nil {
+	one := pods[slices.IndexFunc(pods, func(p corev1.Pod) bool { return held(&p) })].Name
+	if err := s.Says(ctx, 0, []string{string(core.BreakerOpen), "429"}, "pace", "explain", "pod/"+one, "-n", s.Name); err != nil {
 		return err
 	}
 	first, err := releases(ctx, s)
@@ -103,30 +99,30 @@ func hopeless(time.Time) registry.Fault {
 	return registry.Refusing(d, registry.ManifestGET)
 }
 
-// stuck is a rollout whose account is paused for longer than a case, though the registry
-// is well again.
-func stuck(ctx context.Context, s *scene) (*storm, error) {
-	st, lift, err := brew(ctx, s, blockedApps, s.Host.Inject, hopeless)
+// stuck is a rollout whose account is paused for longer than a case. The registry is well
+// again when it is lifted.
+func stuck(ctx context.Context, s *scene) (st *storm, lift func(), err error) {
+	st, lift, err = brew(ctx, s, blockedApps, s.Host.Inject, hopeless)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer lift()
-	if _, _, err := awaitBreaker(ctx, s, paused); err != nil {
-		return nil, err
+	if err := st.awaitPaused(ctx, paused); err != nil {
+		return nil, nil, err
 	}
 	_, err = s.AwaitPods(ctx, "", "pods to be held as BreakerOpen", func(pods []corev1.Pod) bool {
 		return stage.Count(pods, stage.HeldFor(core.BreakerOpen)) > 0
 	})
-	return st, err
+	return st, lift, err
 }
 
 // resumeOverride has a person say that an account is well again: the rollout goes on at
 // once, and who said it is told.
 func resumeOverride(ctx context.Context, s *scene, _ *suite.Report) error {
-	st, err := stuck(ctx, s)
+	st, lift, err := stuck(ctx, s)
 	if err != nil {
 		return err
 	}
+	lift()
 	const why = "the registry was mended"
 	if out := s.Kubectl(ctx, "pace", "resume", "budget/"+s.Name, "--reason", why); out.Code != 0 {
 		return fmt.Errorf("resuming: %s", out)
@@ -147,7 +143,8 @@ func resumeOverride(ctx context.Context, s *scene, _ *suite.Report) error {
 // recreated deletes the pods that are in back-off. Those that come in their place are
 // held like all others: nothing pulls that did not before.
 func recreated(ctx context.Context, s *scene, r *suite.Report) error {
-	st, err := stuck(ctx, s)
+	// The registry refuses until all is seen: what is in back-off stays there.
+	st, lift, err := stuck(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -194,6 +191,7 @@ func recreated(ctx context.Context, s *scene, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
+	lift()
 	if out := s.Kubectl(ctx, "pace", "resume", "budget/"+s.Name, "--reason", "the case is over"); out.Code != 0 {
 		return fmt.Errorf("resuming: %s", out)
 	}

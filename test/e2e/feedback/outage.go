@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -85,12 +86,18 @@ func registryDown(ctx context.Context, s *scene, r *suite.Report) error {
 const sample = 5
 
 // awaitUnderWay returns when a pull was served and n more pods at least were let go whose
-// pulls the registry has not seen: enough to see by them that it is down.
+// pulls the registry has not seen, of two images at least: enough to see by them that it is
+// down, and not one image bad.
 func awaitUnderWay(ctx context.Context, s *scene, n int) error {
 	return stage.Poll(ctx, fmt.Sprintf("%d pulls to be under way", n), func(ctx context.Context) (bool, string, error) {
 		gone, err := releases(ctx, s)
 		served := int(s.Charges(""))
-		return served > 0 && len(gone) >= served+n, fmt.Sprintf("%d let go, %d served", len(gone), served), err
+		waiting := map[string]int64{}
+		for _, g := range gone {
+			waiting[g.App]++
+		}
+		maps.DeleteFunc(waiting, func(app string, n int64) bool { return n <= s.Charges(app) })
+		return served > 0 && len(gone) >= served+n && len(waiting) > 1, fmt.Sprintf("%d let go, %d served, waiting %v", len(gone), served, waiting), err
 	})
 }
 

@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
+	"github.com/pullpace/pace/pacer/kube"
 	"github.com/pullpace/pace/plugin/view"
 	"github.com/pullpace/pace/test/e2e/stage"
 	"github.com/pullpace/pace/test/e2e/suite"
@@ -63,13 +65,9 @@ func priced(ctx context.Context, s *stage.Stage, app string, spread bool) (view.
 		return none, err
 	}
 	image := "app=" + s.Image(app)
-	out := s.Kubectl(ctx, "pace", "cost", "deploy/"+app, "-n", s.Name, "--image", image, "-o", "json")
-	if out.Code != 0 {
-		return none, fmt.Errorf("pricing %s, which may start at once: %s", app, out)
-	}
-	var price view.Cost
-	if err := json.Unmarshal([]byte(out.Stdout), &price); err != nil {
-		return none, fmt.Errorf("reading the price of %s: %w\n%s", app, err, out)
+	price, err := whole(ctx, s, "deploy/"+app, image, app != "multi")
+	if err != nil {
+		return none, err
 	}
 	if out := s.Kubectl(ctx, "set", "image", "deploy/"+app, image, "-n", s.Name); out.Code != 0 {
 		return none, fmt.Errorf("rolling out: %s", out)
@@ -79,7 +77,22 @@ func priced(ctx context.Context, s *stage.Stage, app string, spread bool) (view.
 	}
 	total := price.Total()
 	if charged := s.Charges(app); charged < total.Min || charged > total.Max {
-		return total, fmt.Errorf("%s was priced at %s units and charged %d\n%s", app, total, charged, out)
+		return total, fmt.Errorf("%s was priced at %s units and charged %d: %+v", app, total, charged, price)
 	}
 	return total, nil
+}
+
+// whole prices a change that may start at once. Where one look at the image is enough to
+// know what each pull of it costs, it asks until the controller has looked.
+func whole(ctx context.Context, s *stage.Stage, workload, image string, known bool) (price view.Cost, err error) {
+	err = stage.Poll(ctx, "a price by the controller", func(ctx context.Context) (bool, string, error) {
+		out := s.Kubectl(ctx, "pace", "cost", workload, "-n", s.Name, "--image", image, "-o", "json")
+		price = view.Cost{}
+		if err := json.Unmarshal([]byte(out.Stdout), &price); err != nil || out.Code != 0 {
+			return false, "", fmt.Errorf("pricing %s, which may start at once: %s (%w)", workload, out, err)
+		}
+		guessed := slices.ContainsFunc(price.Images, func(i view.Image) bool { return known && i.Why == kube.WhyManifests })
+		return price.Source == "controller" && !guessed, out.Stdout, nil
+	})
+	return price, err
 }

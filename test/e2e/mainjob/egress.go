@@ -112,6 +112,9 @@ func egressPerNode(ctx context.Context, s *stage.Stage, _ *suite.Report) (err er
 	defer func() { err = all(err, client.IgnoreNotFound(s.Client.Delete(context.WithoutCancel(ctx), budget))) }()
 	// Without its PullBudget a held pod goes, to be refused for an hour: pods end first.
 	defer func() { err = all(err, endPods(context.WithoutCancel(ctx), s)) }()
+	if err := readPerNode(ctx, s, addresses); err != nil {
+		return err
+	}
 	for name := range addresses {
 		d, err := s.Deployment(ctx, "on-"+name, 1)
 		if err != nil {
@@ -121,9 +124,6 @@ func egressPerNode(ctx context.Context, s *stage.Stage, _ *suite.Report) (err er
 		if err := s.Create(ctx, d); err != nil {
 			return err
 		}
-	}
-	if err := readPerNode(ctx, s, addresses); err != nil {
-		return err
 	}
 	for name := range addresses {
 		if name != used {

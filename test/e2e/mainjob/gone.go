@@ -25,7 +25,7 @@ const (
 	spared     = 2 * time.Minute
 )
 
-// slack is what a container of the controller may take to end, and a watch to tell.
+// slack is what the failsafe may take to look again, and a watch to tell.
 const slack = 15 * time.Second
 
 // controllerGone takes the controller away while objects of every kind are held, and
@@ -47,11 +47,14 @@ func controllerGone(ctx context.Context, s *stage.Stage, r *suite.Report) (err e
 		}
 		return s.AwaitRollout(ctx, v1alpha1.Namespace, "pacer")
 	}
-	gone := time.Now()
+	defer func() { err = all(err, scale("2"), awaitTurns(ctx, s)) }()
 	if err := scale("0"); err != nil {
 		return err
 	}
-	defer func() { err = all(err, scale("2"), awaitTurns(ctx, s)) }()
+	gone, err := lastTurn(ctx, s)
+	if err != nil {
+		return err
+	}
 	if err := s.Deploy(ctx, "new", 1); err != nil {
 		return err
 	}
@@ -73,8 +76,8 @@ func controllerGone(ctx context.Context, s *stage.Stage, r *suite.Report) (err e
 		return err
 	}
 	for _, rel := range releases {
-		if rel.Reason != string(core.Failsafe) || rel.At.Before(gone.Add(spared-slack)) {
-			err = all(err, fmt.Errorf("%s was released as %s %s after the controller went", rel.Pod, rel.Reason, rel.At.Sub(gone).Round(time.Second)))
+		if rel.Reason != string(core.Failsafe) || rel.At.Before(gone.Add(spared)) {
+			err = all(err, fmt.Errorf("%s was released as %s %s after the last turn", rel.Pod, rel.Reason, rel.At.Sub(gone).Round(time.Second)))
 		}
 	}
 	if n := len(releases); n != stage.Nodes {
@@ -84,6 +87,20 @@ func controllerGone(ctx context.Context, s *stage.Stage, r *suite.Report) (err e
 		err = all(err, fmt.Errorf("all went within %s, want a drip over minutes", spread))
 	}
 	return err
+}
+
+// lastTurn waits until no process of the controller is left, which answers as long as it
+// runs, and returns when its last turn was.
+func lastTurn(ctx context.Context, s *stage.Stage) (time.Time, error) {
+	err := stage.Poll(ctx, "the controller's processes to end", func(ctx context.Context) (bool, string, error) {
+		var list corev1.PodList
+		err := s.Client.List(ctx, &list, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"})
+		return len(list.Items) == 0, fmt.Sprintf("%d pods", len(list.Items)), err
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return renewed(ctx, s, v1alpha1.Heartbeat)
 }
 
 func noneHeld(pods []corev1.Pod) bool { return stage.Count(pods, stage.Held) == 0 }
@@ -126,7 +143,6 @@ func turnsWedged(ctx context.Context, s *stage.Stage, r *suite.Report) (err erro
 	if err != nil {
 		return err
 	}
-	wedged := time.Now()
 	defer func() { err = all(err, allow(), awaitTurns(ctx, s)) }()
 	// Something must be there to write down: somebody takes from the account.
 	s.Host.SetLimit(0, stage.Limit-1)
@@ -150,8 +166,12 @@ func turnsWedged(ctx context.Context, s *stage.Stage, r *suite.Report) (err erro
 	if err != nil {
 		return err
 	}
-	r.Note("open_after_s", int(time.Since(wedged).Seconds()))
-	if since := time.Since(wedged); since > time.Minute {
+	last, err := renewed(ctx, s, v1alpha1.Heartbeat)
+	if err != nil {
+		return err
+	}
+	r.Note("open_after_s", int(time.Since(last).Seconds()))
+	if since := time.Since(last); since > time.Minute {
 		err = fmt.Errorf("new pods were held for %s after the last turn, want 30 s or so", since.Round(time.Second))
 	}
 	leads, also := renewed(ctx, s, "pullpace-leader")

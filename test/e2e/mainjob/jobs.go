@@ -194,12 +194,12 @@ func awaitJob(ctx context.Context, s *stage.Stage, name, what string, ok func(*b
 	return &j, err
 }
 
-// startSoon is how long the scheduler and the kubelet take for a pod at most here,
-// once it was let go.
-const startSoon = 20 * time.Second
+// expiresSoon is how long after its bound a pod is let go at most: a turn begins at the
+// bound, and another one five seconds later at the latest.
+const expiresSoon = 10 * time.Second
 
 // barePod makes a pod as a CI runner does, on an account of which nothing may be
-// spent: it starts when its two minutes are over.
+// spent: it is let go when its two minutes are over, and starts.
 func barePod(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if err := s.Pause(ctx); err != nil {
 		return err
@@ -216,9 +216,7 @@ func barePod(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if !gate.Gated(pod) || until.Sub(pod.CreationTimestamp.Time) > v1alpha1.DefaultMaxHoldCI+time.Second {
 		return fmt.Errorf("a bare pod has gates %v and is held from %s until %s, want 2 min at most", pod.Spec.SchedulingGates, pod.CreationTimestamp, until)
 	}
-	limited, cancel := context.WithDeadlineCause(ctx, until.Add(startSoon), errors.New("its two minutes are over"))
-	defer cancel()
-	pods, err := s.AwaitPods(limited, "build", "the pod to run", func(pods []corev1.Pod) bool {
+	pods, err := s.AwaitPods(ctx, "build", "the pod to run", func(pods []corev1.Pod) bool {
 		return len(pods) == 1 && pods[0].Status.Phase == corev1.PodRunning
 	})
 	if err != nil {
@@ -227,6 +225,9 @@ func barePod(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	mark, err := v1alpha1.ParseReleaseMark(pods[0].Annotations[v1alpha1.AnnotationRelease])
 	if err == nil && mark.Reason != string(core.HoldExpired) {
 		err = fmt.Errorf("the pod was let go for %s, want HoldExpired", mark.Reason)
+	}
+	if mark.Time.After(until.Add(expiresSoon)) {
+		err = all(err, fmt.Errorf("the pod was let go %s after its bound, want %s at most", mark.Time.Sub(until), expiresSoon))
 	}
 	r.Note("held", mark.Time.Sub(pod.CreationTimestamp.Time).Round(time.Second))
 	return all(err, noOwn429(s))

@@ -83,7 +83,9 @@ func rollbackFirst(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	if out := s.Kubectl(ctx, "set", "image", "deploy/kept", "app="+s.Image("kept"), "-n", s.Name); out.Code != 0 {
 		return fmt.Errorf("rolling out: %s", out)
 	}
-	if _, err := s.AwaitCharged(ctx, 1); err != nil {
+	if _, err := s.AwaitPods(ctx, "", "all that there is to have gone", func(pods []corev1.Pod) bool {
+		return stage.Count(pods, stage.Released) == 12
+	}); err != nil {
 		return err
 	}
 	if _, err := s.AwaitPods(ctx, "kept", "its new pods to be held", someHeld); err != nil {
@@ -94,7 +96,11 @@ func rollbackFirst(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 			return fmt.Errorf("going back: %s", out)
 		}
 	}
-	if err := s.Await(ctx, "kept", "cold", "app-1", "app-2", "app-3", "app-4", "app-5"); err != nil {
+	if err := s.Await(ctx, "kept", "cold"); err != nil {
+		return err
+	}
+	s.Host.SetLimit(0, 2*pulls)
+	if err := s.Await(ctx, "app-1", "app-2", "app-3", "app-4", "app-5"); err != nil {
 		return err
 	}
 	pods, err := s.Pods(ctx, "")
@@ -213,6 +219,9 @@ func fairShare(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	if err := s.Namespace(ctx, second, true); err != nil {
 		return err
 	}
+	if err := s.Pause(ctx); err != nil {
+		return err
+	}
 	for app, namespace := range map[string]string{"one": s.Name, "two": second} {
 		d, err := s.Deployment(ctx, app, stage.Nodes)
 		if err != nil {
@@ -223,16 +232,24 @@ func fairShare(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 			return err
 		}
 	}
+	if err := stage.Poll(ctx, "all pods to be held", func(ctx context.Context) (bool, string, error) {
+		pods, err := podsIn(ctx, s, s.Name, second)
+		held := stage.Count(pods, stage.Held)
+		return len(pods) == 2*stage.Nodes && held == len(pods), fmt.Sprintf("%d of %d are", held, len(pods)), err
+	}); err != nil {
+		return err
+	}
+	if err := s.Resume(ctx); err != nil {
+		return err
+	}
 	if err := all(s.AwaitRollout(ctx, s.Name, "one"), s.AwaitRollout(ctx, second, "two")); err != nil {
 		return err
 	}
-	var list corev1.PodList
-	if err := s.Client.List(ctx, &list); err != nil {
-		return fmt.Errorf("listing pods: %w", err)
+	pods, err := podsIn(ctx, s, s.Name, second)
+	if err != nil {
+		return err
 	}
-	releases, err := stage.Releases(slices.DeleteFunc(list.Items, func(p corev1.Pod) bool {
-		return p.Namespace != s.Name && p.Namespace != second
-	}))
+	releases, err := stage.Releases(pods)
 	if err != nil {
 		return err
 	}
@@ -240,6 +257,15 @@ func fairShare(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 		return fmt.Errorf("clearing the stage: %s", out)
 	}
 	return all(even(releases, "one", "two"), noOwn429(s), exactly(s, 2*stage.Nodes))
+}
+
+// podsIn are the pods of namespaces.
+func podsIn(ctx context.Context, s *stage.Stage, namespaces ...string) ([]corev1.Pod, error) {
+	var list corev1.PodList
+	if err := s.Client.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("listing pods: %w", err)
+	}
+	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return !slices.Contains(namespaces, p.Namespace) }), nil
 }
 
 // even complains if after any decision one app was more than a pod ahead of the

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -69,6 +70,26 @@ func (a subject) ask(ctx context.Context, c kubernetes.Interface, r right) (bool
 	return review.Status.Allowed, nil
 }
 
+// await complains unless a person may do it, or may not. Whoever asks goes by bindings
+// that it may see a moment later: what is to be allowed is asked again for a while.
+func (a subject) await(ctx context.Context, c kubernetes.Interface, r right, may bool) error {
+	ctx, cancel := context.WithTimeout(ctx, boundWithin)
+	defer cancel()
+	refused := false
+	err := stage.Poll(ctx, fmt.Sprintf("%s to be allowed %v to %s", a.user, may, r), func(ctx context.Context) (bool, string, error) {
+		allowed, err := a.ask(ctx, c, r)
+		refused = err == nil && allowed && !may
+		return allowed == may || refused, fmt.Sprint("allowed ", allowed), err
+	})
+	if refused {
+		return fmt.Errorf("%s is allowed to %s, want not", a.user, r)
+	}
+	return err
+}
+
+// boundWithin is how long the API server may take to see a binding.
+const boundWithin = 20 * time.Second
+
 // rights asks the API server what every account and role of Pace may do: a table of
 // what each must and must not, and a sweep over all resources for what its rules do
 // not say.
@@ -89,12 +110,8 @@ func rights(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	for _, row := range matrix(s.Name, people) {
 		for _, question := range row.rights {
 			asked++
-			allowed, err := row.who.ask(ctx, c, question)
-			if err != nil {
-				return err
-			}
-			if allowed != row.may {
-				wrong = all(wrong, fmt.Errorf("%s: allowed %v to %s, want %v", row.who.user, allowed, question, row.may))
+			if err := row.who.await(ctx, c, question, row.may); err != nil {
+				wrong = all(wrong, err)
 			}
 		}
 	}

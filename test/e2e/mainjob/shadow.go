@@ -67,6 +67,9 @@ func shadowed(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if err := heldForNothing(ctx, s, r); err != nil {
 		return err
 	}
+	if _, err := enforced.AwaitCharged(ctx, watching); err != nil {
+		return err
+	}
 	return all(noOwn429(enforced), exactly(enforced, watching), neverHeld(ctx, s), enforced.Clear(ctx))
 }
 

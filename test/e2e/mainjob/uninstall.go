@@ -30,6 +30,12 @@ func uninstall(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
+	// Nobody holds those that are made when the webhook is gone.
+	for _, app := range names {
+		if _, err := s.AwaitPods(ctx, app, "all its pods to be there", func(pods []corev1.Pod) bool { return len(pods) == stage.Nodes }); err != nil {
+			return err
+		}
+	}
 	if out := s.Kubectl(ctx, "pace", "pause", "deploy/app-6", "-n", s.Name, "--reason", "to be forgotten"); out.Code != 0 {
 		return fmt.Errorf("pausing: %s", out)
 	}

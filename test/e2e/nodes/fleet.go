@@ -32,6 +32,8 @@ const labelGroup = "eks.amazonaws.com/nodegroup"
 type fleet struct {
 	*stage.Stage
 	seen *register
+	// startsIn is how long its nodes are not Ready.
+	startsIn time.Duration
 	// warm are the nodes that hold what they run from the start.
 	warm []string
 }
@@ -41,7 +43,7 @@ const agent = "agent"
 
 // newFleet makes a DaemonSet and as many nodes that are Ready and hold its image.
 func newFleet(ctx context.Context, s *stage.Stage, warm int) (*fleet, error) {
-	f := &fleet{Stage: s}
+	f := &fleet{Stage: s, startsIn: startsIn}
 	if err := runAgent(ctx, s, labelGroup); err != nil {
 		return nil, err
 	}
@@ -61,9 +63,13 @@ func (f *fleet) names(kind string, n int) (names []string) {
 	return names
 }
 
-// startsIn is how long a node that registers is not Ready: the window in which it can be
-// held. With kubelets it is about as long.
-const startsIn = 10 * time.Second
+// How long a node that registers is not Ready, the window in which it can be held: about
+// as long as with kubelets and longer than the longest turn of a busy machine, or, where
+// hundreds come within a minute, short enough that few of them are on their way at once.
+const (
+	startsIn     = 20 * time.Second
+	startsSooner = 10 * time.Second
+)
 
 // node is one that registers.
 func (f *fleet) node(name string) *corev1.Node {
@@ -72,7 +78,7 @@ func (f *fleet) node(name string) *corev1.Node {
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
 			cluster.LabelUnrun: cluster.LabelUnrunValue, corev1.LabelHostname: name, labelGroup: f.Name,
 			corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64",
-		}, Annotations: map[string]string{cluster.AnnotationReadyAfter: startsIn.String()}},
+		}, Annotations: map[string]string{cluster.AnnotationReadyAfter: f.startsIn.String()}},
 		Spec:   corev1.NodeSpec{Taints: []corev1.Taint{{Key: own, Value: f.Name, Effect: corev1.TaintEffectNoSchedule}}},
 		Status: corev1.NodeStatus{Capacity: room, Allocatable: room},
 	}

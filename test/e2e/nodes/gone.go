@@ -90,6 +90,9 @@ func leftHeld(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	return f.done(ctx, err, back(), s.Resume(ctx), none429(s), exactly(s, 5))
 }
 
+// backWithin bounds how long replicas take to start: a guard, not a promise.
+const backWithin = 5 * time.Minute
+
 // scaledTo0 takes the controller away until back is called, and waits until it is gone.
 func scaledTo0(ctx context.Context, s *stage.Stage) (back func() error, err error) {
 	scale := func(ctx context.Context, n string) error {
@@ -108,7 +111,7 @@ func scaledTo0(ctx context.Context, s *stage.Stage) (back func() error, err erro
 	})
 	return func() error {
 		// Also where the case's own time is up: others need the controller.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), backWithin)
 		defer cancel()
 		return all(scale(ctx, "2"), s.AwaitRollout(ctx, v1alpha1.Namespace, "pacer"))
 	}, err

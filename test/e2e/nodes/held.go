@@ -202,6 +202,7 @@ func manyNodes(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
+	f.startsIn = startsSooner
 	began := time.Now()
 	names := f.names("new", crowd)
 	if err := f.register(ctx, names, 50*time.Second); err != nil {

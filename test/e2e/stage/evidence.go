@@ -20,6 +20,7 @@ func (l *Lab) Evidence(ctx context.Context, name string) string {
 	var out strings.Builder
 	run := func(args ...string) { fmt.Fprintln(&out, l.Kubectl(ctx, args...)) }
 	run("get", "pods", "-n", name, "-o", "wide")
+	run("get", "pacepolicy", "-o", "jsonpath={range .items[*]}{.metadata.name}: {.status.slipped} pods slipped by the webhook, the newest {.status.newestSlipped}{'\\n'}{end}")
 	run("get", "events", "-n", name, "--sort-by=.lastTimestamp")
 	run("pace", "budget", name, "--spent")
 	run("pace", "status", "-n", name)

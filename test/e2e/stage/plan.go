@@ -20,6 +20,9 @@ type Plan struct {
 	Installed func(ctx context.Context) error
 	// Flags are further ones of the installation.
 	Flags []string
+	// Measures says that cases measure how long things take: the machine gives nobody time
+	// before others.
+	Measures bool
 }
 
 // Plain is the plan of a suite that needs nothing but a lab with the product.

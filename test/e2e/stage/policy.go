@@ -33,13 +33,19 @@ func (s *Stage) rule(ctx context.Context) error {
 	if out := s.Kubectl(ctx, "label", "namespace", s.Name, ownPolicy+"=true"); out.Code != 0 {
 		return fmt.Errorf("labelling a namespace: %s", out)
 	}
+	return s.Ruled(ctx, def.Name, own.Name)
+}
+
+// Ruled returns when the controller goes by those policies as they are.
+func (s *Stage) Ruled(ctx context.Context, policies ...string) error {
 	return Poll(ctx, "the controller to go by the policies", func(ctx context.Context) (bool, string, error) {
-		for _, policy := range []*v1alpha1.PacePolicy{def, own} {
-			if err := s.Client.Get(ctx, client.ObjectKeyFromObject(policy), policy); err != nil {
+		for _, name := range policies {
+			var policy v1alpha1.PacePolicy
+			if err := s.Client.Get(ctx, client.ObjectKey{Name: name}, &policy); err != nil {
 				return false, "", err
 			}
 			if policy.Status.ObservedGeneration < policy.Generation {
-				return false, policy.Name + " is not observed", nil
+				return false, name + " is not observed", nil
 			}
 		}
 		return true, "", nil

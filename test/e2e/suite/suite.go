@@ -22,10 +22,11 @@ type Case struct {
 	// their order, before all others.
 	First bool
 	// Lane names cases that run one after the other, in their order, beside all
-	// others; empty: it runs when there is a place for it.
+	// others, from the start; empty: it runs when there is a place for it.
 	Lane string
-	// Apart cases of a lane disturb nobody and nobody disturbs them: those that are
-	// alone do not wait for them. They come after those of their lane that are not.
+	// Apart cases of a lane disturb nobody and nobody disturbs them: they take no place,
+	// and those that are alone do not wait for them. They come after those of their lane
+	// that are not.
 	Apart bool
 	// Patience is its time limit; 0: that of the suite.
 	Patience time.Duration
@@ -81,10 +82,10 @@ func Run(ctx context.Context, o Options, cases []Case) Summary {
 	}
 	oneByOne(func(c Case) bool { return c.First })
 	var shared, apart sync.WaitGroup
-	for _, lane := range lanes(cases) {
-		runLane(lane, &shared, &apart, func(c Case) { finished(runCase(ctx, o, c)) })
-	}
 	slots := make(chan struct{}, max(o.Parallel, 1))
+	for _, lane := range lanes(cases) {
+		runLane(lane, slots, &shared, &apart, func(c Case) { finished(runCase(ctx, o, c)) })
+	}
 	for _, c := range cases {
 		if c.First || c.Alone || c.Lane != "" {
 			continue
@@ -113,18 +114,24 @@ func lanes(cases []Case) map[string][]Case {
 	return out
 }
 
-// runLane starts the cases of a lane. Those that are not apart are over when shared is,
-// all when both are.
-func runLane(lane []Case, shared, apart *sync.WaitGroup, run func(Case)) {
+// runLane starts the cases of a lane. Those that are not apart have a slot, as any other
+// case that runs beside others, and are over when shared is; all are when both are.
+func runLane(lane []Case, slots chan struct{}, shared, apart *sync.WaitGroup, run func(Case)) {
 	near := slices.IndexFunc(lane, func(c Case) bool { return c.Apart })
 	if near < 0 {
 		near = len(lane)
 	}
 	first := make(chan struct{})
+	if near > 0 {
+		slots <- struct{}{}
+	}
 	shared.Go(func() {
 		defer close(first)
 		for _, c := range lane[:near] {
 			run(c)
+		}
+		if near > 0 {
+			<-slots
 		}
 	})
 	apart.Go(func() {

@@ -79,8 +79,8 @@ func TestFirstAndAloneCasesRunBeforeAndAfterAllOthers(t *testing.T) {
 	})
 }
 
-// A lane of 2 s and 30 s that are apart takes no place: those that are alone wait for
-// the first of it only, and the suite for all.
+// A lane's first case of 2 s takes the only place, and those of 30 s and 1 s that are
+// apart none: those that are alone do not wait for them, and the suite waits for all.
 func TestLanesRunBesideAllOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestLanesRunBesideAllOthers(t *testing.T) {
 			make(Case{Name: "gone again", Lane: "second", Apart: true}, time.Second),
 			make(Case{Name: "short"}, time.Second), make(Case{Name: "kill", Alone: true}, time.Second),
 		})
-		want := map[string]time.Duration{"both": 0, "short": 0, "gone": 2 * time.Second, "kill": 2 * time.Second, "gone again": 32 * time.Second}
+		want := map[string]time.Duration{"both": 0, "short": 2 * time.Second, "gone": 2 * time.Second, "kill": 3 * time.Second, "gone again": 32 * time.Second}
 		if diff := cmp.Diff(want, at); diff != "" {
 			t.Errorf("began (-want +got):\n%s", diff)
 		}

@@ -71,8 +71,8 @@ func main() {
 // suites are the suites by name.
 func suites() map[string]func(*stage.Lab) stage.Plan {
 	return map[string]func(*stage.Lab) stage.Plan{
-		"main": stage.Plain(mainjob.Cases), "fidelity": stage.Plain(fidelity.Cases), "feedback": stage.Plain(feedback.Cases),
-		"nodes": nodes.Plan, "argo": argo.Plan,
+		"main": stage.Plain(mainjob.Cases), "feedback": stage.Plain(feedback.Cases), "nodes": nodes.Plan, "argo": argo.Plan,
+		"fidelity": func(lab *stage.Lab) stage.Plan { return stage.Plan{Cases: fidelity.Cases(lab), Measures: true} },
 	}
 }
 
@@ -86,7 +86,7 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.suite, "suite", "main", "suite to run")
 	names := flags.String("run", "", "run only the cases whose name matches this regular expression")
 	flags.IntVar(&s.parallel, "parallel", sideBySide, "cases side by side")
-	flags.DurationVar(&s.patience, "patience", 3*time.Minute, "time limit of one case")
+	flags.DurationVar(&s.patience, "patience", 5*time.Minute, "time limit of one case")
 	flags.StringVar(&s.logs, "logs", "", "folder that keeps the logs of all processes")
 	flags.BoolVar(&s.verbose, "v", false, "show what the cluster and the installation say")
 	flags.BoolVar(&s.list, "list", false, "list the cases and stop")
@@ -160,6 +160,9 @@ func open(ctx context.Context, s settings, plan stage.Plan, lab *stage.Lab) erro
 		lab.Cluster.KeepLogs()
 		evidence := lab.Kubectl(ctx, "describe", "pods", "-n", "pullpace-system")
 		return errors.Join(fmt.Errorf("%w\n%s\nlogs are kept in %s", err, evidence, lab.Cluster.LogsDir()), lab.Stop())
+	}
+	if !plan.Measures {
+		lab.FavourControllers(ctx)
 	}
 	if plan.Installed != nil {
 		if err := plan.Installed(ctx); err != nil {
