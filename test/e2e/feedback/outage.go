@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -38,7 +37,7 @@ func registryDown(ctx context.Context, s *scene, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	names, err := s.Fleet(ctx, 6)
+	names, quick, err := underWay(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -46,11 +45,9 @@ func registryDown(ctx context.Context, s *scene, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	if err := awaitUnderWay(ctx, s, sample-1); err != nil {
-		return err
-	}
 	down := time.Now()
 	lift := s.Host.Inject(registry.Unreachable())
+	quick()
 	breaker, at, err := awaitBreaker(ctx, s, paused)
 	if err != nil {
 		return err
@@ -85,20 +82,57 @@ func registryDown(ctx context.Context, s *scene, r *suite.Report) error {
 // those that failed says anything of it.
 const sample = 5
 
-// awaitUnderWay returns when a pull was served and n more pods at least were let go whose
-// pulls the registry has not seen, of two images at least: enough to see by them that it is
-// down, and not one image bad.
-func awaitUnderWay(ctx context.Context, s *scene, n int) error {
-	return stage.Poll(ctx, fmt.Sprintf("%d pulls to be under way", n), func(ctx context.Context) (bool, string, error) {
+// slowFor is how long a pull takes until the registry goes down: many are under way then,
+// however late it is seen that they are.
+const slowFor = 5 * time.Second
+
+// underWay starts a rollout of a registry that served before and takes long now, until
+// quick, and returns when as many pulls are under way as it takes to see that it is down,
+// of two images at least: else the image could be bad.
+func underWay(ctx context.Context, s *scene) (names []string, quick func(), err error) {
+	if err := s.Deploy(ctx, "served", 1); err != nil {
+		return nil, nil, err
+	}
+	if err := all(s.Await(ctx, "served"), s.Pause(ctx)); err != nil {
+		return nil, nil, err
+	}
+	if names, err = s.Fleet(ctx, 6); err != nil {
+		return nil, nil, err
+	}
+	// Pace looks at images before it lets anything of them go, and is not kept waiting.
+	looks := registry.Filter{Host: s.Host.Name(), Kind: registry.ManifestHEAD, Where: func(e registry.Entry) bool {
+		return slices.Contains(names, e.Repo) && !strings.Contains(e.UserAgent, stage.Runtime)
+	}}
+	if _, err := s.Registry.Log().Wait(ctx, len(names), looks); err != nil {
+		return nil, nil, fmt.Errorf("waiting for Pace to look at images: %w", err)
+	}
+	quick = slow(s, names)
+	if err := s.Resume(ctx); err != nil {
+		return nil, nil, err
+	}
+	return names, quick, stage.Poll(ctx, fmt.Sprintf("%d pulls to be under way", sample), func(ctx context.Context) (bool, string, error) {
 		gone, err := releases(ctx, s)
-		served := int(s.Charges(""))
-		waiting := map[string]int64{}
-		for _, g := range gone {
-			waiting[g.App]++
+		gone = slices.DeleteFunc(gone, func(r stage.Release) bool { return !slices.Contains(names, r.App) })
+		apps := map[string]bool{}
+		for _, r := range gone {
+			apps[r.App] = true
 		}
-		maps.DeleteFunc(waiting, func(app string, n int64) bool { return n <= s.Charges(app) })
-		return served > 0 && len(gone) >= served+n && len(waiting) > 1, fmt.Sprintf("%d let go, %d served, waiting %v", len(gone), served, waiting), err
+		return len(gone) >= sample && len(apps) > 1, fmt.Sprintf("%d of %d apps were let go", len(gone), len(apps)), err
 	})
+}
+
+// slow has the registry take its time for the first question of each pull of those images,
+// until quick. It answers Pace, which asks for another, as ever.
+func slow(s *scene, repos []string) (quick func()) {
+	var lifts []func()
+	for _, repo := range repos {
+		lifts = append(lifts, s.Host.Inject(registry.Fault{Name: "slow", Kinds: []registry.Kind{registry.ManifestHEAD}, Repo: repo, Delay: slowFor}))
+	}
+	return func() {
+		for _, lift := range lifts {
+			lift()
+		}
+	}
 }
 
 // classified complains of a failure that is taken for something else.
