@@ -56,7 +56,7 @@ func deniesForEver(ctx context.Context, s *scene, r *suite.Report) error {
 	if err := s.Says(ctx, 0, []string{string(core.BreakerOpen), "429"}, "pace", "explain", "pod/"+one, "-n", s.Name); err != nil {
 		return err
 	}
-	first, err := releases(ctx, s)
+	first, err := s.Releases(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func deniesForEver(ctx context.Context, s *scene, r *suite.Report) error {
 	if err := stage.Pass(ctx, time.Until(began.Add(longest+25*time.Second))); err != nil {
 		return err
 	}
-	gone, err := releases(ctx, s)
+	gone, err := s.Releases(ctx, "")
 	if err != nil {
 		return err
 	}

@@ -55,15 +55,6 @@ func awaitBreaker(ctx context.Context, s *scene, states ...string) (v1alpha1.Bre
 	return b, time.Now(), err
 }
 
-// releases are those of all pods of the stage that still exist, oldest first.
-func releases(ctx context.Context, s *scene) ([]stage.Release, error) {
-	pods, err := s.Pods(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	return stage.Releases(pods)
-}
-
 // between are the releases from a time on and before another.
 func between(all []stage.Release, from, to time.Time) (some []stage.Release) {
 	for _, r := range all {

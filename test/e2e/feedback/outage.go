@@ -62,7 +62,7 @@ func registryDown(ctx context.Context, s *scene, r *suite.Report) error {
 	if err != nil {
 		return err
 	}
-	gone, err := releases(ctx, s)
+	gone, err := s.Releases(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func underWay(ctx context.Context, s *scene) (names []string, quick func(), err 
 		return nil, nil, err
 	}
 	return names, quick, stage.Poll(ctx, fmt.Sprintf("%d pulls to be under way", sample), func(ctx context.Context) (bool, string, error) {
-		gone, err := releases(ctx, s)
+		gone, err := s.Releases(ctx, "")
 		gone = slices.DeleteFunc(gone, func(r stage.Release) bool { return !slices.Contains(names, r.App) })
 		apps := map[string]bool{}
 		for _, r := range gone {

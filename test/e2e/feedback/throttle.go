@@ -135,7 +135,7 @@ func (st *storm) contained(ctx context.Context, r *suite.Report, mayTry bool) er
 			err = all(err, fmt.Errorf("a refusal is taken for %s: %s", got, f.Message))
 		}
 	}
-	gone, also := releases(ctx, st.scene)
+	gone, also := st.Releases(ctx, "")
 	if err = all(err, also); err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ const soon = 20 * time.Second
 // registry served again, had room for one more pull by what Pace can know, and was not
 // asked to be left alone any more by what a failed pull said.
 func (st *storm) resumed(ctx context.Context, r *suite.Report) error {
-	gone, err := releases(ctx, st.scene)
+	gone, err := st.Releases(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -351,7 +351,7 @@ func blocked(ctx context.Context, s *scene, r *suite.Report, inject func(registr
 	if err := st.pass(ctx, lift); err != nil {
 		return err
 	}
-	gone, err := releases(ctx, s)
+	gone, err := s.Releases(ctx, "")
 	if err != nil {
 		return err
 	}

@@ -120,11 +120,7 @@ func orderAll(ctx context.Context, s *stage.Stage) error {
 // beforeUnits are the releases of an app from a time on at which nothing was left until
 // there were units again, as anybody could know from an answer, and the others.
 func beforeUnits(ctx context.Context, s *stage.Stage, app string, from time.Time) (tried, rest []stage.Release, err error) {
-	pods, err := s.Pods(ctx, app)
-	if err != nil {
-		return nil, nil, err
-	}
-	releases, err := stage.Releases(pods)
+	releases, err := s.Releases(ctx, app)
 	if err != nil {
 		return nil, nil, err
 	}

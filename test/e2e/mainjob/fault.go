@@ -87,11 +87,7 @@ func surprised(ctx context.Context, s *stage.Stage, r *suite.Report, when func(c
 	if err != nil {
 		return err
 	}
-	pods, err := s.Pods(ctx, "")
-	if err != nil {
-		return err
-	}
-	releases, err := stage.Releases(pods)
+	releases, err := s.Releases(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -156,11 +152,7 @@ func headersVanish(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 // what others may have taken while nothing was read counts for one more, and 15 % of the
 // bound of 20 s are for turns.
 func keptPace(ctx context.Context, s *stage.Stage, w *stage.Witness) error {
-	pods, err := s.Pods(ctx, "")
-	if err != nil {
-		return err
-	}
-	gone, err := stage.Releases(pods)
+	gone, err := s.Releases(ctx, "")
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,10 @@ func controllerGone(ctx context.Context, s *stage.Stage, r *suite.Report) (err e
 	if err := scale("0"); err != nil {
 		return err
 	}
-	gone, err := lastTurn(ctx, s)
+	if err := s.ControllerGone(ctx); err != nil {
+		return err
+	}
+	gone, err := renewed(ctx, s, v1alpha1.Heartbeat)
 	if err != nil {
 		return err
 	}
@@ -87,20 +90,6 @@ func controllerGone(ctx context.Context, s *stage.Stage, r *suite.Report) (err e
 		err = all(err, fmt.Errorf("all went within %s, want a drip over minutes", spread))
 	}
 	return err
-}
-
-// lastTurn waits until no process of the controller is left, which answers as long as it
-// runs, and returns when its last turn was.
-func lastTurn(ctx context.Context, s *stage.Stage) (time.Time, error) {
-	err := stage.Poll(ctx, "the controller's processes to end", func(ctx context.Context) (bool, string, error) {
-		var list corev1.PodList
-		err := s.Client.List(ctx, &list, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"})
-		return len(list.Items) == 0, fmt.Sprintf("%d pods", len(list.Items)), err
-	})
-	if err != nil {
-		return time.Time{}, err
-	}
-	return renewed(ctx, s, v1alpha1.Heartbeat)
 }
 
 func noneHeld(pods []corev1.Pod) bool { return stage.Count(pods, stage.Held) == 0 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
@@ -104,11 +103,7 @@ func scaledTo0(ctx context.Context, s *stage.Stage) (back func() error, err erro
 	if err := scale(ctx, "0"); err != nil {
 		return nil, err
 	}
-	err = stage.Poll(ctx, "the controller to be gone", func(ctx context.Context) (bool, string, error) {
-		var list corev1.PodList
-		err := s.Client.List(ctx, &list, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"})
-		return len(list.Items) == 0, fmt.Sprintf("%d pods", len(list.Items)), err
-	})
+	err = s.ControllerGone(ctx)
 	return func() error {
 		// Also where the case's own time is up: others need the controller.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), backWithin)

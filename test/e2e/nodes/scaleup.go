@@ -101,19 +101,10 @@ func packed(ctx context.Context, s *scene, r *suite.Report) error {
 	return all(none429(s.Stage), exactly(s.Stage, int64(nodes)), s.grewBy(ctx, nodes), s.allNeeded(ctx, each))
 }
 
-// released are the releases of the app's pods, oldest first.
-func (s *scene) released(ctx context.Context) ([]stage.Release, error) {
-	pods, err := s.Pods(ctx, "app")
-	if err != nil {
-		return nil, err
-	}
-	return stage.Releases(pods)
-}
-
 // allNeeded complains about NodeClaims that were made while the pods that had been let go
 // fitted on the nodes before, those that were starting among them: so many on each.
 func (s *scene) allNeeded(ctx context.Context, each int) error {
-	releases, err := s.released(ctx)
+	releases, err := s.Releases(ctx, "app")
 	if err != nil {
 		return err
 	}
@@ -139,7 +130,7 @@ func (s *scene) allNeeded(ctx context.Context, each int) error {
 
 // inWaves complains unless pods went in as many waves as it took.
 func (s *scene) inWaves(ctx context.Context, r *suite.Report) error {
-	releases, err := s.released(ctx)
+	releases, err := s.Releases(ctx, "app")
 	if err != nil {
 		return err
 	}

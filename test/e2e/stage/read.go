@@ -172,6 +172,15 @@ func Releases(pods []corev1.Pod) ([]Release, error) {
 	return out, nil
 }
 
+// Releases are those of an app's pods, or of all, that still exist, oldest first.
+func (s *Stage) Releases(ctx context.Context, app string) ([]Release, error) {
+	pods, err := s.Pods(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	return Releases(pods)
+}
+
 // Own selects what the nodes asked of the stage's host: all that Pace answers for.
 func (s *Stage) Own() registry.Filter {
 	return registry.Filter{Host: s.Host.Name(), UserAgent: Runtime}
@@ -206,6 +215,16 @@ func (s *Stage) Spread() time.Duration {
 		return 0
 	}
 	return to.Time.Sub(from.Time)
+}
+
+// ControllerGone returns when none of the controller's pods is left: their processes answer
+// until they end.
+func (l *Lab) ControllerGone(ctx context.Context) error {
+	return Poll(ctx, "the controller to be gone", func(ctx context.Context) (bool, string, error) {
+		var list corev1.PodList
+		err := l.Client.List(ctx, &list, client.InNamespace(v1alpha1.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "pacer"})
+		return len(list.Items) == 0, fmt.Sprintf("%d pods", len(list.Items)), err
+	})
 }
 
 // Controllers are the pods of the controller's replicas; there is one at least.
