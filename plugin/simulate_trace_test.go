@@ -10,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
@@ -244,26 +247,45 @@ func TestReplaySetsARunAgainstItsSimulation(t *testing.T) {
 
 func TestRecordWritesWhatNewPodsMeet(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, interceptor.Funcs{}, heldPod("old", "api"))
+	seen := make(chan struct{})
+	h := newHarness(t, interceptor.Funcs{Watch: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) (watch.Interface, error) {
+		w, err := c.Watch(ctx, list, opts...)
+		if _, pods := list.(*corev1.PodList); err != nil || !pods {
+			return w, err
+		}
+		events := 0
+		return watch.Filter(w, func(e watch.Event) (watch.Event, bool) {
+			if events++; events == 2 {
+				close(seen) // the first was taken then
+			}
+			return e, true
+		}), nil
+	}}, heldPod("old", "api"))
 	end := make(chan time.Time)
 	h.env.Tick = func(time.Duration) (<-chan time.Time, func()) { return end, func() {} }
 	ended := make(chan int)
 	go func() { ended <- h.run("simulate", "record", "--for", "1m") }()
 	// Until the watches are there a pod is not seen: pods come until one was.
 	go func() {
+		var over chan time.Time
 		for i := 0; ; i++ {
 			if h.client.Create(t.Context(), heldPod("new-"+strconv.Itoa(i), "api")) != nil {
 				return
 			}
 			select {
-			case end <- now:
+			case <-seen:
+				over = end
+			default:
+			}
+			select {
+			case over <- now:
 				return
 			case <-time.After(20 * time.Millisecond):
 			}
 		}
 	}()
 	code := <-ended
-	h.wants(code, ExitOK, `{"run":{`, "recorded")
+	h.wants(code, ExitOK, `{"run":{`, "recorded", `"name":"new-`)
 	if strings.Contains(h.out.String(), `"name":"old"`) {
 		t.Errorf("a pod that was there before is in the trace:\n%s", h.out.String())
 	}
