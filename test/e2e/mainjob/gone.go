@@ -102,11 +102,22 @@ func allHeld(ctx context.Context, s *stage.Stage, app string, n int) error {
 	return err
 }
 
-// awaitTurns waits until turns complete again.
+// noticed is how long turns complete until every replica knows: each looks once a second,
+// and holds nothing new before.
+const noticed = 3 * time.Second
+
+// awaitTurns waits until turns complete again, and every replica holds what is new.
 func awaitTurns(ctx context.Context, s *stage.Stage) error {
+	var first time.Time
 	return stage.Poll(ctx, "turns to complete", func(ctx context.Context) (bool, string, error) {
 		at, err := renewed(ctx, s, v1alpha1.Heartbeat)
-		return time.Since(at) < slack, "last at " + clock(at), err
+		switch {
+		case err != nil || time.Since(at) >= slack:
+			first = time.Time{}
+		case first.IsZero():
+			first = at
+		}
+		return !first.IsZero() && at.Sub(first) >= noticed, "last at " + clock(at), err
 	})
 }
 
