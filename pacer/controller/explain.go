@@ -239,8 +239,8 @@ func (e *explainer) explainPods(pods []*corev1.Pod, more int, holds []engine.Hol
 	}
 }
 
-// message explains a hold: what caused it where pulls fail, its numbers where it waits
-// for an account, what its Reason means where it does not.
+// message explains a hold: what caused it where pulls fail or a release was refused, its
+// numbers where it waits for an account, what its Reason means where it does not.
 func message(h engine.Hold, cause string, until time.Time) string {
 	return messageOf("pod", h, cause, until)
 }

@@ -31,6 +31,19 @@ func (r Result) String() string {
 	return fmt.Sprintf("$ %s %s\n%s%s(exit %d after %s)", r.Program, strings.Join(r.Args, " "), r.Stdout, r.Stderr, r.Code, r.Took.Round(time.Millisecond))
 }
 
+// Tells complains unless it ended with the code and has said all of the words.
+func (r Result) Tells(code int, words ...string) error {
+	for _, word := range words {
+		if !strings.Contains(r.Stdout+r.Stderr, word) {
+			return fmt.Errorf("want it to say %q: %s", word, r)
+		}
+	}
+	if r.Code != code {
+		return fmt.Errorf("want exit code %d: %s", code, r)
+	}
+	return nil
+}
+
 // Kubectl runs kubectl against the cluster, without a terminal. The plugin is on
 // its path: Kubectl(ctx, "pace", "budget").
 func (g *Ground) Kubectl(ctx context.Context, args ...string) Result {

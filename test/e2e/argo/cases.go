@@ -12,7 +12,8 @@ import (
 	"github.com/pullpace/pace/test/e2e/suite"
 )
 
-// patience is the time limit of a case: the longest lets a gate be down for 75 s.
+// patience is the time limit of a case: the longest lets a gate be down for 75 s, and
+// kubelets that failed wait for up to five minutes before they try again.
 const patience = 10 * time.Minute
 
 // Plan is the suite on a lab with Argo's controller. Cases that take longest come first.
@@ -138,7 +139,7 @@ func (a act) rollOut(ctx context.Context, steps string, roll func(images ...stri
 }
 
 // The gate of a held step is down for longer than Argo's own limit of errors survives,
-// and the whole hold is longer than the deadline of the Rollout.
+// which is four in a row, and the whole hold is longer than the deadline of the Rollout.
 const (
 	downFor  = 75 * time.Second
 	survived = 5

@@ -4,8 +4,6 @@ package argo
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 )
@@ -68,15 +66,6 @@ func (a act) reads(code int, words []string, args ...string) deed {
 // has said all of the words.
 func (a act) says(code int, words []string, args ...string) deed {
 	return func(ctx context.Context) error {
-		out := a.Kubectl(ctx, append(append([]string{"pace"}, args...), "-n", a.Name)...)
-		if out.Code != code {
-			return fmt.Errorf("want exit code %d: %s", code, out)
-		}
-		for _, word := range words {
-			if !strings.Contains(out.Stdout+out.Stderr, word) {
-				return fmt.Errorf("want it to say %q: %s", word, out)
-			}
-		}
-		return nil
+		return a.Kubectl(ctx, append(append([]string{"pace"}, args...), "-n", a.Name)...).Tells(code, words...)
 	}
 }

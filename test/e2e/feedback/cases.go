@@ -41,8 +41,8 @@ func (b builder) on(name string, o stage.Options, p play) suite.Case {
 	return c
 }
 
-// patience is the time limit of a case: outages and the kubelets' ladder take a minute or
-// two of it, and all the rest takes many times as long on a busy machine.
+// patience is the time limit of a case: outages take a minute or two of it, the kubelets'
+// ladder up to five, and all the rest many times as long on a busy machine.
 const patience = 10 * time.Minute
 
 // Cases are those of the suite. Those that take longest come first.

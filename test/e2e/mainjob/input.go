@@ -104,8 +104,8 @@ func refused(ctx context.Context, s *stage.Stage, namespace string, m mistake) e
 	if err != nil {
 		return err
 	}
-	if out.Code != m.code || !strings.Contains(out.Stdout+out.Stderr, m.says) {
-		err = fmt.Errorf("%s: want exit code %d and %q:\n%s", m.name, m.code, m.says, out)
+	if err = out.Tells(m.code, m.says); err != nil {
+		err = fmt.Errorf("%s: %w", m.name, err)
 	}
 	if diff := cmp.Diff(before, after); diff != "" {
 		err = all(err, fmt.Errorf("%s: the Deployment was changed (-before +after):\n%s", m.name, diff))
@@ -186,8 +186,8 @@ func noPermission(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 		tc.args = []string{"pace", "rollout", "deploy/app", "-n", s.Name, "--restart", "--kubeconfig", file}
 		if tc.code != 0 {
 			wrong = all(wrong, refused(ctx, s, s.Name, tc.mistake))
-		} else if out := s.Kubectl(ctx, tc.args...); out.Code != 0 || !strings.Contains(out.Stdout, tc.says) {
-			wrong = all(wrong, fmt.Errorf("%s: want exit code 0 and %q:\n%s", tc.name, tc.says, out))
+		} else if err := s.Kubectl(ctx, tc.args...).Tells(0, tc.says); err != nil {
+			wrong = all(wrong, fmt.Errorf("%s: %w", tc.name, err))
 		}
 	}
 	return wrong

@@ -55,14 +55,8 @@ func (a account) run(ctx context.Context, args ...string) ground.Result {
 // says runs kubectl as the account and complains unless it ends with the code and
 // has said all of the words.
 func (a account) says(ctx context.Context, code int, words []string, args ...string) error {
-	out := a.run(ctx, args...)
-	for _, word := range words {
-		if !strings.Contains(out.Stdout+out.Stderr, word) {
-			return fmt.Errorf("as %s: want %q:\n%s", a.name, word, out)
-		}
-	}
-	if out.Code != code {
-		return fmt.Errorf("as %s: want exit code %d:\n%s", a.name, code, out)
+	if err := a.run(ctx, args...).Tells(code, words...); err != nil {
+		return fmt.Errorf("as %s: %w", a.name, err)
 	}
 	return nil
 }

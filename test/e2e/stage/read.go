@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,13 +46,8 @@ func Poll(ctx context.Context, what string, ok func(ctx context.Context) (done b
 // moment later than the condition beside it.
 func (s *Stage) Says(ctx context.Context, code int, words []string, args ...string) error {
 	return Poll(ctx, fmt.Sprintf("exit code %d and %q", code, words), func(ctx context.Context) (bool, string, error) {
-		out := s.Kubectl(ctx, args...)
-		for _, word := range words {
-			if !strings.Contains(out.Stdout+out.Stderr, word) {
-				return false, fmt.Sprintf("no %q in %s", word, out), nil
-			}
-		}
-		return out.Code == code, out.String(), nil
+		err := s.Kubectl(ctx, args...).Tells(code, words...)
+		return err == nil, "all said", err
 	})
 }
 
