@@ -76,17 +76,30 @@ func rollbackFirst(ctx context.Context, s *stage.Stage, _ *suite.Report) error {
 	if err := twoRevisions(ctx, s, "kept", stage.Nodes, stage.Unmetered, stage.Unmetered); err != nil {
 		return err
 	}
-	// 16 in the window less the 4 of the reserve leave 12 of the 24 pulls held.
+	// All 20 wait before the first goes: while the 16 of the window were enough for
+	// those that had come, nothing would be kept in reserve.
+	if err := s.Pause(ctx); err != nil {
+		return err
+	}
 	if _, err := s.Fleet(ctx, pulls/stage.Nodes-1); err != nil {
 		return err
 	}
-	if out := s.Kubectl(ctx, "set", "image", "deploy/kept", "app="+s.Image("kept"), "-n", s.Name); out.Code != 0 {
-		return fmt.Errorf("rolling out: %s", out)
+	if _, err := s.AwaitPods(ctx, "", "the whole fleet to be held", func(pods []corev1.Pod) bool {
+		return stage.Count(pods, stage.Held) == pulls-stage.Nodes
+	}); err != nil {
+		return err
 	}
+	if err := s.Resume(ctx); err != nil {
+		return err
+	}
+	// 16 less the 4 of the reserve.
 	if _, err := s.AwaitPods(ctx, "", "all that there is to have gone", func(pods []corev1.Pod) bool {
 		return stage.Count(pods, stage.Released) == 12
 	}); err != nil {
 		return err
+	}
+	if out := s.Kubectl(ctx, "set", "image", "deploy/kept", "app="+s.Image("kept"), "-n", s.Name); out.Code != 0 {
+		return fmt.Errorf("rolling out: %s", out)
 	}
 	if _, err := s.AwaitPods(ctx, "kept", "its new pods to be held", someHeld); err != nil {
 		return err
