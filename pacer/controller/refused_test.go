@@ -15,6 +15,7 @@ import (
 
 	"github.com/pullpace/pace/pacer/api/v1alpha1"
 	"github.com/pullpace/pace/pacer/core"
+	"github.com/pullpace/pace/pacer/kube"
 )
 
 // TestEveryPodThatRestsSaysWhatTheApiServerSaid has the release of some pods refused, and
@@ -69,6 +70,30 @@ func TestEveryPodThatRestsSaysWhatTheApiServerSaid(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A step that is not let go, since that could not be booked, says why.
+func TestAStepSaysWhyItCouldNotBeBooked(t *testing.T) {
+	t.Parallel()
+	down := false
+	b := makeBench(t, interceptor.Funcs{SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+		if _, books := o.(*v1alpha1.PullBudget); books && down {
+			return errors.New("etcd has no leader")
+		}
+		return c.SubResource(sub).Patch(ctx, o, p, opts...)
+	}}, sixNodes(makeBudget(4))...)
+	b.mustTake(0)
+	down = true
+	b.argo(makeRollout(0), makeRun("0", "", ""))
+	for range 2 {
+		if err := b.take(time.Second); err == nil {
+			t.Fatal("a turn that could not book ended without an error")
+		}
+	}
+	a := b.ask("0")
+	if a.Decision != kube.Wait || a.Reason != core.ReleaseRefused || !strings.Contains(a.Message, "etcd has no leader") {
+		t.Errorf("answer %+v, want to wait for ReleaseRefused with what was answered", a)
 	}
 }
 

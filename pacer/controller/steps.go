@@ -120,6 +120,7 @@ func (t *Turn) holdAnswer(now time.Time, s kube.Step, h engine.Hold, d engine.De
 		a.RetryAfterSeconds = int(until/time.Second) + 1
 	}
 	causes, _ := causesOf(t.world.tracker, d, []engine.Hold{h})
+	t.explainer.quoteRefusal([]engine.Hold{h}, causes)
 	if h.Reason == core.Paused {
 		causes[0] = t.pausedBy(s, h)
 	}
