@@ -127,16 +127,3 @@ func TestKeepsTermsComplainsOfALostTerm(t *testing.T) {
 		})
 	}
 }
-
-// A pull that was refused before is asked for again; another one is not excused by it.
-func TestUnforeseenRefusals(t *testing.T) {
-	t.Parallel()
-	from := time.Date(2026, 1, 1, 0, 0, 10, 0, time.UTC)
-	entry := func(second int, repo string) registry.Entry {
-		return registry.Entry{Time: from.Add(time.Duration(second-10) * time.Second), Repo: repo}
-	}
-	entries := []registry.Entry{entry(1, "app-1"), entry(9, "app-2"), entry(12, "app-1"), entry(12, "app-3"), entry(13, "app-3")}
-	if got := unforeseen(entries, from); got != 2 {
-		t.Errorf("%d unforeseen refusals, want the 2 of app-3", got)
-	}
-}

@@ -172,53 +172,26 @@ func keptPace(ctx context.Context, s *stage.Stage, w *stage.Witness) error {
 	return err
 }
 
-// foreignSteady has somebody else take a quarter of the limit, evenly, from before
-// the rollout until after it.
+// foreignSteady has somebody else take a quarter of the limit, evenly, from before the
+// rollout until after it. A newcomer whose units come back and go while our own pulls have
+// the account at zero can be seen in no reading; one who came before the rollout is, since
+// a reading older than its window is read again before anything goes.
 func foreignSteady(ctx context.Context, s *stage.Stage, r *suite.Report) error {
 	const every = stage.Window / (stage.Limit / 4)
 	client, stop := context.WithCancel(ctx)
-	from := time.Now()
-	taken := make(chan int64)
+	defer stop()
+	taken := make(chan int64, 1)
 	go func() { taken <- spendEvery(client, s, every) }()
+	if err := stage.Pass(ctx, stage.Window+every); err != nil {
+		return err
+	}
 	names, err := s.Fleet(ctx, pulls/stage.Nodes)
 	if err == nil {
 		err = s.Await(ctx, names...)
 	}
 	stop()
 	r.Note("foreign", <-taken)
-	if err != nil {
-		return err
-	}
-	// While our first wave has the account at zero, readings show nothing of others: their
-	// units are refused or hidden. That is a window; in the one after it they are seen.
-	const hidden, seen = stage.Window, stage.Window
-	zero := s.Own()
-	zero.Kind, zero.Where = registry.ManifestGET, func(e registry.Entry) bool { return e.Remaining <= 0 }
-	if used := s.Registry.Log().Entries(zero); len(used) > 0 {
-		from = used[0].Time // where it never was at zero nothing hid them
-	}
-	early, late := s.Own(), s.Own()
-	early.Throttled, late.Throttled, late.NotBefore = true, true, from.Add(hidden+seen)
-	r.Note("unseen_429", len(s.Registry.Log().Entries(early))-len(s.Registry.Log().Entries(late)))
-	if n := unforeseen(s.Registry.Log().Entries(early), late.NotBefore); n > 0 {
-		err = fmt.Errorf("the nodes met %d answers of 429 to pulls that began after two windows of the foreign client, want 0", n)
-	}
-	return all(err, exactly(s, pulls))
-}
-
-// unforeseen counts answers of 429 from a time on. A pull that was refused before then
-// is asked for again by its kubelet, whoever has the unit then: those of its image are
-// left out.
-func unforeseen(refused []registry.Entry, from time.Time) (n int) {
-	before := map[string]bool{}
-	for _, e := range refused {
-		if e.Time.Before(from) {
-			before[e.Repo] = true
-		} else if !before[e.Repo] {
-			n++
-		}
-	}
-	return n
+	return all(err, noOwn429(s), exactly(s, pulls))
 }
 
 // spendEvery takes a unit at once and then at even steps until ctx ends. It
