@@ -28,8 +28,8 @@ const fastMemory = 10 * time.Minute
 type foreign struct {
 	slow, fast float64 // units, decayed
 	at         time.Time
-	// taken is what was gone at the last reading and not ours; sure is as much of it
-	// as was taken within the last window and cannot be a pull of ours under way.
+	// taken is what was gone at the last reading and not ours; sure is as much of it as
+	// others must have taken within a window, by that reading or one before.
 	taken, sure core.Units
 	// seen are the falls that showed it, by the time of the reading, for two windows:
 	// what others took at once comes back at once.
@@ -111,6 +111,14 @@ func (f *foreign) perSecond(window time.Duration) float64 {
 func (f *foreign) falls(window time.Duration) float64 {
 	slow, fast := memories(window)
 	return max(f.slow/slow.Seconds(), f.fast/fast.Seconds())
+}
+
+// hold takes in what others must have taken within the window of a reading, and what they
+// may have at most. As our own units come back a reading is sure of little for a moment,
+// just as there is the most to grant: what one before was sure of still holds as far as
+// this one does not disprove it.
+func (f *foreign) hold(sure, most core.Units) {
+	f.sure = max(0, sure, min(f.sure, most))
 }
 
 // steady is the pace that keeps gone what is gone.

@@ -164,6 +164,39 @@ func TestSteadyForeignUseIsSeenWithoutFalls(t *testing.T) {
 	}
 }
 
+// Of 8 in 10 s others take 2, evenly, and we 3 that a kubelet tells of 300 ms after they
+// were charged. When those come back the log has them still, and explains the 2 that are
+// gone: of others, who were there a moment before, the reading proves nothing. They are
+// met by the mean of the lag of 10/12 s, 0.17, of which one may come.
+func TestSteadyForeignUseIsNotForgottenAsOurOwnComesBack(t *testing.T) {
+	t.Parallel()
+	l := New(epoch, Settings{}, false)
+	tell := func(seconds float64, remaining core.Units) {
+		obs := says(seconds, remaining)
+		obs.Header.Limit, obs.Header.Window = 8, 10*time.Second
+		read(l, obs)
+	}
+	margin := func(seconds float64) core.Units { return l.Books(at(seconds), Demand{}).Foreign }
+	tell(1, 6)
+	tell(12, 6)
+	l.Set(at(12), "ours", Claim{Units: 3})
+	l.Close(at(12.6), "ours", Pulled)
+	for _, seconds := range []float64{14, 21} {
+		tell(seconds, 3)
+		if got := margin(seconds); got != 1 {
+			t.Errorf("after %v s the margin is %d, want 1", seconds, got)
+		}
+	}
+	tell(22.4, 6)
+	if got := margin(22.4); got != 1 {
+		t.Errorf("as ours came back the margin is %d, want 1 still", got)
+	}
+	tell(24, 8)
+	if got := margin(24); got != 0 {
+		t.Errorf("when theirs came back too the margin is %d, want 0", got)
+	}
+}
+
 // A reading of a window of 10 s is worth nothing 11 s later.
 func TestAReadingOlderThanItsWindowIsNotGrantedOn(t *testing.T) {
 	t.Parallel()

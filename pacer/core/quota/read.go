@@ -110,12 +110,14 @@ func (l *Ledger) readLimit(obs Observation) {
 // what our own log leaves out within two of its buckets proves nobody else.
 func (l *Ledger) gone(obs Observation) {
 	gone := obs.Header.Limit - obs.Header.Remaining
-	l.others.taken, l.others.sure = max(0, gone-l.spentBy(obs.SentAt)), 0
-	if obs.SentAt.Sub(l.since) >= obs.Header.Window {
-		_, _, open := l.outstanding()
-		blur := 2 * obs.Header.Limit / maxSpent
-		l.others.sure = max(0, gone-l.spentWithin(obs.SentAt)-open-blur)
+	l.others.taken = max(0, gone-l.spentBy(obs.SentAt))
+	if obs.SentAt.Sub(l.since) < obs.Header.Window {
+		l.others.sure = 0
+		return
 	}
+	_, _, open := l.outstanding()
+	blur := 2 * obs.Header.Limit / maxSpent
+	l.others.hold(gone-l.spentWithin(obs.SentAt)-open-blur, gone-l.spentBy(obs.SentAt)+l.expiring(obs.SentAt)-blur)
 }
 
 // learn compares with the last reading and books what nobody here can have
