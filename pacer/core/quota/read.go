@@ -110,14 +110,15 @@ func (l *Ledger) readLimit(obs Observation) {
 // what our own log leaves out within two of its buckets proves nobody else.
 func (l *Ledger) gone(obs Observation) {
 	gone := obs.Header.Limit - obs.Header.Remaining
-	l.others.taken = max(0, gone-l.spentBy(obs.SentAt))
+	others := gone - l.spentBy(obs.SentAt)
+	l.others.taken = max(0, others)
 	if obs.SentAt.Sub(l.since) < obs.Header.Window {
 		l.others.sure = 0
 		return
 	}
 	_, _, open := l.outstanding()
 	blur := 2 * obs.Header.Limit / maxSpent
-	l.others.hold(gone-l.spentWithin(obs.SentAt)-open-blur, gone-l.spentBy(obs.SentAt)+l.expiring(obs.SentAt)-blur)
+	l.others.hold(gone-l.spentWithin(obs.SentAt)-open-blur, others+l.expiring(obs.SentAt)-blur)
 }
 
 // learn compares with the last reading and books what nobody here can have

@@ -126,14 +126,7 @@ func (l *Ledger) spentBy(t time.Time) core.Units {
 // expiring is what of our own a reading sent at t may show no more, though the log holds
 // it: a pull is noted when it is seen to have ended, which is after it was charged.
 func (l *Ledger) expiring(t time.Time) core.Units {
-	edge := t.Add(-l.logWindow())
-	var units core.Units
-	for _, s := range l.spent {
-		if s.End.After(edge) && !s.End.After(edge.Add(l.Lag())) {
-			units += s.Units
-		}
-	}
-	return units
+	return l.spentWithin(t) - l.spentWithin(t.Add(l.Lag()))
 }
 
 func sumSpent(spent []Spent) core.Units {

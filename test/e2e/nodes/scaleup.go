@@ -18,12 +18,13 @@ import (
 // long against what an autoscaler takes to bring a node, on a busy machine too.
 const window = 2 * time.Minute
 
-// nearBound is how much later than at best the last pull may be asked for.
+// nearBound is how much later than at best the last pull may be asked for, beside what its
+// nodes take to come.
 const nearBound = 1.10
 
 // scaledUp adds a workload of three times the budget to a pool without a node: no pull is
 // refused, every pod brings one node and no more, and the last pull is asked for about as
-// early as the registry allows.
+// early as the registry and the nodes allow.
 func scaledUp(ctx context.Context, s *scene, r *suite.Report) error {
 	if err := s.deploy(ctx, "app", pulls, oneANode); err != nil {
 		return err
